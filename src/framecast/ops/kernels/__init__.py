@@ -1,0 +1,1 @@
+"""Fast forward and backward passes of the recurrences, behind `framecast.ops.scan`."""
