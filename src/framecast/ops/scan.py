@@ -34,7 +34,8 @@ def linear_scan(
     if a.shape != b.shape:
         raise ValueError(f"linear_scan: a {list(a.shape)} and b {list(b.shape)} differ in shape")
     _check_state("linear_scan", b.shape, h0)
-    return _linear_scan(a, b, h0)
+    states: Tensor = _linear_scan(a, b, h0)
+    return states
 
 
 def min_gru_scan(
@@ -89,7 +90,7 @@ def _gated(name: str, gates: Tensor, h0: Tensor) -> Tensor:
             f"{name}: gates {list(gates.shape)} must be [B, T, {parts}·C, ...], "
             f"the {parts} pre-activations side by side"
         )
-    out = gates.shape[:2] + (gates.shape[2] // parts,) + gates.shape[3:]
+    out = torch.Size((*gates.shape[:2], gates.shape[2] // parts, *gates.shape[3:]))
     _check_state(name, out, h0)
     result: Tensor = _GATED_SCANS[name](gates, h0)
     return result

@@ -1,0 +1,24 @@
+"""Recurrent layers, one family a file, and the network made of them."""
+
+from framecast.models.conv_gru import ConvGRU
+from framecast.models.conv_lstm import ConvLSTM, LSTMState
+from framecast.models.forecaster import Forecaster, ForecasterConfig
+from framecast.models.min_conv import MinConvExpLSTM, MinConvGRU, MinConvLSTM
+from framecast.models.recurrence import Recurrence, ResidualStack, State
+from framecast.models.registry import layer_entry, layer_names
+
+__all__ = [
+    "ConvGRU",
+    "ConvLSTM",
+    "Forecaster",
+    "ForecasterConfig",
+    "LSTMState",
+    "MinConvExpLSTM",
+    "MinConvGRU",
+    "MinConvLSTM",
+    "Recurrence",
+    "ResidualStack",
+    "State",
+    "layer_entry",
+    "layer_names",
+]

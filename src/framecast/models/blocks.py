@@ -1,0 +1,117 @@
+"""Building blocks for single frames: convolution with boundary padding, and norms."""
+
+from typing import Literal, get_args
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Padding = Literal["zeros", "circular", "cylinder", "replicate", "reflect"]
+Norm = Literal["group", "channel", "grid", "none"]
+
+
+def pad_grid(x: Tensor, reach: int, padding: Padding) -> Tensor:
+    """Continue a field [...,C,H,W] by `reach` cells beyond each of its four edges.
+
+    Args:
+        x: field [B,C,H,W].
+        reach: cells to add on each side.
+        padding: `zeros`; `circular`, both axes periodic; `cylinder`, the last axis
+            (longitude) periodic and zeros beyond the first and last row (the poles);
+            `replicate`, the edge value; `reflect`, mirrored without repeating the edge.
+
+    Raises:
+        ValueError: if the grid is too small for `reach` (circular and cylinder need at
+            least `reach` cells along a periodic axis, reflect one more).
+    """
+    if reach == 0:
+        return x
+    _check_grid(x, reach, padding)
+    sides = (reach, reach)
+    if padding == "zeros":
+        return F.pad(x, sides + sides)
+    if padding == "cylinder":
+        return F.pad(F.pad(x, (*sides, 0, 0), mode="circular"), (0, 0, *sides))
+    return F.pad(x, sides + sides, mode=padding)
+
+
+def _check_grid(x: Tensor, reach: int, padding: Padding) -> None:
+    height, width = x.shape[-2:]
+    needed = {"circular": reach, "cylinder": reach, "reflect": reach + 1}.get(padding, 1)
+    smallest = width if padding == "cylinder" else min(height, width)
+    if smallest < needed:
+        raise ValueError(
+            f"{padding} padding by {reach} needs at least {needed} cells along the axis, "
+            f"but the grid is {height}×{width}: use a smaller kernel or another padding"
+        )
+
+
+class GridConv(nn.Conv2d):
+    """Convolution that keeps the grid's size, with a choice of boundary.
+
+    Args:
+        in_channels: channels of the frames [B,C_in,H,W].
+        out_channels: channels of the result [B,C_out,H,W].
+        kernel: odd side length of the square kernel.
+        padding: how the field continues beyond its edges (see `pad_grid`).
+        bias: whether a learned constant is added to each channel.
+
+    Raises:
+        ValueError: if the kernel is even or the padding unknown.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        padding: Padding = "zeros",
+        bias: bool = True,
+    ) -> None:
+        if kernel < 1 or kernel % 2 == 0:
+            raise ValueError(f"kernel {kernel} must be odd and positive, to keep the grid's size")
+        if padding not in get_args(Padding):
+            raise ValueError(f"padding {padding!r} is not one of {', '.join(get_args(Padding))}")
+        inner = kernel // 2 if padding == "zeros" else 0
+        super().__init__(in_channels, out_channels, kernel, padding=inner, bias=bias)
+        self.boundary = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve frames [B,C_in,H,W] → [B,C_out,H,W]."""
+        if self.boundary != "zeros":
+            x = pad_grid(x, self.kernel_size[0] // 2, self.boundary)
+        return super().forward(x)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each pixel of frames [B,C,H,W]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise [B,C,H,W] over C."""
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+def make_norm(kind: Norm, channels: int, grid: tuple[int, int] | None) -> nn.Module:
+    """Build a norm for frames [B,C,H,W].
+
+    Args:
+        kind: `group`, one mean and variance for a whole frame, a scale and shift for each
+            channel; `channel`, over the channels of each pixel; `grid`, over H×W for each
+            channel, with a scale and shift for each pixel, which ties the weights to one
+            grid; `none`.
+        channels: C.
+        grid: (H, W), needed for `grid` only.
+
+    Raises:
+        ValueError: if `kind` is unknown, or is `grid` and no grid was given.
+    """
+    if kind == "group":
+        return nn.GroupNorm(1, channels)
+    if kind == "channel":
+        return ChannelNorm(channels)
+    if kind == "none":
+        return nn.Identity()
+    if kind != "grid":
+        raise ValueError(f"norm {kind!r} is not one of {', '.join(get_args(Norm))}")
+    if grid is None:
+        raise ValueError("norm 'grid' is tied to a grid size: give grid=(height, width)")
+    return nn.LayerNorm(grid)

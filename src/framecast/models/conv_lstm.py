@@ -1,0 +1,63 @@
+"""ConvLSTM (Shi et al., 2015)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from framecast.models.blocks import GridConv, Padding
+from framecast.models.gated import HoistedRecurrence, start_as_one
+from framecast.models.registry import register
+from framecast.shapes import Frame
+
+
+class LSTMState(NamedTuple):
+    """Hidden state h and cell state c, each [B,C,H,W]."""
+
+    h: Tensor
+    c: Tensor
+
+
+@register("conv_lstm", paper="Shi et al. 2015, Convolutional LSTM Network, arXiv:1506.04214")
+class ConvLSTM(HoistedRecurrence):
+    """Convolutional LSTM: four gates from the input and the hidden state, one at a time.
+
+    i, f, o = σ(·), g = tanh(·) of W ∗ [x, h]; c' = f⊙c + i⊙g; h' = o⊙tanh(c').
+    Gate channels are in the order [i, f, o, g]. The first state is zero.
+
+    Args:
+        in_channels: channels of the frames.
+        out_channels: channels C of the states and the output.
+        kernel: odd side length of the convolutions.
+        padding: boundary padding.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 3, padding: Padding = "zeros"
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.input_conv = GridConv(in_channels, 4 * out_channels, kernel, padding)
+        self.state_conv = GridConv(out_channels, 4 * out_channels, kernel, padding, bias=False)
+        start_as_one(self.input_conv, self.state_conv)
+
+    def initial_state(
+        self,
+        batch: int,
+        height: int,
+        width: int,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> LSTMState:
+        """Return zeros."""
+        zeros = torch.zeros(batch, self.out_channels, height, width, device=device, dtype=dtype)
+        return LSTMState(zeros, zeros)
+
+    def update(self, projected: Tensor, state: LSTMState) -> tuple[Frame, LSTMState]:
+        """One LSTM step from the convolved input [B,4C,H,W]."""
+        gates = projected + self.state_conv(state.h)
+        i, f, o, g = gates.chunk(4, dim=1)
+        c = f.sigmoid() * state.c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        return h, LSTMState(h, c)

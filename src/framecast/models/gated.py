@@ -1,0 +1,49 @@
+"""What the classical gated layers share: the loop over time around a hoisted convolution."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from framecast.models.recurrence import Recurrence, State, per_frame
+from framecast.shapes import Frame, FrameSequence
+
+
+class HoistedRecurrence(Recurrence):
+    """A recurrence whose input-to-state convolution runs once over all frames.
+
+    W ∗ [x, h] = W_x ∗ x + W_h ∗ h: the first term does not depend on the state and is taken
+    out of the loop over time; a subclass adds the rest in `update`.
+    """
+
+    input_conv: nn.Module
+
+    @abstractmethod
+    def update(self, projected: Tensor, state: State) -> tuple[Frame, State]:
+        """One step from the convolved input [B,·,H,W] and the state."""
+
+    def forward(
+        self, frames: FrameSequence, state: State | None = None
+    ) -> tuple[FrameSequence, State]:
+        """Run over a whole sequence (see `Recurrence`)."""
+        state = self.state_for(frames, state)
+        outputs = []
+        for projected in per_frame(self.input_conv, frames).unbind(1):
+            output, state = self.update(projected, state)
+            outputs.append(output)
+        return torch.stack(outputs, dim=1), state
+
+    def step(self, frame: Frame, state: State) -> tuple[Frame, State]:
+        """Run over one frame (see `Recurrence`)."""
+        return self.update(self.input_conv(frame), state)
+
+
+def start_as_one(input_conv: nn.Conv2d, *state_convs: nn.Conv2d) -> None:
+    """Draw the weights as the two halves of one convolution over [x, h].
+
+    Apart, each would start with the range of its own, smaller fan-in.
+    """
+    fan_in = input_conv.weight[0].numel() + state_convs[0].weight[0].numel()
+    for conv in (input_conv, *state_convs):
+        for parameter in conv.parameters():
+            nn.init.uniform_(parameter, -(fan_in**-0.5), fan_in**-0.5)

@@ -1,0 +1,28 @@
+"""A hostile test room: uninitialised memory is NaN, and every test starts from one seed."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True)
+def _deterministic():
+    torch.manual_seed(0)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def close(actual, expected, relative):
+    """Assert that the largest error is at most `relative` times the largest expected value."""
+    error = (actual.double() - expected.double()).abs().max().item()
+    scale = expected.double().abs().max().item()
+    assert error <= relative * max(scale, 1e-30), f"error {error:.3g} at scale {scale:.3g}"
+
+
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
+"""Relative error that two orders of the same sums may differ by, for each type."""
