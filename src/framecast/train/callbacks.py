@@ -1,0 +1,221 @@
+"""What happens around the steps: the run folder is written, progress shown, an end decided."""
+
+import csv
+import io
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from tensorboardX import SummaryWriter
+
+from framecast.checkpoint import BEST, LAST, Checkpoint, FrameSpec
+from framecast.data.normalise import Statistics
+from framecast.files import whole, write_text
+from framecast.models import Forecaster
+from framecast.train.config import TrainingConfig
+
+Row = dict[str, float]
+
+
+class RunWriter(pl.Callback):
+    """Writes the run folder at the end of each epoch: weights, log, and what a resume needs.
+
+    The log and the best loss belong to the state that Lightning saves, so a killed run that
+    is resumed writes the same files as one that never stopped.
+
+    Args:
+        out: the run folder.
+        config: how the network is trained.
+        spec: what the frames look like.
+        statistics: of the training frames.
+
+    Attributes:
+        rows: an epoch a row: losses, learning rate, samples per second, seconds.
+        best: lowest loss so far.
+    """
+
+    def __init__(
+        self, out: Path, config: TrainingConfig, spec: FrameSpec, statistics: Statistics
+    ) -> None:
+        self.out, self.config, self.spec, self.statistics = out, config, spec, statistics
+        self.resume_file = out / "resume.ckpt"
+        self.rows: list[Row] = []
+        self.best = math.inf
+        self._board: SummaryWriter | None = None
+        self._losses: list[torch.Tensor] = []
+        self._samples, self._started = 0, 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """State for Lightning's checkpoint."""
+        return {"rows": self.rows, "best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state from Lightning's checkpoint."""
+        self.rows, self.best = state_dict["rows"], state_dict["best"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the TensorBoard log, dropping what a killed run wrote beyond its last epoch."""
+        self._board = SummaryWriter(str(self.out / "tensorboard"), purge_step=len(self.rows))
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of the epoch."""
+        self._losses, self._samples, self._started = [], 0, time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *batch: Any
+    ) -> None:
+        """Keep the loss of the step."""
+        self._losses.append(outputs["loss"].detach())
+        self._samples += len(batch[0])
+
+    @property
+    def running(self) -> tuple[float, float]:
+        """Mean loss and samples per second of the epoch so far."""
+        loss = torch.stack(self._losses[-100:]).mean().item() if self._losses else math.nan
+        return loss, self._samples / (time.perf_counter() - self._started)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write weights, state and logs."""
+        seconds = time.perf_counter() - self._started
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "train_loss": torch.stack(self._losses).mean().item(),
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "samples_per_second": self._samples / seconds,
+            "seconds": seconds,
+        }
+        if "val_loss" in trainer.callback_metrics:
+            row["val_loss"] = trainer.callback_metrics["val_loss"].item()
+        self.rows.append(row)
+        self._save(trainer, pl_module, row)
+        self._log(row)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the TensorBoard log."""
+        if self._board is not None:
+            self._board.close()
+
+    def _save(self, trainer: pl.Trainer, module: pl.LightningModule, row: Row) -> None:
+        loss = chosen_loss(row)
+        checkpoint = Checkpoint(
+            model=cast(Forecaster, module.model),
+            statistics=self.statistics,
+            frames=self.spec,
+            context=self.config.context,
+            horizon=self.config.horizon,
+            epoch=int(row["epoch"]),
+            loss=loss,
+        )
+        checkpoint.save(self.out / LAST)
+        if loss < self.best:
+            self.best = loss
+            checkpoint.save(self.out / BEST)
+        with whole(self.resume_file) as partial:
+            trainer.save_checkpoint(partial)
+
+    def _log(self, row: Row) -> None:
+        text = io.StringIO()
+        table = csv.DictWriter(text, fieldnames=list(row), lineterminator="\n")
+        table.writeheader()
+        table.writerows(self.rows)
+        write_text(self.out / "log.csv", text.getvalue())
+        for name, value in row.items():
+            assert self._board is not None
+            self._board.add_scalar(name, value, int(row["epoch"]))
+
+
+def chosen_loss(row: Row) -> float:
+    """Return the loss by which epochs are compared: validation's, or else training's."""
+    return row.get("val_loss", row["train_loss"])
+
+
+class Patience(pl.Callback):
+    """Stops the run when the loss has not fallen for some epochs.
+
+    Args:
+        writer: keeps the log.
+        epochs: how long to wait for a lower loss.
+    """
+
+    def __init__(self, writer: RunWriter, epochs: int) -> None:
+        self.writer, self.epochs = writer, epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop if the best of all epochs is not among the last ones."""
+        losses = [chosen_loss(row) for row in self.writer.rows]
+        if len(losses) > self.epochs and min(losses[-self.epochs :]) >= min(losses[: -self.epochs]):
+            trainer.should_stop = True
+
+
+class Progress(pl.Callback):
+    """Shows the run in one line on a terminal, or a line for each epoch where there is none.
+
+    Args:
+        writer: keeps losses and times.
+    """
+
+    def __init__(self, writer: RunWriter) -> None:
+        self.writer = writer
+        self.console = Console(file=sys.stderr)
+        self.bar = Bar(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the bar, at the place where a resumed run goes on."""
+        total = trainer.max_epochs * trainer.num_training_batches  # type: ignore[operator]
+        self.bar.start()
+        self.task = self.bar.add_task(
+            "", total=total, completed=trainer.global_step, epoch="", numbers=""
+        )
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any
+    ) -> None:
+        """Move the bar."""
+        if not self.bar.disable and trainer.global_step % 10 == 0:
+            loss, rate = self.writer.running
+            self.bar.update(
+                self.task,
+                completed=trainer.global_step,
+                epoch=f"{trainer.current_epoch + 1}/{trainer.max_epochs}",
+                numbers=f"loss {loss:.4g}  {self._validation()}{rate:.1f} samples/s",
+            )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Print the epoch where there is no bar."""
+        if self.bar.disable:
+            row = self.writer.rows[-1]
+            self.console.print(
+                f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.4g}  "
+                f"{self._validation()}{row['samples_per_second']:.1f} samples/s",
+                highlight=False,
+            )
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the bar as it stands."""
+        self.bar.stop()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave the terminal usable for the message that follows."""
+        self.bar.stop()
+
+    def _validation(self) -> str:
+        rows = self.writer.rows
+        return f"validation {rows[-1]['val_loss']:.4g}  " if rows and "val_loss" in rows[-1] else ""

@@ -1,0 +1,45 @@
+"""Where a loss that is no number began."""
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from framecast.models import Forecaster
+from framecast.train.unroll import unroll
+
+
+def first_failure(model: Forecaster, frames: Tensor, context: int) -> str:
+    """Say where the first value that is not finite comes from.
+
+    Args:
+        model: the network as it was when the loss failed.
+        frames: the window [B,L,C,H,W] of that step.
+        context: given frames.
+
+    Returns:
+        The input, a weight (damaged by an earlier step's gradient), or the first module, in
+        the order of evaluation, whose output is not finite.
+    """
+    if not frames.isfinite().all():
+        return "in the input frames"
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            return f"in the gradient of the step before, which damaged the weight {name}"
+    failed: list[str] = []
+    hooks = [m.register_forward_hook(_watch(n, failed)) for n, m in model.named_modules() if n]
+    try:
+        with torch.no_grad():
+            unroll(model, frames, context)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return f"in layer {failed[0]}" if failed else "in the loss itself"
+
+
+def _watch(name: str, failed: list[str]):  # type: ignore[no-untyped-def]
+    def hook(module: nn.Module, inputs: object, output: object) -> None:
+        tensors = [t for t in pytree.tree_leaves(output) if isinstance(t, Tensor)]
+        if not all(t.isfinite().all() for t in tensors):
+            failed.append(name)
+
+    return hook

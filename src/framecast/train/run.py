@@ -1,0 +1,100 @@
+"""A training run and its folder, from a configuration to a trained network."""
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from framecast.config import dump_config, load_config
+from framecast.data.sources import Splits, read_splits
+from framecast.errors import UserError
+from framecast.files import write_text
+from framecast.train.config import Experiment
+
+
+def train(experiment: Experiment, out: Path, resume: bool = False) -> Path:
+    """Train a forecaster into a new run folder, or go on with one that was stopped.
+
+    The folder holds config.yaml, best.safetensors and last.safetensors (the weights of the
+    best and of the last epoch, with all that a forecast needs), log.csv, tensorboard/,
+    data.json (fingerprint of the data), environment.json, and resume.ckpt.
+
+    Args:
+        experiment: data, network and training.
+        out: the run folder.
+        resume: go on from the last whole epoch in `out`, as if never stopped.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UserError: if `out` exists (or, with `resume`, does not exist or was made with
+            another configuration or other data), the data do not fit, or training fails.
+    """
+    splits = read_splits(experiment.data)
+    (_check_same if resume else _create)(out, experiment, splits)
+    from framecast.train.loop import fit  # Lightning takes seconds to import
+
+    fit(experiment, splits, out, resume)
+    return out
+
+
+def load_experiment(out: Path) -> Experiment:
+    """Read the configuration of a run folder.
+
+    Raises:
+        UserError: if it is not a run folder.
+    """
+    if not (out / "config.yaml").exists():
+        raise UserError(f"{out} is not a run folder: it has no config.yaml")
+    return load_config(Experiment, out / "config.yaml")
+
+
+def _create(out: Path, experiment: Experiment, splits: Splits) -> None:
+    if out.exists():
+        raise UserError(
+            f"{out} exists already: choose another --out, or add --resume to go on with that run"
+        )
+    out.mkdir(parents=True)
+    write_text(out / "data.json", _describe_data(splits))
+    write_text(out / "environment.json", _describe_environment())
+    write_text(out / "config.yaml", dump_config(experiment))
+
+
+def _check_same(out: Path, experiment: Experiment, splits: Splits) -> None:
+    if dump_config(load_experiment(out)) != dump_config(experiment):
+        raise UserError(
+            f"{out} was begun with another configuration: resume it with "
+            f"framecast train --resume --out {out} and nothing else"
+        )
+    if (out / "data.json").read_text() != _describe_data(splits):
+        raise UserError(
+            f"the data at {experiment.data.path} have changed since {out} was begun (its "
+            "data.json says what they were): a resumed run needs the same"
+        )
+
+
+def _describe_data(splits: Splits) -> str:
+    described = {
+        name: {
+            "source": frames.source,
+            "shape": list(frames.values.shape),
+            "channels": list(frames.names),
+            "first_time": str(frames.times[0]),
+            "last_time": str(frames.times[-1]),
+            "fingerprint": frames.fingerprint(),
+        }
+        for name, frames in splits._asdict().items()
+        if frames is not None
+    }
+    return json.dumps(described, indent=2) + "\n"
+
+
+def _describe_environment() -> str:
+    names = ("framecast", "torch", "pytorch-lightning", "numpy", "xarray")
+    described = {name: version(name) for name in names}
+    described |= {"python": platform.python_version(), "machine": platform.machine()}
+    described["threads"] = str(torch.get_num_threads())
+    return json.dumps(described, indent=2) + "\n"
