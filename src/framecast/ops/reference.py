@@ -32,8 +32,8 @@ def min_gru_scan(gates: Tensor, h0: Tensor) -> Tensor:
     """MinGRU: z = σ(k), h' = (1−z)⊙h + z⊙g(u).  gates [B,T,2C,...] = [k, u]."""
 
     def update(k: Tensor, u: Tensor, h: Tensor) -> Tensor:
-        z = torch.sigmoid(k)
-        return (1 - z) * h + z * candidate(u)
+        # σ(−k) is 1 − z, and exact where z is close to one.
+        return torch.sigmoid(-k) * h + torch.sigmoid(k) * candidate(u)
 
     return _gated_scan(gates, h0, 2, update)
 

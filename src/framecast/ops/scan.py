@@ -1,23 +1,29 @@
 """The public recurrences over time: checks, gradient rules, and the choice of kernel.
 
 Each function is defined by the plain loop of the same name in `framecast.ops.reference`.
-It is registered with `torch.library`, so that autograd, `torch.compile` and `torch.export`
-go through it.
-"""
+The fast kernels are `torch.library` ops, so that autograd, `torch.compile` and `torch.export`
+go through them; `framecast.ops.kernels.choice` says which one runs.
 
-from collections.abc import Callable
-from typing import Any
+Types: a gated scan computes and returns the type of its gates, the linear scan the wider of
+a and b; the state is cast to it. So under autocast the type of the convolution before the scan
+decides. Sums are accumulated in float32 or better.
+Memory: results take the layout of the main input (gates or b), contiguous or channels-last.
+"""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops.kernels import pytorch as kernels
+from framecast.ops import reference
+from framecast.ops.kernels import choice, library
+from framecast.ops.kernels.pytorch import GATINGS
 
 
 def linear_scan(
-    a: Float[Tensor, "B T *rest"], b: Float[Tensor, "B T *rest"], h0: Float[Tensor, "B *rest"]
-) -> Float[Tensor, "B T *rest"]:
+    a: Float[Tensor, "B T C *space"],
+    b: Float[Tensor, "B T C *space"],
+    h0: Float[Tensor, "B C *space"],
+) -> Float[Tensor, "B T C *space"]:
     """First-order linear recurrence h_t = a_t ⊙ h_{t−1} + b_t.
 
     Args:
@@ -33,9 +39,12 @@ def linear_scan(
     """
     if a.shape != b.shape:
         raise ValueError(f"linear_scan: a {list(a.shape)} and b {list(b.shape)} differ in shape")
-    _check_state("linear_scan", b.shape, h0)
-    states: Tensor = _linear_scan(a, b, h0)
-    return states
+    _check_state("linear_scan", list(b.shape), h0)
+    dtype = torch.promote_types(a.dtype, b.dtype)
+    a, b, h0 = a.to(dtype), b.to(dtype), h0.to(dtype)
+    scan = reference.linear_scan if choice.uses_definitions() else library.linear_scan
+    result: Tensor = scan(a, b, h0)
+    return result
 
 
 def min_gru_scan(
@@ -84,100 +93,25 @@ def min_exp_lstm_scan(
 
 
 def _gated(name: str, gates: Tensor, h0: Tensor) -> Tensor:
-    parts = kernels.GATINGS[name].parts
+    parts = GATINGS[name].parts
     if gates.ndim < 3 or gates.shape[2] % parts:
         raise ValueError(
             f"{name}: gates {list(gates.shape)} must be [B, T, {parts}·C, ...], "
             f"the {parts} pre-activations side by side"
         )
-    out = torch.Size((*gates.shape[:2], gates.shape[2] // parts, *gates.shape[3:]))
-    _check_state(name, out, h0)
-    result: Tensor = _GATED_SCANS[name](gates, h0)
+    batch, time, channels, *space = gates.shape
+    _check_state(name, [batch, time, channels // parts, *space], h0)
+    definition, op = getattr(reference, name), library.GATED_SCANS[name][0]
+    scan = definition if choice.uses_definitions() else op
+    result: Tensor = scan(gates, h0.to(gates.dtype))
     return result
 
 
-def _check_state(name: str, out: torch.Size, h0: Tensor) -> None:
-    if out[1] == 0:
+def _check_state(name: str, sequence: list[int], h0: Tensor) -> None:
+    batch, time, *frame = sequence
+    if time == 0:
         raise ValueError(f"{name}: the sequence is empty (T = 0)")
-    if h0.shape != out[:1] + out[2:]:
+    if list(h0.shape) != [batch, *frame]:
         raise ValueError(
-            f"{name}: state {list(h0.shape)} does not fit the sequence: "
-            f"expected {list(out[:1] + out[2:])}"
+            f"{name}: state {list(h0.shape)} does not fit the sequence: expected {[batch, *frame]}"
         )
-
-
-# --- registration with torch.library -------------------------------------------------------
-
-
-@torch.library.custom_op("framecast::linear_scan", mutates_args=())
-def _linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-    return kernels.linear_scan(a, b, h0)
-
-
-@torch.library.custom_op("framecast::linear_scan_backward", mutates_args=())
-def _linear_scan_backward(
-    grad: Tensor, a: Tensor, h0: Tensor, h: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    return kernels.linear_scan_backward(grad, a, h0, h)
-
-
-@_linear_scan.register_fake
-def _(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-    return _contiguous_like(b)
-
-
-@_linear_scan_backward.register_fake
-def _(grad: Tensor, a: Tensor, h0: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return _contiguous_like(a), _contiguous_like(grad), _contiguous_like(h0)
-
-
-def _keep_linear(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-    a, _, h0 = inputs
-    ctx.save_for_backward(a, h0, output)
-
-
-def _differentiate_linear(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    a, h0, h = ctx.saved_tensors
-    gradients: tuple[Tensor, Tensor, Tensor] = _linear_scan_backward(grad, a, h0, h)
-    return gradients
-
-
-_linear_scan.register_autograd(_differentiate_linear, setup_context=_keep_linear)
-
-
-def _contiguous_like(x: Tensor) -> Tensor:
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-
-def _register_gated_scan(name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    parts = kernels.GATINGS[name].parts
-
-    @torch.library.custom_op(f"framecast::{name}", mutates_args=())
-    def forward(gates: Tensor, h0: Tensor) -> Tensor:
-        return kernels.gated_scan(name, gates, h0)
-
-    @torch.library.custom_op(f"framecast::{name}_backward", mutates_args=())
-    def backward(grad: Tensor, gates: Tensor, h0: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return kernels.gated_scan_backward(name, grad, gates, h0, h)
-
-    @forward.register_fake
-    def _(gates: Tensor, h0: Tensor) -> Tensor:
-        batch, time, channels, *space = gates.shape
-        return gates.new_empty(batch, time, channels // parts, *space)
-
-    @backward.register_fake
-    def _(grad: Tensor, gates: Tensor, h0: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return _contiguous_like(gates), _contiguous_like(h0)
-
-    def keep(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs, output)
-
-    def differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        gradients: tuple[Tensor, Tensor] = backward(grad, *ctx.saved_tensors)
-        return gradients
-
-    forward.register_autograd(differentiate, setup_context=keep)
-    return forward
-
-
-_GATED_SCANS = {name: _register_gated_scan(name) for name in kernels.GATINGS}

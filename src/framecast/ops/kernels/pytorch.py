@@ -102,7 +102,7 @@ def _candidate_slope(u: Tensor) -> Tensor:
 
 
 def _scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-    h = torch.empty_like(b, memory_format=torch.contiguous_format)
+    h = torch.empty_like(b)
     previous = h0
     for t in range(b.shape[1]):
         previous = torch.addcmul(b[:, t], a[:, t], previous, out=h[:, t])
@@ -111,7 +111,7 @@ def _scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
 
 def _scan_gradient(grad: Tensor, a: Tensor) -> Tensor:
     """What reaches each state from all later ones: G_t = grad_t + a_{t+1} ⊙ G_{t+1}."""
-    total = torch.empty_like(grad, memory_format=torch.contiguous_format)
+    total = torch.empty_like(grad)
     total[:, -1] = grad[:, -1]
     for t in reversed(range(grad.shape[1] - 1)):
         torch.addcmul(grad[:, t], a[:, t + 1], total[:, t + 1], out=total[:, t])

@@ -1,0 +1,87 @@
+// The door of the library: plain C functions that Python's ctypes calls with raw pointers.
+//
+// Sizes are in elements, tensors are dense: [B, T, C, S] in that order of storage, or
+// [B, T, S, C] with channels_last. Types: 0 float32, 1 float64, 2 bfloat16. The caller
+// answers for sizes and pointers.
+
+#include <atomic>
+#include <cstring>
+
+#include "kernels.hpp"
+#include "parallel.hpp"
+
+#define FRAMECAST_API extern "C" __attribute__((visibility("default")))
+
+namespace framecast {
+namespace {
+
+bool runs_here(const Kernels& kernels) {
+#ifdef FRAMECAST_X86
+    if (&kernels == &avx512::kernels)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("fma");
+    if (&kernels == &avx2::kernels)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    return &kernels == &baseline::kernels;
+}
+
+const Kernels* const best_first[] = {
+#ifdef FRAMECAST_X86
+    &avx512::kernels,
+    &avx2::kernels,
+#endif
+    &baseline::kernels,
+};
+
+const Kernels* best() {
+    for (const Kernels* kernels : best_first)
+        if (runs_here(*kernels)) return kernels;
+    return &baseline::kernels;
+}
+
+std::atomic<const Kernels*>& chosen() {
+    static std::atomic<const Kernels*> kernels{best()};
+    return kernels;
+}
+
+}  // namespace
+}  // namespace framecast
+
+using namespace framecast;
+
+FRAMECAST_API int framecast_version() { return 1; }
+
+FRAMECAST_API const char* framecast_instruction_set() { return chosen().load()->name; }
+
+FRAMECAST_API const char* framecast_parallel_backend() { return parallel_backend(); }
+
+// Takes the instruction set of that name ("baseline", "avx2", "avx512"); 0 where the library
+// or the processor does not have it.
+FRAMECAST_API int framecast_use_instruction_set(const char* name) {
+    for (const Kernels* kernels : best_first)
+        if (strcmp(kernels->name, name) == 0 && runs_here(*kernels)) {
+            chosen() = kernels;
+            return 1;
+        }
+    return 0;
+}
+
+FRAMECAST_API void framecast_scan(int scan, int type, int channels_last, int threads,
+                                  int64_t batch, int64_t time, int64_t channels, int64_t space,
+                                  const void* a, const void* b, const void* h0, void* h) {
+    chosen().load()->scan_forward({static_cast<Scan>(scan), static_cast<Type>(type),
+                                   {batch, time, channels, space, channels_last != 0},
+                                   a, b, h0, h, threads});
+}
+
+FRAMECAST_API void framecast_scan_backward(int scan, int type, int channels_last, int threads,
+                                           int64_t batch, int64_t time, int64_t channels,
+                                           int64_t space, const void* grad, const void* a,
+                                           const void* h0, const void* h, void* grad_a,
+                                           void* grad_b, void* grad_h0) {
+    chosen().load()->scan_backward({static_cast<Scan>(scan), static_cast<Type>(type),
+                                    {batch, time, channels, space, channels_last != 0},
+                                    grad, a, h0, h, grad_a, grad_b, grad_h0, threads});
+}

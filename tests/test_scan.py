@@ -1,0 +1,309 @@
+"""The recurrences against their definitions: every backend, in float64 and through autograd."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from framecast.ops import log_domain, reference, scan
+from framecast.ops.kernels import choice, layout, library, native
+
+GATED = {"min_gru_scan": 2, "min_lstm_scan": 3, "min_exp_lstm_scan": 3}
+SCANS = ["linear_scan", *GATED]
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
+"""Largest error beside the largest value; inputs are rounded to the type beforehand."""
+
+needs_native = pytest.mark.skipif(
+    native.unavailable_reason() is not None, reason="the compiled kernels are missing"
+)
+BACKENDS = ["reference", "torch", pytest.param("native", marks=needs_native)]
+
+
+@pytest.fixture
+def force() -> Iterator[Callable[[str], None]]:
+    """Force kernels by name, until the test ends."""
+    yield choice.force
+    choice.force(None)
+
+
+class Case(NamedTuple):
+    """The size, type and layout of one example."""
+
+    name: str
+    batch: int
+    time: int
+    channels: int
+    height: int
+    width: int
+    dtype: torch.dtype = torch.float32
+    channels_last: bool = False
+    seed: int = 0
+
+
+CASES = st.builds(
+    Case,
+    name=st.sampled_from(SCANS),
+    batch=st.integers(1, 3),
+    time=st.sampled_from([1, 2, 7, 63]),
+    channels=st.sampled_from([1, 2, 5, 16, 19, 33]),
+    height=st.integers(1, 5),
+    width=st.integers(1, 9),
+    dtype=st.sampled_from(list(TOLERANCE)),
+    channels_last=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+
+
+def make_inputs(case: Case) -> list[Tensor]:
+    """Leaf tensors: the sequences of the scan, and then the state before it."""
+    generator = torch.Generator().manual_seed(case.seed)
+
+    def draw(*shape: int) -> Tensor:
+        values = torch.randn(*shape, case.height, case.width, generator=generator)
+        return values.to(case.dtype)
+
+    if case.name == "linear_scan":
+        sequences = [draw(case.batch, case.time, case.channels) for _ in range(2)]
+        sequences[0] = torch.tanh(sequences[0])
+    else:
+        sequences = [3 * draw(case.batch, case.time, GATED[case.name] * case.channels)]
+    state = draw(case.batch, case.channels)
+    sequences = [layout.sequence(x, case.channels_last) for x in sequences]
+    inputs = [*sequences, layout.state(state, case.channels_last)]
+    return [x.detach().requires_grad_() for x in inputs]
+
+
+def run(function: Callable[..., Tensor], inputs: list[Tensor]) -> list[Tensor]:
+    """The output and the gradient of each input, for a fixed gradient of the output."""
+    output = function(*inputs)
+    weight = torch.linspace(-1, 1, output.numel()).view(output.shape).to(output.dtype)
+    return [output.detach(), *torch.autograd.grad(output, inputs, weight)]
+
+
+def error(got: Tensor, expected: Tensor) -> float:
+    """Largest difference beside the largest expected value (or 0.1, if all are smaller)."""
+    scale = expected.detach().abs().max().clamp_min(0.1)
+    return float((got.detach().double() - expected.detach().double()).abs().max() / scale)
+
+
+def check(case: Case) -> None:
+    inputs = make_inputs(case)
+    wide = [x.detach().double().requires_grad_() for x in inputs]
+    expected = run(getattr(reference, case.name), wide)
+    for got, want in zip(run(getattr(scan, case.name), inputs), expected, strict=True):
+        assert got.dtype == case.dtype
+        assert error(got, want) < TOLERANCE[case.dtype]
+
+
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(case=CASES)
+def test_outputs_and_gradients_equal_the_definition(
+    force: Callable[[str], None], backend: str, case: Case
+) -> None:
+    force(backend)
+    check(case)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", SCANS)
+def test_backends_at_an_awkward_size(force: Callable[[str], None], backend: str, name: str) -> None:
+    force(backend)
+    check(Case(name, batch=2, time=63, channels=5, height=3, width=7))
+
+
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+@pytest.mark.parametrize("name", SCANS)
+def test_gradcheck(force: Callable[[str], None], backend: str, name: str) -> None:
+    force(backend)
+    inputs = make_inputs(Case(name, 1, 3, 2, 2, 1, torch.float64))
+    assert torch.autograd.gradcheck(getattr(scan, name), inputs)
+
+
+@pytest.mark.parametrize("name", SCANS)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+def test_results_take_the_layout_of_the_input(
+    force: Callable[[str], None], backend: str, name: str, channels_last: bool
+) -> None:
+    force(backend)
+    inputs = make_inputs(Case(name, 2, 3, 5, 3, 4, channels_last=channels_last))
+    output = getattr(scan, name)(*inputs)
+    gradients = torch.autograd.grad(output.sum(), inputs)
+    for x in (output, *gradients[:-1]):
+        assert layout.is_channels_last(x) == channels_last
+        assert layout.sequence(x, channels_last) is x or x.stride() == (
+            layout.sequence(x, channels_last).stride()
+        )
+    if channels_last:
+        assert gradients[-1].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_slices_and_mixed_layouts_are_accepted() -> None:
+    gates, h0 = make_inputs(Case("min_gru_scan", 2, 9, 5, 3, 4, torch.float64, channels_last=True))
+    part, plain = gates[:, 2:7], gates[:, 2:7].contiguous()
+    got = run(scan.min_gru_scan, [part, h0.contiguous()])
+    for a, b in zip(got, run(scan.min_gru_scan, [plain, h0]), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_the_state_takes_the_type_of_the_gates() -> None:
+    gates, h0 = make_inputs(Case("min_gru_scan", 2, 3, 5, 3, 4))
+    output, grad_gates, grad_h0 = run(scan.min_gru_scan, [gates.bfloat16(), h0])
+    assert (output.dtype, grad_gates.dtype, grad_h0.dtype) == (
+        torch.bfloat16,
+        torch.bfloat16,
+        torch.float32,
+    )
+
+
+def test_autocast_follows_the_convolution_before_the_scan() -> None:
+    convolution = torch.nn.Conv2d(3, 10, 3, padding=1)
+    frames = torch.randn(2, 4, 3, 6, 5)
+    h0 = torch.full((2, 5, 6, 5), 0.5)
+    with torch.autocast("cpu", torch.bfloat16):
+        gates = convolution(frames.flatten(0, 1)).unflatten(0, (2, 4))
+        output = scan.min_gru_scan(gates, h0)
+    assert output.dtype == torch.bfloat16
+    wide = convolution(frames.flatten(0, 1)).unflatten(0, (2, 4))
+    assert error(output, scan.min_gru_scan(wide, h0)) < TOLERANCE[torch.bfloat16]
+    output.float().sum().backward()
+    assert convolution.weight.grad is not None
+
+
+def test_the_linear_scan_computes_in_the_wider_type() -> None:
+    a, b, h0 = make_inputs(Case("linear_scan", 1, 3, 2, 3, 4))
+    assert scan.linear_scan(a, b.bfloat16(), h0.double()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_the_linear_form_keeps_its_precision_over_long_sequences(name: str) -> None:
+    """T = 2000 with gate pre-activations of scale 12: the published form loses three digits."""
+    generator = torch.Generator().manual_seed(1)
+    gates = 12 * torch.randn(1, 2000, 4 * GATED[name], 8, 8, generator=generator)
+    h0 = torch.full((1, 4, 8, 8), 0.5)
+    exact = getattr(reference, name)(gates.double(), h0.double())
+
+    def relative(h: Tensor) -> float:
+        return float(((h.double() - exact) / exact).abs().max())
+
+    assert relative(getattr(scan, name)(gates, h0)) < 1e-5
+    assert relative(getattr(log_domain, name)(gates, h0)) > 1e-4
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_split_scans_agree(name: str) -> None:
+    *sequences, h0 = make_inputs(Case(name, 2, 9, 5, 3, 4, torch.float64))
+    function = getattr(scan, name)
+    first = function(*(x[:, :4] for x in sequences), h0)
+    second = function(*(x[:, 4:] for x in sequences), first[:, -1])
+    whole = function(*sequences, h0)
+    torch.testing.assert_close(torch.cat([first, second], 1), whole, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", SCANS)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+def test_opcheck(
+    force: Callable[[str], None], backend: str, name: str, channels_last: bool
+) -> None:
+    force(backend)
+    inputs = make_inputs(Case(name, 2, 3, 5, 3, 4, channels_last=channels_last))
+    op = library.linear_scan if name == "linear_scan" else library.GATED_SCANS[name][0]
+    torch.library.opcheck(op, inputs)
+    output = op(*inputs).detach()
+    detached = [x.detach() for x in inputs]
+    if name == "linear_scan":
+        a, _, h0 = detached
+        torch.library.opcheck(library.linear_scan_backward, (output, a, h0, output))
+    else:
+        torch.library.opcheck(library.GATED_SCANS[name][1], (output, *detached, output))
+
+
+class Model(torch.nn.Module):
+    """A convolution and a scan, for what traces whole programs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 15, 3, padding=1).to(
+            memory_format=torch.channels_last
+        )
+
+    def forward(self, frames: Tensor, h0: Tensor) -> Tensor:
+        gates = self.convolution(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return scan.min_lstm_scan(gates, h0)
+
+
+def test_export_goes_through() -> None:
+    model, inputs = Model(), (torch.randn(2, 4, 3, 6, 5), torch.rand(2, 5, 6, 5))
+    program = torch.export.export(model, inputs)
+    assert any("min_lstm_scan" in str(node.target) for node in program.graph.nodes)
+    torch.testing.assert_close(program.module()(*inputs), model(*inputs))
+
+
+def test_compile_agrees_with_eager_forward_and_backward() -> None:
+    torch.manual_seed(0)
+    model, inputs = Model(), [torch.randn(2, 4, 3, 6, 5), torch.rand(2, 5, 6, 5)]
+    leaves = [x.requires_grad_() for x in inputs]
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    for got, want in zip(run(compiled, leaves), run(model, leaves), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: scan.min_gru_scan(torch.ones(1, 2, 3, 1, 1), torch.ones(1, 1, 1, 1)), "2·C"),
+        (lambda: scan.min_gru_scan(torch.ones(1, 2, 4, 1, 1), torch.ones(1, 1, 1, 1)), "expected"),
+        (lambda: scan.min_gru_scan(torch.ones(1, 0, 4, 1, 1), torch.ones(1, 2, 1, 1)), "T = 0"),
+        (
+            lambda: scan.linear_scan(*[torch.ones(1, 2, n) for n in (2, 3)], torch.ones(1, 2)),
+            "differ",
+        ),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(call: Callable[[], Tensor], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_an_unknown_backend_is_refused(force: Callable[[str], None]) -> None:
+    force("cuda")
+    with pytest.raises(ValueError, match="FRAMECAST_KERNELS=cuda"):
+        check(Case("min_gru_scan", 1, 2, 1, 1, 1))
+
+
+def test_the_environment_variable_forces_kernels() -> None:
+    environment = {**os.environ, choice.VARIABLE: "torch"}
+    program = "from framecast.ops.kernels import choice; print(choice.choose('cpu').name)"
+    output = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)
+    assert output == "torch\n"
+
+
+def test_a_missing_library_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, force: Callable[[str | None], None]
+) -> None:
+    monkeypatch.setattr(native, "_reason", "it was not built")
+    force(None)
+    with pytest.warns(UserWarning, match="it was not built"):
+        check(Case("min_gru_scan", 1, 2, 1, 1, 1))
+    check(Case("min_gru_scan", 1, 2, 1, 1, 1))
+    assert "it was not built" in choice.describe()["kernels on cpu"]
+
+
+def test_forcing_missing_kernels_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, force: Callable[[str], None]
+) -> None:
+    monkeypatch.setattr(native, "_reason", "it was not built")
+    force("native")
+    with pytest.raises(RuntimeError, match=r"FRAMECAST_KERNELS=native.*not built"):
+        check(Case("min_gru_scan", 1, 2, 1, 1, 1))
