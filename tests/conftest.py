@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
 
@@ -15,6 +16,17 @@ def _deterministic():
     torch.utils.deterministic.fill_uninitialized_memory = True
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def unchecked_types():
+    """Switch off the checks of types and shapes that the tests put around functions.
+
+    Dynamo cannot trace through them, and wrong arguments would not reach our own checks.
+    """
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def close(actual, expected, relative):

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import jaxtyping
 import pytest
 import torch
 from hypothesis import given, settings
@@ -216,16 +215,8 @@ def test_autocast_to_bfloat16_stays_close(name):
     close(sequential, layer(frames)[0], 0.05)
 
 
-@pytest.fixture
-def unchecked_shapes():
-    """Dynamo cannot trace through the checks of shapes that the tests put around functions."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
 @every_layer
-@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.usefixtures("unchecked_types")
 def test_step_compiles_and_exports(name):
     layer = make(name, dtype=torch.float32)
     frames = frames_for(layer)

@@ -4,64 +4,74 @@ YAML and the command line are only transport: what a value means, and which valu
 allowed, stands in the dataclass beside what it configures.
 """
 
+import argparse
 import dataclasses
 import difflib
-import io
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from framecast.errors import UserError
 
 Config = TypeVar("Config")
 
 
-def config_parser(kind: type[Config], **options: Any) -> ArgumentParser:
-    """Build a parser with an option for every key of a configuration, with help from its docs.
-
-    Args:
-        kind: the dataclass, whose fields may be dataclasses.
-        options: what `argparse.ArgumentParser` takes.
-    """
-    parser = ArgumentParser(exit_on_error=False, **options)
-    parser.add_argument("--config", action="config", help="YAML file whose values come first")
-    parser.add_class_arguments(kind)
-    return parser
-
-
-def load_config(
-    kind: type[Config], file: Path | None, overrides: Sequence[str] = (), prog: str = "framecast"
-) -> Config:
+def load_config(kind: type[Config], file: Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration: defaults, then a YAML file, then overrides.
 
     Args:
         kind: the dataclass to build.
         file: YAML; None for the defaults.
         overrides: as on a command line: ["--training.epochs", "3"].
-        prog: name of the program, for the help that `--help` among the overrides prints.
 
     Raises:
         UserError: for a key that does not exist (the nearest is suggested), or a value of
             the wrong type or out of range.
     """
-    arguments = list(overrides)
+    return parse_config(kind, config_parser(kind), overrides, file)[0]
+
+
+def config_parser(kind: type, **options: Any) -> ArgumentParser:
+    """Build a parser with an option for every key of a configuration, explained by its docs.
+
+    Args:
+        kind: the dataclass, whose fields may be dataclasses.
+        options: what `argparse.ArgumentParser` takes.
+    """
+    parser = ArgumentParser(exit_on_error=False, **options)
+    parser.add_argument("--config", action="config", help=argparse.SUPPRESS)
+    parser.add_class_arguments(kind)
+    return parser
+
+
+def parse_config(
+    kind: type[Config], parser: ArgumentParser, arguments: Sequence[str], file: Path | None = None
+) -> tuple[Config, Namespace]:
+    """Parse arguments; return the configuration, and what else the parser was told to take.
+
+    Args:
+        kind: the dataclass to build.
+        parser: made by `config_parser`, perhaps with arguments of its own.
+        arguments: of the command line.
+        file: YAML whose values stand in for the defaults.
+
+    Raises:
+        UserError: as `load_config`.
+    """
     if file is not None:
         check_keys(kind, _read_yaml(file), str(file))
         arguments = ["--config", str(file), *arguments]
-    parser = config_parser(kind, prog=prog)
     try:
-        with redirect_stderr(io.StringIO()):
-            parsed = parser.parse_args(arguments)
-            fields = vars(parser.instantiate(parsed))
+        options = parser.parse_args(list(arguments))
+        built = vars(parser.instantiate(options))
+        fields = dataclasses.fields(cast(Any, kind))
+        return kind(**{field.name: built[field.name] for field in fields}), options
     except (ArgumentError, ValueError) as error:
         raise UserError(_readable(str(error), kind)) from error
-    names = [f.name for f in dataclasses.fields(cast(Any, kind))]
-    return kind(**{name: fields[name] for name in names})
 
 
 def check_keys(kind: type, values: Any, where: str, prefix: str = "") -> None:

@@ -35,6 +35,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from framecast.data.trajectories import Axis, Variable, fill, open_store, trajectory_seed
+from framecast.errors import UserError
 
 Field = Float[Tensor, "N H W"]
 
@@ -90,7 +91,7 @@ class NavierStokes:
 
     def _require(self, key: str, holds: bool, remedy: str) -> None:
         if not holds:
-            raise ValueError(f"{key}={getattr(self, key)}: must be {remedy}")
+            raise UserError(f"{key}={getattr(self, key)}: must be {remedy}")
 
     @property
     def steps_per_frame(self) -> int:
@@ -264,7 +265,7 @@ def solve(
     """
     square = (config.grid, config.grid)
     if vorticity.shape[1:] != square or force.shape != square:
-        raise ValueError(
+        raise UserError(
             f"grid={config.grid}: vorticity of {tuple(vorticity.shape)} and force of "
             f"{tuple(force.shape)} must end in {square}"
         )
@@ -274,7 +275,7 @@ def solve(
             flow.advance(config.steps_per_frame)
         present = flow.vorticity()
         if not present.isfinite().all():
-            raise ValueError(
+            raise UserError(
                 f"step={config.step}: the flow grew without bound before t = "
                 f"{frame * config.interval:g}; take a smaller step"
             )

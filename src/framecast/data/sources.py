@@ -80,8 +80,8 @@ def read_splits(config: DataConfig) -> Splits:
         return _read_folder(path, config)
     if not path.exists():
         raise UserError(
-            f"data.path {path} does not exist. Give your own file with --data.path, or make "
-            f"the Navier-Stokes data: framecast simulate navier_stokes --out {path}"
+            f"data.path {path} does not exist. Give your own file with --data.path, or make the "
+            "Navier-Stokes data first: framecast simulate navier_stokes --out data/navier_stokes"
         )
     return split(read_frames(path, config.variables), config)
 

@@ -33,6 +33,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from framecast.errors import UserError
+
 DIMENSIONS = ("trajectory", "time", "y", "x")
 COMPLETE = "trajectories_complete"
 
@@ -91,7 +93,7 @@ class TrajectoryStore:
         first = self.complete
         last = first + len(values)
         if values.shape[1:] != self._array.shape[1:] or last > self.total:
-            raise ValueError(
+            raise UserError(
                 f"trajectories of shape {values.shape} do not fit: the store is of shape "
                 f"{self._array.shape} and {self.total - first} are missing"
             )
@@ -124,7 +126,7 @@ def open_store(
             with other attributes; or an unfinished one, of another version of framecast.
     """
     if count < 1:
-        raise ValueError(f"{path}: the number of trajectories is {count}, must be at least 1")
+        raise UserError(f"{path}: the number of trajectories is {count}, must be at least 1")
     wanted = {
         "Conventions": "CF-1.11",
         "framecast_version": _version(),
@@ -138,7 +140,7 @@ def open_store(
     finished = stored[COMPLETE] == stored.get("trajectories")
     for key in [*wanted, *(stored.keys() - wanted.keys() - {COMPLETE})]:
         if stored.get(key) != wanted.get(key) and not (finished and key == "framecast_version"):
-            raise ValueError(
+            raise UserError(
                 f"{path}: was made with {key}={stored.get(key)!r}, not {wanted.get(key)!r}; "
                 "remove it, or choose another folder"
             )
@@ -165,7 +167,7 @@ def fill(
         ValueError: `batch` is below 1.
     """
     if batch < 1:
-        raise ValueError(f"batch={batch}: must be at least 1")
+        raise UserError(f"batch={batch}: must be at least 1")
     with _progress(progress) as display:
         for split, store in stores.items():
             task = display.add_task(split, total=store.total, completed=store.complete)
@@ -210,9 +212,9 @@ def _open(path: Path) -> zarr.Group:
     try:
         group = zarr.open_group(path, mode="r+")
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(_foreign(path)) from error
+        raise UserError(_foreign(path)) from error
     if COMPLETE not in group.attrs:
-        raise ValueError(_foreign(path))
+        raise UserError(_foreign(path))
     return group
 
 

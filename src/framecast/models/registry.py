@@ -16,6 +16,10 @@ class Entry(NamedTuple):
     summary: str
     paper: str
 
+    def parameters(self, channels: int) -> int:
+        """Count the parameters of a layer of this many channels in and out."""
+        return sum(p.numel() for p in self.layer(channels, channels).parameters())
+
 
 _LAYERS: dict[str, Entry] = {}
 

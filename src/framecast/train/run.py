@@ -41,15 +41,15 @@ def train(experiment: Experiment, out: Path, resume: bool = False) -> Path:
     return out
 
 
-def load_experiment(out: Path) -> Experiment:
-    """Read the configuration of a run folder.
+def find_config(out: Path) -> Path:
+    """Return the file with the resolved configuration of a run.
 
     Raises:
-        UserError: if it is not a run folder.
+        UserError: if `out` is not a run folder.
     """
     if not (out / "config.yaml").exists():
         raise UserError(f"{out} is not a run folder: it has no config.yaml")
-    return load_config(Experiment, out / "config.yaml")
+    return out / "config.yaml"
 
 
 def _create(out: Path, experiment: Experiment, splits: Splits) -> None:
@@ -64,7 +64,7 @@ def _create(out: Path, experiment: Experiment, splits: Splits) -> None:
 
 
 def _check_same(out: Path, experiment: Experiment, splits: Splits) -> None:
-    if dump_config(load_experiment(out)) != dump_config(experiment):
+    if dump_config(load_config(Experiment, find_config(out))) != dump_config(experiment):
         raise UserError(
             f"{out} was begun with another configuration: resume it with "
             f"framecast train --resume --out {out} and nothing else"

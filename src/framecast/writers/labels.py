@@ -48,6 +48,12 @@ class ForecastLabels:
         ahead = (self.steps,) if self.single else (len(self.starts), self.steps)
         return (*sequences, *ahead, *self.frames.grid)
 
+    def summary(self) -> str:
+        """Say in a line what was forecast."""
+        names, times = ", ".join(self.frames.names), self.valid_times
+        starts = "" if self.single else f" from {len(self.starts)} starts"
+        return f"{self.steps} frames of {names}{starts}, {times[0, 0]} to {times[-1, -1]}"
+
     def coordinates(self) -> xr.Dataset:
         """Coordinates and attributes of the forecast, without its variables."""
         frames = self.frames

@@ -1,5 +1,6 @@
 """Forecasts as numbers: NetCDF, Zarr and NumPy, one frame at a time."""
 
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import h5netcdf
 import numpy as np
 import zarr
 from torch import Tensor
+from zarr.errors import ZarrUserWarning
 
 from framecast.data.frames import Channel
 from framecast.writers.labels import ForecastLabels
@@ -56,6 +58,9 @@ def zarr_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
         for channel in labels.frames.channels
     ]
     yield _frame_writer(variables, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZarrUserWarning)  # xarray reads it, and warns without it
+        zarr.consolidate_metadata(path)
 
 
 def _frame_writer(variables: list[Any], labels: ForecastLabels) -> Write:

@@ -1,0 +1,221 @@
+"""The command line: parses and calls."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from framecast.errors import UserError
+
+DESCRIPTION = """\
+Forecast the next frames of anything that comes as a sequence of grids: video, weather
+fields, radar, fluid simulations. With data of your own:
+
+  framecast train starter --data.path my_frames.nc --out runs/first
+  framecast evaluate runs/first --out runs/first/evaluation
+  framecast forecast runs/first my_frames.nc --steps 24 --out forecast.nc
+
+Without: framecast simulate navier_stokes --out data/navier_stokes
+"""
+
+SPLITS = {"train": 1000, "validation": 50, "test": 200}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0: done. 2: what was given cannot be used; the message says why. 130: interrupted. Any
+    other error is a defect of framecast and shows its traceback.
+    """
+    width = max(map(len, COMMANDS))
+    listing = "\n".join(f"  {name:{width}}  {c.summary}" for name, c in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="framecast",
+        description=DESCRIPTION,
+        epilog=f"commands:\n{listing}\n\nframecast COMMAND --help explains a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of these below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the command")
+    options = parser.parse_args(arguments)
+    debug = "--debug" in options.arguments
+    try:
+        COMMANDS[options.command].run([a for a in options.arguments if a != "--debug"])
+    except (UserError, OSError) as error:
+        if debug:
+            raise
+        print(f"framecast {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _simulate(arguments: list[str]) -> None:
+    from framecast.config import config_parser, parse_config
+    from framecast.data.navier_stokes import NavierStokes, simulate
+
+    parser = config_parser(NavierStokes, **_about("simulate"))
+    parser.add_argument("dataset", choices=["navier_stokes"], help="what to simulate")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
+    for split, count in SPLITS.items():
+        parser.add_argument(f"--{split}", type=int, default=count, help=f"sequences for {split}")
+    parser.add_argument("--seed", type=int, default=0, help="of the whole data set")
+    config, options = parse_config(NavierStokes, parser, arguments)
+    simulate(options.out, config, {split: options[split] for split in SPLITS}, options.seed)
+
+
+def _train(arguments: list[str]) -> None:
+    from framecast.config import config_parser, parse_config
+    from framecast.recipes import find_recipe
+    from framecast.train import Experiment, find_config, train
+
+    usage = "framecast train [RECIPE] --out RUN [--KEY VALUE ...] [--resume]"
+    parser = config_parser(Experiment, usage=usage, **_about("train"))
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        help="a recipe's name (framecast recipes lists them), or a YAML file with the keys below",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="RUN", help="folder of the run; must be new"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run at --out, as if never stopped"
+    )
+    _, options = parse_config(Experiment, parser, arguments)
+    if options.recipe is None and not options.resume:
+        raise UserError("name a recipe or a YAML file (framecast recipes lists the recipes)")
+    file = find_recipe(options.recipe) if options.recipe else find_config(options.out)
+    experiment, options = parse_config(Experiment, parser, arguments, file)
+    train(experiment, options.out, options.resume)
+    print(f"Trained {options.out}. Next: framecast evaluate {options.out} --out EVALUATION")
+
+
+def _forecast(arguments: list[str]) -> None:
+    from framecast.forecast import forecast_file
+
+    parser = argparse.ArgumentParser(**_about("forecast"))
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder, or a checkpoint file")
+    parser.add_argument("input", type=Path, help="past frames: .nc, .zarr, .npy or .npz")
+    parser.add_argument("--steps", type=int, required=True, metavar="K", help="frames to forecast")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help=".nc, .zarr, .npz, .gif or .mp4"
+    )
+    parser.add_argument(
+        "--start",
+        nargs="+",
+        default=["-1"],
+        metavar="FRAME_OR_TIME",
+        help="last known frame, by its place in the input (0 is the first, -1 the last) or its "
+        "time; several make a batch (default: -1)",
+    )
+    _add_context(parser)
+    options = parser.parse_args(arguments)
+    labels = forecast_file(
+        options.run,
+        options.input,
+        options.steps,
+        options.out,
+        starts=options.start,
+        context=options.context,
+    )
+    print(f"{options.out}: {labels.summary()}")
+
+
+def _evaluate(arguments: list[str]) -> None:
+    from framecast.evaluate import evaluate_to
+
+    parser = argparse.ArgumentParser(**_about("evaluate"))
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="runs to compare")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of the report")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="frames to test on (default: the test part of the data that the runs learned from)",
+    )
+    parser.add_argument(
+        "--steps", type=int, metavar="K", help="lead times (default: as in training)"
+    )
+    _add_context(parser)
+    options = parser.parse_args(arguments)
+    evaluate_to(
+        options.runs,
+        options.out,
+        data=options.data,
+        steps=options.steps,
+        context=options.context,
+    )
+
+
+def _models(arguments: list[str]) -> None:
+    from framecast.models import layer_entry, layer_names
+
+    argparse.ArgumentParser(**_about("models")).parse_args(arguments)
+    for name in layer_names():
+        entry = layer_entry(name)
+        print(f"{name}\n    {entry.summary}\n    Paper: {entry.paper}")
+        print(f"    Parameters: {entry.parameters(48):,} a layer of 48 channels, kernel 3\n")
+
+
+def _recipes(arguments: list[str]) -> None:
+    from framecast.recipes import find_recipe, recipes
+
+    parser = argparse.ArgumentParser(**_about("recipes"))
+    parser.add_argument("recipe", nargs="?", help="print this one")
+    name = parser.parse_args(arguments).recipe
+    if name is None:
+        _print_table(recipes())
+    else:
+        print(find_recipe(name).read_text(), end="")
+
+
+def _doctor(arguments: list[str]) -> None:
+    from framecast.doctor import diagnose
+
+    argparse.ArgumentParser(**_about("doctor")).parse_args(arguments)
+    _print_table(diagnose())
+
+
+class Command(NamedTuple):
+    """A command: what `framecast --help` says of it, and what it does with its arguments."""
+
+    summary: str
+    run: Callable[[list[str]], None]
+
+
+COMMANDS = {
+    "simulate": Command("make a data set by simulation", _simulate),
+    "train": Command("train a forecaster from a recipe or a YAML file", _train),
+    "forecast": Command("forecast from past frames into a file", _forecast),
+    "evaluate": Command("measure the error of runs by lead time, beside baselines", _evaluate),
+    "models": Command("list the recurrent layers, their papers and sizes", _models),
+    "recipes": Command("list the recipes, or print one", _recipes),
+    "doctor": Command("show versions, devices, kernels and threads", _doctor),
+}
+
+
+def _about(name: str) -> dict[str, Any]:
+    return {
+        "prog": f"framecast {name}",
+        "description": COMMANDS[name].summary,
+        "epilog": "--debug shows the traceback of an error.",
+    }
+
+
+def _add_context(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--context", type=int, metavar="N", help="past frames to read (default: as in training)"
+    )
+
+
+def _print_table(rows: dict[str, str]) -> None:
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        print(f"{name:{width}}  {value}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Splits without leaks, windows that never cross them, statistics of the training part only."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framecast.data.frames import Channel, Frames
+from framecast.data.normalise import Statistics
+from framecast.data.sources import DataConfig, read_splits, split
+from framecast.data.windows import CropSampler, Windows, side_by_side
+from framecast.errors import UserError
+
+
+def numbered(sequences, length):
+    """Frames whose every value says which frame it is: 1000·sequence + time."""
+    number = 1000 * torch.arange(sequences)[:, None] + torch.arange(length)
+    values = number[..., None, None, None].expand(-1, -1, 1, 2, 2).float()
+    dims = ("time", "y", "x") if sequences == 1 else ("sequence", "time", "y", "x")
+    return Frames(values, (Channel("number"),), dims)
+
+
+def numbers(frames):
+    return set(frames.values[..., 0, 0, 0].flatten().tolist()) if frames else set()
+
+
+@given(
+    sequences=st.sampled_from([1, 7, 20]),
+    validation=st.sampled_from([0.0, 0.2, 0.4]),
+    test=st.sampled_from([0.0, 0.2, 0.3]),
+)
+def test_parts_share_no_frame_and_lose_none(sequences, validation, test):
+    frames = numbered(sequences, 20)
+    parts = split(frames, DataConfig(validation_fraction=validation, test_fraction=test))
+    found = [numbers(part) for part in parts]
+    assert sum(map(len, found)) == len(set().union(*found)) == len(numbers(frames))
+    assert bool(found[1]) == (validation > 0)
+    if sequences == 1 and found[2]:
+        assert max(found[0]) < min(found[2])
+
+
+def test_the_test_part_comes_last():
+    parts = split(numbered(1, 20), DataConfig(validation_fraction=0.25, test_fraction=0.25))
+    assert [part.length for part in parts] == [10, 5, 5]
+    assert max(numbers(parts.train)) < min(numbers(parts.validation))
+    assert max(numbers(parts.validation)) < min(numbers(parts.test))
+
+
+def test_a_share_that_leaves_nothing_is_an_error():
+    with pytest.raises(UserError, match=r"test_fraction 0.01 of 20 leaves nothing"):
+        split(numbered(1, 20), DataConfig(validation_fraction=0.2, test_fraction=0.01))
+
+
+def test_a_folder_holds_the_parts_as_files(tmp_path):
+    np.save(tmp_path / "train.npy", np.zeros((8, 3, 3)))
+    np.save(tmp_path / "test.npy", np.ones((5, 3, 3)))
+    parts = read_splits(DataConfig(path=str(tmp_path)))
+    assert (parts.train.length, parts.validation, parts.test.length) == (8, None, 5)
+    (tmp_path / "train.npy").unlink()
+    with pytest.raises(UserError, match="without a file named train"):
+        read_splits(DataConfig(path=str(tmp_path)))
+
+
+def test_crops_lie_within_one_sequence_and_are_consecutive():
+    frames = numbered(5, 12)
+    windows = Windows(frames.values, length=7)
+    sampler = CropSampler(5, 12, 7, per_sequence=3, seed=0)
+    assert len(sampler) == 15
+    for position in sampler:
+        found = windows[position][:, 0, 0, 0]
+        assert found.diff().tolist() == [1.0] * 6
+
+
+def test_crops_follow_from_seed_and_epoch_alone():
+    def crops(seed, epoch):
+        sampler = CropSampler(5, 12, 7, per_sequence=3, seed=seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert crops(0, 1) == crops(0, 1)
+    assert crops(0, 1) != crops(0, 2)
+    assert crops(0, 1) != crops(1, 1)
+
+
+def test_every_start_is_drawn():
+    sampler = CropSampler(1, 10, 8, per_sequence=60, seed=0)
+    assert {start for _, start in sampler} == {0, 1, 2}
+
+
+def test_windows_side_by_side_do_not_overlap():
+    assert side_by_side(numbered(2, 11), 5) == [(0, 0), (0, 5), (1, 0), (1, 5)]
+    with pytest.raises(UserError, match="sequences of 11 frames, too short for a window of 12"):
+        side_by_side(numbered(2, 11), 12)
+
+
+def test_normalisation_removes_mean_and_deviation_and_is_undone():
+    values = 5 + 3 * torch.randn(2, 6, 3, 4, 5)
+    values[:, :, 2] = 7.0  # a channel that never changes
+    frames = Frames(values, tuple(map(Channel, "abc")), ("sequence", "time", "y", "x"))
+    statistics = Statistics.of(frames)
+    normalised = statistics.normalise(values)
+    torch.testing.assert_close(normalised.mean((0, 1, 3, 4)), torch.zeros(3), atol=1e-5, rtol=0)
+    flat = normalised[:, :, :2].transpose(0, 2).flatten(1)
+    torch.testing.assert_close(flat.std(1, correction=0), torch.ones(2))
+    assert normalised[:, :, 2].eq(0).all()
+    torch.testing.assert_close(statistics.denormalise(normalised), values)
+    torch.testing.assert_close(statistics.climatology, values.mean((0, 1)))
+
+
+def test_frames_are_checked_once():
+    values = torch.zeros(2, 3, 1, 2, 2)
+    with pytest.raises(UserError, match="1 channels, 2 names"):
+        Frames(values, (Channel("a"), Channel("b")), ("n", "time", "y", "x"))
+    with pytest.raises(UserError, match="do not fit 2 sequences"):
+        Frames(values, (Channel("a"),))
+    with pytest.raises(UserError, match="not empty"):
+        Frames(values[:, :0], (Channel("a"),), ("n", "time", "y", "x"))
+
+
+def test_the_fingerprint_tells_data_apart():
+    frames = numbered(1, 5)
+    other = frames.values.clone()
+    other[0, 3, 0, 1, 1] += 1
+    assert frames.fingerprint() == numbered(1, 5).fingerprint()
+    assert frames.fingerprint() != Frames(other, frames.channels).fingerprint()
