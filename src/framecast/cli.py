@@ -125,7 +125,7 @@ def _forecast(arguments: list[str]) -> None:
 
 
 def _evaluate(arguments: list[str]) -> None:
-    from framecast.evaluate import evaluate_to
+    from framecast.report import evaluate_to
 
     parser = argparse.ArgumentParser(**_about("evaluate"))
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="runs to compare")

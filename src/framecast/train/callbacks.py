@@ -21,7 +21,7 @@ from framecast.files import whole, write_text
 from framecast.models import Forecaster
 from framecast.train.config import TrainingConfig
 
-Row = dict[str, float]
+Row = dict[str, float | int]
 
 
 class RunWriter(pl.Callback):

@@ -1,6 +1,7 @@
 """The training loop: Lightning around the unrolled network."""
 
 import logging
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,24 @@ def fit(experiment: Experiment, splits: Splits, out: Path, resume: bool) -> RunW
             training,
             batches,
             _validation_batches(splits.validation, statistics, config),
-            ckpt_path=writer.resume_file if resume and writer.resume_file.exists() else None,
+            ckpt_path=_resumable(writer.resume_file) if resume else None,
             weights_only=True,
         )
     return writer
+
+
+def _resumable(file: Path) -> Path | None:
+    """The state of a stopped run, once it is known to hold tensors and numbers only."""
+    if not file.exists():
+        return None  # stopped within its first epoch
+    try:
+        torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise UserError(
+            f"{file} is damaged, or holds objects that could run code and were not read; "
+            "without it the run cannot be resumed"
+        ) from error
+    return file
 
 
 def _trainer(config: TrainingConfig, callbacks: list[pl.Callback]) -> pl.Trainer:

@@ -1,0 +1,96 @@
+"""Checkpoints: everything in one file, whole or not there, and no code."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from framecast.checkpoint import Checkpoint, FrameSpec, load_checkpoint
+from framecast.data.frames import Channel, Coordinate, Frames
+from framecast.data.normalise import Statistics
+from framecast.errors import UserError
+from framecast.files import whole
+from framecast.models import Forecaster, ForecasterConfig, layer_names
+from test_train import Bomb
+
+
+def frames(names=("t", "u"), grid=(6, 7), step=1):
+    values = torch.randn(1, 5, len(names), *grid)
+    time = Coordinate(("time",), step * np.arange(5))
+    channels = tuple(Channel(n, {"units": "K"}) for n in names)
+    return Frames(values, channels, coordinates={"time": time}, source="x.nc")
+
+
+def checkpoint(layer="min_conv_gru", norm="group"):
+    data = frames()
+    config = ForecasterConfig(layer=layer, depth=2, hidden=5, norm=norm)
+    model = Forecaster(config, 2, grid=data.grid).eval()
+    return Checkpoint(model, Statistics.of(data), FrameSpec.of(data), 3, 2, epoch=7, loss=0.5)
+
+
+@pytest.mark.parametrize("layer", layer_names())
+@pytest.mark.parametrize("norm", ["group", "grid"])
+def test_what_is_saved_loads_alone(tmp_path, layer, norm):
+    saved = checkpoint(layer, norm)
+    saved.save(tmp_path / "best.safetensors")
+    loaded = load_checkpoint(tmp_path)
+    past = frames().values
+    assert torch.equal(loaded.model(past)[0], saved.model(past)[0])
+    assert loaded.frames == saved.frames
+    assert torch.equal(loaded.statistics.climatology, saved.statistics.climatology)
+    assert (loaded.context, loaded.horizon, loaded.epoch, loaded.loss) == (3, 2, 7, 0.5)
+
+
+def test_frames_that_do_not_match_are_refused():
+    saved = checkpoint(norm="grid")
+    saved.check(frames())
+    with pytest.raises(UserError, match=r"x.nc has channels t, v, but .* trained on t, u"):
+        saved.check(frames(names=("t", "v")))
+    with pytest.raises(UserError, match=r"grid of 6×9, .* norm over the grid"):
+        saved.check(frames(grid=(6, 9)))
+    with pytest.raises(UserError, match=r"a frame every 2, .* every 1"):
+        saved.check(frames(step=2))
+    checkpoint(norm="group").check(frames(grid=(6, 9)))
+
+
+def test_a_pickled_checkpoint_is_never_executed(tmp_path):
+    torch.save({"weights": Bomb(tmp_path / "exploded")}, tmp_path / "model.pt")
+    with pytest.raises(UserError, match="pickled checkpoint"):
+        load_checkpoint(tmp_path / "model.pt")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_damaged_and_foreign_files_are_named(tmp_path):
+    checkpoint().save(tmp_path / "best.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "best.safetensors").read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"cut.safetensors cannot be read .*truncated"):
+        load_checkpoint(tmp_path / "cut.safetensors")
+    save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match="not written by framecast"):
+        load_checkpoint(tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        load_checkpoint(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_files_are_whole_or_not_there(tmp_path, folder):
+    target = tmp_path / "x.nc"
+
+    def write(path, text):
+        if folder:
+            path.mkdir()
+        (path / "inside" if folder else path).write_text(text)
+
+    def die_half_way():
+        with whole(target) as partial:
+            write(partial, "half")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        die_half_way()
+    assert list(tmp_path.iterdir()) == []
+    for text in ("one", "two"):
+        with whole(target) as partial:
+            write(partial, text)
+    assert (target / "inside" if folder else target).read_text() == "two"
+    assert list(tmp_path.iterdir()) == [target]

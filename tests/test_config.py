@@ -1,0 +1,84 @@
+"""Configurations: strict, layered, and shipped as recipes."""
+
+import pytest
+import yaml
+
+from framecast.config import dump_config, keys_of, load_config
+from framecast.errors import UserError
+from framecast.models import Forecaster
+from framecast.recipes import find_recipe, recipes
+from framecast.train import Experiment
+
+
+def write(tmp_path, text):
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_defaults_then_file_then_overrides(tmp_path):
+    file = write(tmp_path, "model: {hidden: 7, depth: 3}\ntraining: {learning_rate: 1e-2}\n")
+    experiment = load_config(Experiment, file, ["--model.depth", "5", "--data.variables", "[t, u]"])
+    assert experiment.model.hidden == 7
+    assert experiment.model.depth == 5
+    assert experiment.training.learning_rate == 0.01
+    assert experiment.data.variables == ["t", "u"]
+    assert experiment.training.epochs == Experiment().training.epochs
+
+
+def test_what_is_dumped_loads_again(tmp_path):
+    experiment = load_config(
+        Experiment, None, ["--training.clip", "2", "--training.compile", "true"]
+    )
+    assert load_config(Experiment, write(tmp_path, dump_config(experiment))) == experiment
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "model: {hiden: 3}",
+            r"config.yaml: unknown key model.hiden \(did you mean model.hidden",
+        ),
+        ("modle: {hidden: 3}", "unknown key modle"),
+        ("model: 3", "model. must be keys and values"),
+        ("- 3", "the file must be keys and values"),
+        ("model: {hidden: [", "cannot be read as YAML"),
+        ("model: {hidden: many}", 'key "model.hidden": Expected a int. Got value: many'),
+        ("model: {layer: conv_lsm}", "did you mean 'conv_lstm'"),
+        ("training: {noise: -1.0}", "training.noise -1.0 must not be negative"),
+        ("training: {learning_rate: 0.0}", "training.learning_rate 0.0 must be positive"),
+        ("data: {validation_fraction: 1.0}", r"validation_fraction 1.0 must be in \[0, 1\)"),
+        ("data: {crops_per_sequence: 0}", "crops_per_sequence 0 must be at least 1"),
+    ],
+)
+def test_mistakes_name_the_key_and_the_remedy(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        load_config(Experiment, write(tmp_path, text))
+
+
+def test_unknown_options_suggest_the_nearest():
+    with pytest.raises(UserError, match=r"--training.epocs \(did you mean training.epochs\?\)"):
+        load_config(Experiment, None, ["--training.epocs", "3"])
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_recipe_loads_and_builds_its_network(name):
+    experiment = load_config(Experiment, find_recipe(name))
+    model = Forecaster(experiment.model, 1, grid=(16, 16))
+    assert recipes()[name]
+    if name.startswith("navier-stokes") and not name.endswith("-small"):
+        assert sum(p.numel() for p in model.parameters()) == pytest.approx(175_000, rel=0.05)
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_a_recipe_says_only_what_differs_from_nothing(name):
+    """Every key of a recipe exists, and none is written twice."""
+    keys = yaml.safe_load(find_recipe(name).read_text())
+    named = [f"{group}.{key}" for group, values in keys.items() for key in values]
+    assert set(named) <= set(keys_of(Experiment))
+
+
+def test_an_unknown_recipe_suggests_the_nearest():
+    with pytest.raises(UserError, match="did you mean starter"):
+        find_recipe("startr")
