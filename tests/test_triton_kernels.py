@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from framecast.ops import reference, scan
+from framecast import ops
+from framecast.ops import reference
 from framecast.ops.kernels import choice, layout
 from framecast.ops.kernels import triton as kernels
 
@@ -31,7 +32,7 @@ PARTS = {"min_gru_scan": 2, "min_lstm_scan": 3, "min_exp_lstm_scan": 3}
 SCANS = ["linear_scan", *PARTS]
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-6, torch.bfloat16: 2e-2}
 """Largest error beside the largest value. The interpreter cuts bfloat16 off: 2⁻⁷ at most."""
-SHAPES = [(2, 1, 5, 3, 4), (2, 7, 5, 3, 4), (3, 2, 1, 1, 5)]
+SHAPES = [(2, 1, 5, 3, 4), (2, 7, 5, 3, 4)]
 LAYOUTS = pytest.mark.parametrize("channels_last", [False, True], ids=["contiguous", "last"])
 
 
@@ -105,10 +106,14 @@ def error(got: Tensor, expected: Tensor) -> float:
 def check(name: str, inputs: list[Tensor]) -> list[Tensor]:
     *sequences, h0, grad = inputs
     got = run_kernels(name, *sequences, h0=h0, grad=grad)
-    for x, want in zip(got, run_definition(name, *sequences, h0=h0, grad=grad), strict=True):
-        assert x.dtype == grad.dtype
-        assert error(x, want) < TOLERANCE[grad.dtype]
+    compare(got, run_definition(name, *sequences, h0=h0, grad=grad), grad.dtype)
     return got
+
+
+def compare(got: Sequence[Tensor], expected: Sequence[Tensor], dtype: torch.dtype) -> None:
+    for x, want in zip(got, expected, strict=True):
+        assert x.dtype == dtype
+        assert error(x, want) < TOLERANCE[dtype]
 
 
 @interpreted
@@ -131,14 +136,14 @@ def test_many_programs_share_the_work(name: str, monkeypatch: pytest.MonkeyPatch
     """Blocks much smaller than the batch entries, one of them cut off by the end."""
     monkeypatch.setattr(kernels, "_block", lambda positions: 32)
     for channels_last in (False, True):
-        check(name, make_inputs(name, (2, 2, 3, 5, 7), torch.float64, channels_last))
+        check(name, make_inputs(name, (2, 2, 3, 3, 5), torch.float64, channels_last))
 
 
 @interpreted
 @pytest.mark.parametrize("name", SCANS)
-def test_dimensions_beside_the_grid_are_optional(name: str) -> None:
-    check(name, make_inputs(name, (2, 3, 5), torch.float64))
-    check(name, make_inputs(name, (2, 3, 5, 4), torch.float64))
+@pytest.mark.parametrize("shape", [(2, 3, 5), (2, 3, 5, 4), (3, 2, 1, 1, 5)], ids=str)
+def test_dimensions_may_be_missing_or_one(name: str, shape: tuple[int, ...]) -> None:
+    check(name, make_inputs(name, shape, torch.float64))
 
 
 @interpreted
@@ -187,8 +192,7 @@ def test_extreme_pre_activations(name: str, dtype: torch.dtype) -> None:
         wide[:, :, :2] -= torch.where(closed, shift, 0)
     expected = run_definition(name, wide, h0=h0, grad=grad)
     torch.testing.assert_close(got[0].double(), expected[0], rtol=1e-5, atol=1e-37)
-    for x, want in zip(got, expected, strict=True):
-        assert error(x, want) < TOLERANCE[dtype]
+    compare(got, expected, dtype)
 
 
 @interpreted
@@ -201,6 +205,94 @@ def test_nan_reaches_what_depends_on_it_and_nothing_else(name: str) -> None:
         broken[0, 2, channel, 0, 1] = torch.nan
         h, *_ = run_kernels(name, *broken.chunk(len(sequences), dim=2), h0=h0, grad=grad)
         assert h.isnan().nonzero()[:, [1, 4]].tolist() == [[2, 1], [3, 1], [4, 1]]
+
+
+def run_complex(b: Tensor, x0: Tensor, grad: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """States and gradients (Re λ, Im λ, b, x0) of the complex scan: kernels and definition."""
+    wide = torch.float64 if b.dtype == torch.float64 else torch.float32
+    turns = torch.linspace(0, 3, x0.shape[1] // 2)
+    lam = [(0.95 * part).to(wide) for part in (turns.cos(), turns.sin())]
+    x = kernels.complex_diagonal_scan(*lam, b, x0)
+    got = [x, *kernels.complex_diagonal_scan_backward(grad, *lam, x0, x)]
+    inputs = [y.double().requires_grad_() for y in (*lam, b, x0)]
+    expected = reference.complex_diagonal_scan(*inputs)
+    gradients = torch.autograd.grad(expected, inputs, grad.double())
+    return got, [expected.detach(), *gradients]
+
+
+@interpreted
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@LAYOUTS
+def test_the_complex_scan_equals_the_definition(
+    shape: tuple[int, ...], dtype: torch.dtype, channels_last: bool
+) -> None:
+    batch, time, channels, *space = shape
+    _, b, x0, grad = make_inputs(
+        "linear_scan", (batch, time, 2 * channels, *space), dtype, channels_last
+    )
+    (x, *grad_lam, grad_b, grad_x0), expected = run_complex(b, x0, grad)
+    compare([x, grad_b, grad_x0], [expected[0], *expected[3:]], dtype)
+    assert (
+        max(error(x, want) for x, want in zip(grad_lam, expected[1:3], strict=True))
+        < (TOLERANCE[dtype])
+    )
+    for y in (x, grad_b):
+        assert y.stride() == layout.sequence(y, channels_last).stride()
+    assert grad_x0.stride() == as_state(grad_x0, channels_last).stride()
+
+
+@interpreted
+def test_the_gradient_of_lambda_is_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the blocks: no sum depends on which program comes first."""
+    _, b, x0, grad = make_inputs("linear_scan", (3, 4, 6, 5, 7), torch.float32)
+    whole, _ = run_complex(b, x0, grad)
+    monkeypatch.setattr(kernels, "_block", lambda positions: 64)
+    parts, _ = run_complex(b, x0, grad)
+    assert all(torch.equal(x, y) for x, y in zip(whole, parts, strict=True))
+
+
+def run_cell(
+    gates: Tensor, c: Tensor, grads: tuple[Tensor, Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """New h and c, and the gradients of gates and c: kernels and definition."""
+    got = [*kernels.lstm_cell(gates, c), *kernels.lstm_cell_backward(*grads, gates, c)]
+    inputs = [x.double().requires_grad_() for x in (gates, c)]
+    outputs = reference.lstm_cell(*inputs)
+    gradients = torch.autograd.grad(outputs, inputs, [x.double() for x in grads])
+    return got, [*(x.detach() for x in outputs), *gradients]
+
+
+@interpreted
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@LAYOUTS
+def test_the_lstm_cell_equals_the_definition(
+    shape: tuple[int, ...], dtype: torch.dtype, channels_last: bool
+) -> None:
+    batch, _, channels, *space = shape
+    generator = torch.Generator().manual_seed(0)
+    gates, *states = (
+        as_state(torch.randn(batch, size, *space, generator=generator).to(dtype), channels_last)
+        for size in (4 * channels, channels, channels, channels)
+    )
+    got, expected = run_cell(2 * gates, states[0], (states[1], states[2]))
+    compare(got, expected, dtype)
+    assert all(x.stride() == as_state(x, channels_last).stride() for x in got)
+
+
+@interpreted
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_the_lstm_cell_is_exact_for_small_and_for_large_states(dtype: torch.dtype) -> None:
+    """Each value to a few units in the last place, even where tanh(x) is near 0 or ±1."""
+    c = torch.cat([torch.logspace(-6, 4, 200), -torch.logspace(-6, 4, 200)]).to(dtype)
+    c = c.view(1, 1, 1, -1)
+    gates = torch.cat([torch.full_like(c, x) for x in (-1e4, 1e4, 1e4, 0.0)], dim=1)
+    h, next_c = kernels.lstm_cell(gates, c)
+    _, grad_c = kernels.lstm_cell_backward(torch.ones_like(c), torch.zeros_like(c), gates, c)
+    wide = c.double()
+    for x, want in ((h, wide.tanh()), (next_c, wide), (grad_c, wide.cosh() ** -2)):
+        torch.testing.assert_close(x.double(), want, rtol=8 * torch.finfo(dtype).eps, atol=1e-30)
 
 
 @interpreted
@@ -232,11 +324,20 @@ def forced() -> Iterator[None]:
 
 @interpreted
 @pytest.mark.usefixtures("forced")
-@pytest.mark.parametrize("name", SCANS)
+@pytest.mark.parametrize("name", [*SCANS, "complex_diagonal_scan", "lstm_cell"])
 def test_gradcheck_through_the_public_functions(name: str) -> None:
-    *inputs, _ = make_inputs(name, (1, 2, 1, 2, 1), torch.float64)
-    leaves = [x.requires_grad_() for x in inputs]
-    assert torch.autograd.gradcheck(getattr(scan, name), leaves, fast_mode=True)
+    function = getattr(ops, name)
+    if name in SCANS:
+        *inputs, _ = make_inputs(name, (1, 2, 1, 2, 1), torch.float64)
+    else:
+        _, *inputs, _ = make_inputs("linear_scan", (1, 2, 2, 2, 1), torch.float64)
+        if name == "lstm_cell":
+            inputs = [inputs[0].view(1, 4, 2, 1), inputs[1][:, :1]]
+        else:
+            inputs = [torch.tensor([x], dtype=torch.float64) for x in (0.5, 0.7)] + inputs
+    leaves = [x.detach().requires_grad_() for x in inputs]
+    assert choice.choose("cpu").name == "triton"
+    assert torch.autograd.gradcheck(function, leaves, fast_mode=True)
 
 
 class NoGPU:
@@ -280,13 +381,19 @@ def compile_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cal
 
 
 @compiled
-@pytest.mark.parametrize("target", [("cuda", 80, 32), ("cuda", 90, 32), ("hip", "gfx942", 64)])
-@pytest.mark.parametrize("name", SCANS)
+@pytest.mark.parametrize("target", [("cuda", 80, 32), ("hip", "gfx942", 64)], ids=str)
+@pytest.mark.parametrize("name", [*SCANS, "complex", "cell"])
 def test_kernels_compile(compile_for: Callable[..., Any], target: Any, name: str) -> None:
     built = compile_for(*target)
-    *sequences, h0, grad = make_inputs(name, (2, 7, 5, 3, 4), torch.bfloat16)
-    run_kernels(name, *sequences, h0=h0, grad=grad)
-    assert [kernel.name for kernel in built] == ["_scan_forward", "_scan_backward"]
+    if name in SCANS:
+        *sequences, h0, grad = make_inputs(name, (2, 7, 5, 3, 4), torch.bfloat16)
+        run_kernels(name, *sequences, h0=h0, grad=grad)
+    elif name == "complex":
+        run_complex(*make_inputs("linear_scan", (2, 7, 6, 3, 4), torch.bfloat16)[1:])
+    else:
+        state = torch.zeros(2, 5, 3, 4, dtype=torch.bfloat16)
+        run_cell(state.repeat(1, 4, 1, 1), state, (state, state))
+    assert [kernel.name.split("_")[-1] for kernel in built] == ["forward", "backward"]
 
 
 @compiled
@@ -295,7 +402,7 @@ def test_threads_move_16_bytes_at_once(
     compile_for: Callable[..., Any], channels_last: bool
 ) -> None:
     """What the numbering of positions is for; on large grids with sizes in multiples of 16."""
-    built = compile_for("cuda", 80, 32)
+    built = compile_for("cuda", 90, 32)
     gates = layout.sequence(torch.zeros(32, 1, 192, 16, 16), channels_last)
     h0 = as_state(torch.zeros(32, 64, 16, 16), channels_last)
     grad = layout.sequence(torch.zeros(32, 1, 64, 16, 16), channels_last)

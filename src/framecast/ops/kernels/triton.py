@@ -8,8 +8,9 @@ not been measured.**
 One program takes a block of positions (batch entry, channel, pixel) through all of time, with
 the state in registers. The loads of a step do not depend on the state, so the hardware may run
 ahead of the recurrence. The backward pass walks from the last frame to the first and computes
-the gates again from their pre-activations: nothing is kept but inputs and outputs, and each
-value is read once. Sums are in float32, or float64 where the input is.
+the gates again from their pre-activations: nothing is kept but inputs and outputs. Sums are in
+float32, or in float64 where the input is. In float32 the exponentials on a GPU are the
+hardware's, whose relative error grows with the argument; it has not been measured here either.
 
 Memory. Positions are numbered in the order in which the main input stores them, so neighbouring
 lanes touch neighbouring addresses in [B,T,C,H,W] and in channels-last storage ([B,T,H,W,C])
@@ -117,6 +118,23 @@ def _sigmoid(x):
     large = 1.0 / (1.0 + small)
     positive = x >= 0
     return tl.where(positive, large, small * large), tl.where(positive, small * large, large)
+
+
+@_jit
+def _tanh(x):
+    """tanh(x) and its slope, both to a few units in the last place.
+
+    Where 1 − e would cancel, the rational approximation of the Cephes library (S. Moshier).
+    """
+    e = tl.exp(-2.0 * tl.abs(x))
+    large = (1.0 - e) / (1.0 + e)
+    near = tl.minimum(tl.abs(x), 1.0)
+    s = near * near
+    p = (-0.964399179425052238628 * s - 99.2877231001918586564) * s - 1614.68768441708447952
+    q = ((s + 112.811678491632931402) * s + 2235.48839060100448583) * s + 4844.06305325125486048
+    large = tl.where(x < 0, -large, large)
+    value = tl.where(tl.abs(x) < 0.625, x + x * s * (p / q), large)
+    return value, 4.0 * e / ((1.0 + e) * (1.0 + e))
 
 
 @_jit
@@ -288,6 +306,179 @@ def _parts(gates: Tensor, channels: int) -> tuple[Tensor, Tensor, Tensor]:
     """First gate, second gate (the first again where there is none) and candidate."""
     parts = gates.split(channels, dim=2)
     return parts[0], parts[-2], parts[-1]
+
+
+# --- complex diagonal scan -------------------------------------------------------------------
+
+
+@_jit
+def _complex_forward(
+    lam_re, lam_im, b_re, b_im, x0_re, x0_im, x_re, x_im,
+    steps, positions, outer, inner,
+    sum_dtype: tl.constexpr, channels_last: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    """x_t = λ ⊙ x_{t−1} + b_t in complex numbers, for one block."""
+    batch, channel, pixel, here = _locate(positions, outer, inner, channels_last, block)
+    b_re_at = _at(b_re, batch, channel, pixel)
+    b_im_at = _at(b_im, batch, channel, pixel)
+    x_re_at = _at(x_re, batch, channel, pixel)
+    x_im_at = _at(x_im, batch, channel, pixel)
+    decay_re = _load(_at(lam_re, batch, channel, pixel), here, sum_dtype)
+    decay_im = _load(_at(lam_im, batch, channel, pixel), here, sum_dtype)
+    re = _load(_at(x0_re, batch, channel, pixel), here, sum_dtype)
+    im = _load(_at(x0_im, batch, channel, pixel), here, sum_dtype)
+    for t in range(steps):
+        step = tl.cast(t, tl.int64)
+        new_re = _load(b_re_at + step * b_re.time, here, sum_dtype)
+        new_im = _load(b_im_at + step * b_im.time, here, sum_dtype)
+        re, im = (
+            decay_re * re - decay_im * im + new_re,
+            decay_re * im + decay_im * re + new_im,
+        )
+        _store(x_re_at + step * x_re.time, re, here)
+        _store(x_im_at + step * x_im.time, im, here)
+
+
+@_jit
+def _complex_backward(
+    lam_re, lam_im, grad_re, grad_im, x0_re, x0_im, x_re, x_im,
+    grad_lam_re, grad_lam_im, grad_b_re, grad_b_im, grad_x0_re, grad_x0_im,
+    steps, positions, outer, inner,
+    sum_dtype: tl.constexpr, channels_last: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    """Gradients of `_complex_forward`'s inputs; that of λ as a sum over time per position."""
+    batch, channel, pixel, here = _locate(positions, outer, inner, channels_last, block)
+    grad_re_at = _at(grad_re, batch, channel, pixel)
+    grad_im_at = _at(grad_im, batch, channel, pixel)
+    x_re_at = _at(x_re, batch, channel, pixel)
+    x_im_at = _at(x_im, batch, channel, pixel)
+    grad_b_re_at = _at(grad_b_re, batch, channel, pixel)
+    grad_b_im_at = _at(grad_b_im, batch, channel, pixel)
+    decay_re = _load(_at(lam_re, batch, channel, pixel), here, sum_dtype)
+    decay_im = _load(_at(lam_im, batch, channel, pixel), here, sum_dtype)
+    initial_re = _load(_at(x0_re, batch, channel, pixel), here, sum_dtype)
+    initial_im = _load(_at(x0_im, batch, channel, pixel), here, sum_dtype)
+    passed_re = tl.zeros_like(initial_re)
+    passed_im = tl.zeros_like(initial_re)
+    sum_re = tl.zeros_like(initial_re)
+    sum_im = tl.zeros_like(initial_re)
+    for t in range(steps):
+        step = tl.cast(steps - 1 - t, tl.int64)
+        before = tl.maximum(step - 1, 0)
+        total_re = _load(grad_re_at + step * grad_re.time, here, sum_dtype) + passed_re
+        total_im = _load(grad_im_at + step * grad_im.time, here, sum_dtype) + passed_im
+        previous_re = _load(x_re_at + before * x_re.time, here, sum_dtype)
+        previous_im = _load(x_im_at + before * x_im.time, here, sum_dtype)
+        previous_re = tl.where(step > 0, previous_re, initial_re)
+        previous_im = tl.where(step > 0, previous_im, initial_im)
+        _store(grad_b_re_at + step * grad_b_re.time, total_re, here)
+        _store(grad_b_im_at + step * grad_b_im.time, total_im, here)
+        sum_re += total_re * previous_re + total_im * previous_im
+        sum_im += total_im * previous_re - total_re * previous_im
+        passed_re = decay_re * total_re + decay_im * total_im
+        passed_im = decay_re * total_im - decay_im * total_re
+    _store(_at(grad_lam_re, batch, channel, pixel), sum_re, here)
+    _store(_at(grad_lam_im, batch, channel, pixel), sum_im, here)
+    _store(_at(grad_x0_re, batch, channel, pixel), passed_re, here)
+    _store(_at(grad_x0_im, batch, channel, pixel), passed_im, here)
+
+
+def complex_diagonal_scan(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor) -> Tensor:
+    """x_t = λ ⊙ x_{t−1} + b_t.  λ [P], b [B,T,2P,...] and x0 [B,2P,...] as [Re, Im] → x."""
+    x = _empty_like(b)
+    halves = [half for y in (b, x0.unsqueeze(1), x) for half in y.chunk(2, dim=2)]
+    lam = [_spread(part, halves[0]) for part in (lam_re, lam_im)]
+    _launch(_complex_forward, (*lam, *halves), halves[0])
+    return x
+
+
+def complex_diagonal_scan_backward(
+    grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients for Re λ, Im λ, b and x0.
+
+    The kernel sums those of λ over time, position by position, and torch then sums over the
+    positions: the order is the same every time.
+    """
+    grad_b, grad_x0 = _empty_like(x), _empty_like(x0.unsqueeze(1))
+    sums = torch.empty_like(grad_x0, dtype=lam_re.dtype)
+    order, _ = x.chunk(2, dim=2)
+    lam = [_spread(part, order) for part in (lam_re, lam_im)]
+    pairs = [y.chunk(2, dim=2) for y in (grad, x0.unsqueeze(1), x, sums, grad_b, grad_x0)]
+    halves = [half for pair in pairs for half in pair]
+    _launch(_complex_backward, (*lam, *halves), order)
+    dims = [dim for dim in range(x.ndim) if dim != 2]
+    grad_re, grad_im = (half.sum(dims) for half in sums.chunk(2, dim=2))
+    return grad_re, grad_im, grad_b, grad_x0.squeeze(1)
+
+
+def _spread(values: Tensor, like: Tensor) -> Tensor:
+    """One value per channel [C] as a sequence [B,T,C,...], without memory of its own."""
+    return values.view(-1, *[1] * (like.ndim - 3)).expand(like.shape)
+
+
+# --- pointwise half of an LSTM step ----------------------------------------------------------
+
+
+@_jit
+def _lstm_forward(
+    i, f, o, g, c, h, next_c,
+    steps, positions, outer, inner,
+    sum_dtype: tl.constexpr, channels_last: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    """One step for one block: c' = σ(f)⊙c + σ(i)⊙tanh(g), h' = σ(o)⊙tanh(c')."""
+    batch, channel, pixel, here = _locate(positions, outer, inner, channels_last, block)
+    write, _ = _sigmoid(_load(_at(i, batch, channel, pixel), here, sum_dtype))
+    keep, _ = _sigmoid(_load(_at(f, batch, channel, pixel), here, sum_dtype))
+    show, _ = _sigmoid(_load(_at(o, batch, channel, pixel), here, sum_dtype))
+    new, _ = _tanh(_load(_at(g, batch, channel, pixel), here, sum_dtype))
+    state = keep * _load(_at(c, batch, channel, pixel), here, sum_dtype) + write * new
+    shown, _ = _tanh(state)
+    _store(_at(next_c, batch, channel, pixel), state, here)
+    _store(_at(h, batch, channel, pixel), show * shown, here)
+
+
+@_jit
+def _lstm_backward(
+    grad_h, grad_next_c, i, f, o, g, c, grad_i, grad_f, grad_o, grad_g, grad_c,
+    steps, positions, outer, inner,
+    sum_dtype: tl.constexpr, channels_last: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    """Gradients of `_lstm_forward`'s inputs; c' is computed again."""
+    batch, channel, pixel, here = _locate(positions, outer, inner, channels_last, block)
+    write, ignore = _sigmoid(_load(_at(i, batch, channel, pixel), here, sum_dtype))
+    keep, forget = _sigmoid(_load(_at(f, batch, channel, pixel), here, sum_dtype))
+    show, hide = _sigmoid(_load(_at(o, batch, channel, pixel), here, sum_dtype))
+    new, new_slope = _tanh(_load(_at(g, batch, channel, pixel), here, sum_dtype))
+    state = _load(_at(c, batch, channel, pixel), here, sum_dtype)
+    shown, shown_slope = _tanh(keep * state + write * new)
+    to_h = _load(_at(grad_h, batch, channel, pixel), here, sum_dtype)
+    to_c = _load(_at(grad_next_c, batch, channel, pixel), here, sum_dtype)
+    to_c += to_h * show * shown_slope
+    _store(_at(grad_i, batch, channel, pixel), to_c * new * write * ignore, here)
+    _store(_at(grad_f, batch, channel, pixel), to_c * state * keep * forget, here)
+    _store(_at(grad_o, batch, channel, pixel), to_h * shown * show * hide, here)
+    _store(_at(grad_g, batch, channel, pixel), to_c * write * new_slope, here)
+    _store(_at(grad_c, batch, channel, pixel), to_c * keep, here)
+
+
+def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """The state (h', c') after one step; gates [B,4C,...] = [i, f, o, g], c [B,C,...]."""
+    sequence = gates.unsqueeze(1)
+    h, next_c = _empty_like(sequence, c.shape[1]), _empty_like(sequence, c.shape[1])
+    _launch(_lstm_forward, (*sequence.chunk(4, dim=2), c.unsqueeze(1), h, next_c), h)
+    return h.squeeze(1), next_c.squeeze(1)
+
+
+def lstm_cell_backward(
+    grad_h: Tensor, grad_next_c: Tensor, gates: Tensor, c: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients for gates and c; everything between is computed again, not kept."""
+    to_h, to_c, pre, state = (x.unsqueeze(1) for x in (grad_h, grad_next_c, gates, c))
+    grad_gates, grad_c = _empty_like(pre), _empty_like(state)
+    inputs = to_h, to_c, *pre.chunk(4, dim=2), state
+    _launch(_lstm_backward, (*inputs, *grad_gates.chunk(4, dim=2), grad_c), state)
+    return grad_gates.squeeze(1), grad_c.squeeze(1)
 
 
 # --- memory and launch ------------------------------------------------------------------------
