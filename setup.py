@@ -15,7 +15,10 @@ from setuptools.command.build_ext import build_ext
 LIBRARY = "framecast.ops.kernels._native"
 COMMON = ["csrc/framecast.cpp", "csrc/parallel.cpp"]
 FOR_EACH_SET = "csrc/kernels.cpp"
-HEADERS = [f"csrc/{name}.hpp" for name in ("blocks", "kernels", "parallel", "scans", "simd")]
+HEADERS = [
+    f"csrc/{name}.hpp"
+    for name in ("blocks", "cell", "complex", "kernels", "parallel", "scans", "simd")
+]
 # No -ffast-math: NaN and infinity must go through. The two flags here only free the compiler
 # from errno and from floating-point traps, contraction allows fused multiply-adds.
 FLAGS = [
@@ -32,7 +35,7 @@ class BuildLibrary(build_ext):
     def build_extension(self, ext: Extension) -> None:
         """Compile and link; a failure is left to the caller, for which `ext` is optional."""
         x86 = "x86_64" in sysconfig.get_platform()
-        macros = [("FRAMECAST_X86", None)] if x86 else []
+        macros: list[tuple[str, str | None]] = [("FRAMECAST_X86", None)] if x86 else []
         objects = self._compile(COMMON, "common", macros, [])
         for name, flags in INSTRUCTION_SETS.items():
             if x86 or not flags:

@@ -80,21 +80,26 @@ struct Blocks {
         return {index / column_blocks / row_blocks, row, smaller(rows, grid.rows - row), column,
                 smaller(columns, grid.columns - column)};
     }
+
+    int64_t index(const Block& block) const {
+        const int64_t row = block.batch * row_blocks + block.first_row / rows;
+        return row * column_blocks + block.first_column / columns;
+    }
 };
 
 // Calls body(block) for each block; `parts` weighs the work of one element.
 template <class Body>
-void run(const Grid& grid, const Shape& shape, int parts, int threads, Body& body) {
+void run(const Blocks& blocks, const Shape& shape, int parts, int threads, Body& body) {
     struct Context {
-        Blocks blocks;
+        const Blocks& blocks;
         Body& body;
-    } context{Blocks::of(grid, shape.batch, threads), body};
+    } context{blocks, body};
     const auto task = [](void* pointer, int64_t index) {
         Context& c = *static_cast<Context*>(pointer);
         c.body(c.blocks.block(index));
     };
     const int64_t work = parts * shape.batch * shape.time * shape.channels * shape.space;
-    parallel_for(context.blocks.count, work, threads, task, &context);
+    parallel_for(blocks.count, work, threads, task, &context);
 }
 
 // Where the vectors of a row lie. The last one ends with the row and overlaps the one before

@@ -68,20 +68,50 @@ FRAMECAST_API int framecast_use_instruction_set(const char* name) {
     return 0;
 }
 
-FRAMECAST_API void framecast_scan(int scan, int type, int channels_last, int threads,
-                                  int64_t batch, int64_t time, int64_t channels, int64_t space,
-                                  const void* a, const void* b, const void* h0, void* h) {
-    chosen().load()->scan_forward({static_cast<Scan>(scan), static_cast<Type>(type),
-                                   {batch, time, channels, space, channels_last != 0},
-                                   a, b, h0, h, threads});
+// What every kernel is told of its tensors.
+#define FRAMECAST_TENSORS                                                                        \
+    int type, int channels_last, int threads, int64_t batch, int64_t time, int64_t channels,     \
+        int64_t space
+#define FRAMECAST_TYPE_AND_SHAPE \
+    static_cast<Type>(type), { batch, time, channels, space, channels_last != 0 }
+
+FRAMECAST_API void framecast_scan(FRAMECAST_TENSORS, int scan, const void* a, const void* b,
+                                  const void* h0, void* h) {
+    chosen().load()->scan_forward(
+        {static_cast<Scan>(scan), FRAMECAST_TYPE_AND_SHAPE, a, b, h0, h, threads});
 }
 
-FRAMECAST_API void framecast_scan_backward(int scan, int type, int channels_last, int threads,
-                                           int64_t batch, int64_t time, int64_t channels,
-                                           int64_t space, const void* grad, const void* a,
-                                           const void* h0, const void* h, void* grad_a,
-                                           void* grad_b, void* grad_h0) {
-    chosen().load()->scan_backward({static_cast<Scan>(scan), static_cast<Type>(type),
-                                    {batch, time, channels, space, channels_last != 0},
-                                    grad, a, h0, h, grad_a, grad_b, grad_h0, threads});
+FRAMECAST_API void framecast_scan_backward(FRAMECAST_TENSORS, int scan, const void* grad,
+                                           const void* a, const void* h0, const void* h,
+                                           void* grad_a, void* grad_b, void* grad_h0) {
+    chosen().load()->scan_backward({static_cast<Scan>(scan), FRAMECAST_TYPE_AND_SHAPE, grad, a,
+                                    h0, h, grad_a, grad_b, grad_h0, threads});
+}
+
+FRAMECAST_API void framecast_complex_scan(FRAMECAST_TENSORS, const void* lam_re,
+                                          const void* lam_im, const void* b, const void* x0,
+                                          void* x) {
+    chosen().load()->complex_forward(
+        {FRAMECAST_TYPE_AND_SHAPE, lam_re, lam_im, b, x0, x, threads});
+}
+
+FRAMECAST_API void framecast_complex_scan_backward(FRAMECAST_TENSORS, const void* grad,
+                                                   const void* lam_re, const void* lam_im,
+                                                   const void* x0, const void* x,
+                                                   void* grad_lam_re, void* grad_lam_im,
+                                                   void* grad_b, void* grad_x0) {
+    chosen().load()->complex_backward({FRAMECAST_TYPE_AND_SHAPE, grad, lam_re, lam_im, x0, x,
+                                       grad_lam_re, grad_lam_im, grad_b, grad_x0, threads});
+}
+
+FRAMECAST_API void framecast_lstm_cell(FRAMECAST_TENSORS, const void* gates, const void* c,
+                                       void* h, void* next_c) {
+    chosen().load()->cell_forward({FRAMECAST_TYPE_AND_SHAPE, gates, c, h, next_c, threads});
+}
+
+FRAMECAST_API void framecast_lstm_cell_backward(FRAMECAST_TENSORS, const void* grad_h,
+                                                const void* grad_next_c, const void* gates,
+                                                const void* c, void* grad_gates, void* grad_c) {
+    chosen().load()->cell_backward({FRAMECAST_TYPE_AND_SHAPE, grad_h, grad_next_c, gates, c,
+                                    grad_gates, grad_c, threads});
 }

@@ -2,6 +2,8 @@
 
 #include "kernels.hpp"
 
+#include "cell.hpp"
+#include "complex.hpp"
 #include "scans.hpp"
 
 namespace framecast::FRAMECAST_SET {
@@ -10,48 +12,47 @@ namespace {
 #define FRAMECAST_TEXT_OF(name) #name
 #define FRAMECAST_TEXT(name) FRAMECAST_TEXT_OF(name)
 
-// Calls action<Stored>() with the C++ type of `type`.
-#define FRAMECAST_FOR_TYPE(type, action)        \
-    switch (type) {                             \
-        case float32: return action(float);     \
-        case float64: return action(double);    \
-        case bfloat16: return action(BFloat16); \
-    }
-
-template <class Stored, template <class, class> class Pass, class Call>
-void scan_of_type(const Call& call) {
+template <class Stored>
+struct Of {
     using Scalar = Accumulator<Stored>;
-    switch (call.scan) {
-        case linear: return Pass<Linear<Scalar>, Stored>::run(call);
-        case min_gru: return Pass<Gated<Scalar, GruGate<Scalar>>, Stored>::run(call);
-        case min_lstm: return Pass<Gated<Scalar, LstmGate<Scalar>>, Stored>::run(call);
-        case min_exp_lstm: return Pass<Gated<Scalar, ExpLstmGate<Scalar>>, Stored>::run(call);
+
+    static void run(const ScanForwardCall& call) {
+        switch (call.scan) {
+            case linear: return forward<Linear<Scalar>, Stored>(call);
+            case min_gru: return forward<Gated<Scalar, GruGate<Scalar>>, Stored>(call);
+            case min_lstm: return forward<Gated<Scalar, LstmGate<Scalar>>, Stored>(call);
+            case min_exp_lstm: return forward<Gated<Scalar, ExpLstmGate<Scalar>>, Stored>(call);
+        }
     }
-}
-
-template <class Rule, class Stored>
-struct ForwardPass {
-    static void run(const ScanForward& call) { forward<Rule, Stored>(call); }
+    static void run(const ScanBackwardCall& call) {
+        switch (call.scan) {
+            case linear: return backward<Linear<Scalar>, Stored>(call);
+            case min_gru: return backward<Gated<Scalar, GruGate<Scalar>>, Stored>(call);
+            case min_lstm: return backward<Gated<Scalar, LstmGate<Scalar>>, Stored>(call);
+            case min_exp_lstm: return backward<Gated<Scalar, ExpLstmGate<Scalar>>, Stored>(call);
+        }
+    }
+    static void run(const ComplexForwardCall& call) { complex_forward<Stored>(call); }
+    static void run(const ComplexBackwardCall& call) { complex_backward<Stored>(call); }
+    static void run(const CellForwardCall& call) { cell_forward<Stored>(call); }
+    static void run(const CellBackwardCall& call) { cell_backward<Stored>(call); }
 };
-template <class Rule, class Stored>
-struct BackwardPass {
-    static void run(const ScanBackward& call) { backward<Rule, Stored>(call); }
-};
 
-void scan_forward(const ScanForward& call) {
-#define FRAMECAST_ACTION(Stored) scan_of_type<Stored, ForwardPass>(call)
-    FRAMECAST_FOR_TYPE(call.type, FRAMECAST_ACTION)
-#undef FRAMECAST_ACTION
-}
-
-void scan_backward(const ScanBackward& call) {
-#define FRAMECAST_ACTION(Stored) scan_of_type<Stored, BackwardPass>(call)
-    FRAMECAST_FOR_TYPE(call.type, FRAMECAST_ACTION)
-#undef FRAMECAST_ACTION
+template <class Call>
+void run_type(const Call& call) {
+    switch (call.type) {
+        case float32: return Of<float>::run(call);
+        case float64: return Of<double>::run(call);
+        case bfloat16: return Of<BFloat16>::run(call);
+    }
 }
 
 }  // namespace
 
-const Kernels kernels{FRAMECAST_TEXT(FRAMECAST_SET), scan_forward, scan_backward};
+const Kernels kernels{
+    FRAMECAST_TEXT(FRAMECAST_SET),  run_type<ScanForwardCall>,     run_type<ScanBackwardCall>,
+    run_type<ComplexForwardCall>,   run_type<ComplexBackwardCall>, run_type<CellForwardCall>,
+    run_type<CellBackwardCall>,
+};
 
 }  // namespace framecast::FRAMECAST_SET

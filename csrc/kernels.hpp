@@ -18,7 +18,7 @@ struct Shape {
 
 // The inputs of a scan: a and b of the linear one; or gates, their parts side by side along
 // the channels of one tensor, and b null. Gradients have the form of what they belong to.
-struct ScanForward {
+struct ScanForwardCall {
     Scan scan;
     Type type;
     Shape shape;
@@ -27,7 +27,7 @@ struct ScanForward {
     int threads;
 };
 
-struct ScanBackward {
+struct ScanBackwardCall {
     Scan scan;
     Type type;
     Shape shape;
@@ -36,10 +36,49 @@ struct ScanBackward {
     int threads;
 };
 
+// b and x are [batch, time, 2·channels, space] = [Re, Im]; λ and its gradient, of `channels`
+// each, are float32, or float64 where b is.
+struct ComplexForwardCall {
+    Type type;
+    Shape shape;
+    const void *lam_re, *lam_im, *b, *x0;
+    void* x;
+    int threads;
+};
+
+struct ComplexBackwardCall {
+    Type type;
+    Shape shape;
+    const void *grad, *lam_re, *lam_im, *x0, *x;
+    void *grad_lam_re, *grad_lam_im, *grad_b, *grad_x0;
+    int threads;
+};
+
+// One step of an LSTM; gates are [batch, 4·channels, space] and the shape's time is 1.
+struct CellForwardCall {
+    Type type;
+    Shape shape;
+    const void *gates, *c;
+    void *h, *next_c;
+    int threads;
+};
+
+struct CellBackwardCall {
+    Type type;
+    Shape shape;
+    const void *grad_h, *grad_next_c, *gates, *c;
+    void *grad_gates, *grad_c;
+    int threads;
+};
+
 struct Kernels {
     const char* name;
-    void (*scan_forward)(const ScanForward&);
-    void (*scan_backward)(const ScanBackward&);
+    void (*scan_forward)(const ScanForwardCall&);
+    void (*scan_backward)(const ScanBackwardCall&);
+    void (*complex_forward)(const ComplexForwardCall&);
+    void (*complex_backward)(const ComplexBackwardCall&);
+    void (*cell_forward)(const CellForwardCall&);
+    void (*cell_backward)(const CellBackwardCall&);
 };
 
 namespace baseline {

@@ -200,18 +200,19 @@ struct Layout {
 };
 
 template <class Rule, class Stored>
-void forward(const ScanForward& call) {
+void forward(const ScanForwardCall& call) {
     const Layout<Rule, Stored> layout{call.shape};
     Forward<Rule, Stored> body;
     layout.inputs(body.in, static_cast<const Stored*>(call.a), static_cast<const Stored*>(call.b));
     body.h0 = layout.grid.state(static_cast<const Stored*>(call.h0));
     body.h = layout.sequence(static_cast<Stored*>(call.h));
     body.time = call.shape.time;
-    run(layout.grid, call.shape, Rule::parts, call.threads, body);
+    const Blocks blocks = Blocks::of(layout.grid, call.shape.batch, call.threads);
+    run(blocks, call.shape, Rule::parts, call.threads, body);
 }
 
 template <class Rule, class Stored>
-void backward(const ScanBackward& call) {
+void backward(const ScanBackwardCall& call) {
     const Layout<Rule, Stored> layout{call.shape};
     Backward<Rule, Stored> body;
     // The gradient of b needs a and h only, so b itself is not asked for: of a linear scan
@@ -224,7 +225,8 @@ void backward(const ScanBackward& call) {
     body.h = layout.sequence(static_cast<const Stored*>(call.h));
     body.grad_h0 = layout.grid.state(static_cast<Stored*>(call.grad_h0));
     body.time = call.shape.time;
-    run(layout.grid, call.shape, Rule::parts, call.threads, body);
+    const Blocks blocks = Blocks::of(layout.grid, call.shape.batch, call.threads);
+    run(blocks, call.shape, Rule::parts, call.threads, body);
 }
 
 }  // namespace framecast::FRAMECAST_SET

@@ -12,11 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from framecast import ops
 from framecast.ops import log_domain, reference, scan
-from framecast.ops.kernels import choice, layout, library, native
+from framecast.ops.kernels import choice, layout, native
 
 GATED = {"min_gru_scan": 2, "min_lstm_scan": 3, "min_exp_lstm_scan": 3}
 SCANS = ["linear_scan", *GATED]
+OPS = [*SCANS, "complex_diagonal_scan", "lstm_cell"]
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
 """Largest error beside the largest value; inputs are rounded to the type beforehand."""
 
@@ -49,7 +51,7 @@ class Case(NamedTuple):
 
 CASES = st.builds(
     Case,
-    name=st.sampled_from(SCANS),
+    name=st.sampled_from(OPS),
     batch=st.integers(1, 3),
     time=st.sampled_from([1, 2, 7, 63]),
     channels=st.sampled_from([1, 2, 5, 16, 19, 33]),
@@ -62,29 +64,36 @@ CASES = st.builds(
 
 
 def make_inputs(case: Case) -> list[Tensor]:
-    """Leaf tensors: the sequences of the scan, and then the state before it."""
+    """Leaf tensors in the order of the op's arguments, the state before it last."""
     generator = torch.Generator().manual_seed(case.seed)
 
-    def draw(*shape: int) -> Tensor:
-        values = torch.randn(*shape, case.height, case.width, generator=generator)
-        return values.to(case.dtype)
+    def draw(channels: int, time: int | None = None) -> Tensor:
+        shape = [case.batch, *([time] if time else []), channels, case.height, case.width]
+        values = torch.randn(shape, generator=generator).to(case.dtype)
+        return (layout.sequence if time else layout.frame)(values, case.channels_last)
 
     if case.name == "linear_scan":
-        sequences = [draw(case.batch, case.time, case.channels) for _ in range(2)]
-        sequences[0] = torch.tanh(sequences[0])
+        a, b = (draw(case.channels, case.time) for _ in range(2))
+        inputs = [torch.tanh(a), b, draw(case.channels)]
+    elif case.name == "lstm_cell":
+        inputs = [3 * draw(4 * case.channels), draw(case.channels)]
+    elif case.name == "complex_diagonal_scan":
+        wide = torch.float64 if case.dtype == torch.float64 else torch.float32
+        angle = torch.randn(2, case.channels, generator=generator, dtype=wide)
+        lam = torch.tanh(angle[0]) * torch.stack([angle[1].cos(), angle[1].sin()])
+        inputs = [*lam, draw(2 * case.channels, case.time), draw(2 * case.channels)]
     else:
-        sequences = [3 * draw(case.batch, case.time, GATED[case.name] * case.channels)]
-    state = draw(case.batch, case.channels)
-    sequences = [layout.sequence(x, case.channels_last) for x in sequences]
-    inputs = [*sequences, layout.state(state, case.channels_last)]
+        gates = 3 * draw(GATED[case.name] * case.channels, case.time)
+        inputs = [gates, draw(case.channels)]
     return [x.detach().requires_grad_() for x in inputs]
 
 
-def run(function: Callable[..., Tensor], inputs: list[Tensor]) -> list[Tensor]:
-    """The output and the gradient of each input, for a fixed gradient of the output."""
-    output = function(*inputs)
-    weight = torch.linspace(-1, 1, output.numel()).view(output.shape).to(output.dtype)
-    return [output.detach(), *torch.autograd.grad(output, inputs, weight)]
+def run(function: Callable[..., Tensor | tuple[Tensor, ...]], inputs: list[Tensor]) -> list[Tensor]:
+    """The outputs and the gradient of each input, for fixed gradients of the outputs."""
+    outputs = function(*inputs)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    weights = [torch.linspace(-1, 1, x.numel()).view(x.shape).to(x.dtype) for x in outputs]
+    return [*(x.detach() for x in outputs), *torch.autograd.grad(outputs, inputs, weights)]
 
 
 def error(got: Tensor, expected: Tensor) -> float:
@@ -97,8 +106,7 @@ def check(case: Case) -> None:
     inputs = make_inputs(case)
     wide = [x.detach().double().requires_grad_() for x in inputs]
     expected = run(getattr(reference, case.name), wide)
-    for got, want in zip(run(getattr(scan, case.name), inputs), expected, strict=True):
-        assert got.dtype == case.dtype
+    for got, want in zip(run(getattr(ops, case.name), inputs), expected, strict=True):
         assert error(got, want) < TOLERANCE[case.dtype]
 
 
@@ -115,21 +123,21 @@ def test_outputs_and_gradients_equal_the_definition(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", SCANS)
+@pytest.mark.parametrize("name", OPS)
 def test_backends_at_an_awkward_size(force: Callable[[str], None], backend: str, name: str) -> None:
     force(backend)
     check(Case(name, batch=2, time=63, channels=5, height=3, width=7))
 
 
 @pytest.mark.parametrize("backend", BACKENDS[1:])
-@pytest.mark.parametrize("name", SCANS)
+@pytest.mark.parametrize("name", OPS)
 def test_gradcheck(force: Callable[[str], None], backend: str, name: str) -> None:
     force(backend)
     inputs = make_inputs(Case(name, 1, 3, 2, 2, 1, torch.float64))
-    assert torch.autograd.gradcheck(getattr(scan, name), inputs)
+    assert torch.autograd.gradcheck(getattr(ops, name), inputs)
 
 
-@pytest.mark.parametrize("name", SCANS)
+@pytest.mark.parametrize("name", OPS)
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("backend", BACKENDS[1:])
 def test_results_take_the_layout_of_the_input(
@@ -137,15 +145,10 @@ def test_results_take_the_layout_of_the_input(
 ) -> None:
     force(backend)
     inputs = make_inputs(Case(name, 2, 3, 5, 3, 4, channels_last=channels_last))
-    output = getattr(scan, name)(*inputs)
-    gradients = torch.autograd.grad(output.sum(), inputs)
-    for x in (output, *gradients[:-1]):
-        assert layout.is_channels_last(x) == channels_last
-        assert layout.sequence(x, channels_last) is x or x.stride() == (
-            layout.sequence(x, channels_last).stride()
-        )
-    if channels_last:
-        assert gradients[-1].is_contiguous(memory_format=torch.channels_last)
+    for x in run(getattr(ops, name), inputs):
+        if x.ndim > 1:  # λ has no pixels
+            stored = x.movedim(-3, -1) if channels_last else x
+            assert stored.is_contiguous()
 
 
 def test_slices_and_mixed_layouts_are_accepted() -> None:
@@ -200,17 +203,30 @@ def test_the_linear_form_keeps_its_precision_over_long_sequences(name: str) -> N
     assert relative(getattr(log_domain, name)(gates, h0)) > 1e-4
 
 
-@pytest.mark.parametrize("name", SCANS)
+@pytest.mark.parametrize("name", [*SCANS, "complex_diagonal_scan"])
 def test_split_scans_agree(name: str) -> None:
     *sequences, h0 = make_inputs(Case(name, 2, 9, 5, 3, 4, torch.float64))
-    function = getattr(scan, name)
-    first = function(*(x[:, :4] for x in sequences), h0)
-    second = function(*(x[:, 4:] for x in sequences), first[:, -1])
+    function = getattr(ops, name)
+    first = function(*(x[:, :4] if x.ndim > 1 else x for x in sequences), h0)
+    second = function(*(x[:, 4:] if x.ndim > 1 else x for x in sequences), first[:, -1])
     whole = function(*sequences, h0)
     torch.testing.assert_close(torch.cat([first, second], 1), whole, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", SCANS)
+def backward_inputs(name: str, inputs: list[Tensor], output: Tensor) -> tuple[Tensor, ...]:
+    """What the gradient rule passes to the backward op, the output standing in for its gradient."""
+    if name == "linear_scan":
+        a, _, h0 = inputs
+        return output, a, h0, output
+    if name == "complex_diagonal_scan":
+        lam_re, lam_im, _, x0 = inputs
+        return output, lam_re, lam_im, x0, output
+    if name == "lstm_cell":
+        return output, output, *inputs
+    return output, *inputs, output
+
+
+@pytest.mark.parametrize("name", OPS)
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("backend", BACKENDS[1:])
 def test_opcheck(
@@ -218,15 +234,12 @@ def test_opcheck(
 ) -> None:
     force(backend)
     inputs = make_inputs(Case(name, 2, 3, 5, 3, 4, channels_last=channels_last))
-    op = library.linear_scan if name == "linear_scan" else library.GATED_SCANS[name][0]
-    torch.library.opcheck(op, inputs)
-    output = op(*inputs).detach()
-    detached = [x.detach() for x in inputs]
-    if name == "linear_scan":
-        a, _, h0 = detached
-        torch.library.opcheck(library.linear_scan_backward, (output, a, h0, output))
-    else:
-        torch.library.opcheck(library.GATED_SCANS[name][1], (output, *detached, output))
+    torch.library.opcheck(getattr(torch.ops.framecast, name).default, inputs)
+    inputs = [x.detach() for x in inputs]
+    output = getattr(ops, name)(*inputs)
+    output = output[0] if isinstance(output, tuple) else output
+    backward = getattr(torch.ops.framecast, f"{name}_backward").default
+    torch.library.opcheck(backward, backward_inputs(name, inputs, output))
 
 
 class Model(torch.nn.Module):

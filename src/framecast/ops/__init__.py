@@ -1,5 +1,19 @@
 """Mathematics on tensors: pure functions, no modules, no configuration."""
 
-from framecast.ops.scan import linear_scan, min_exp_lstm_scan, min_gru_scan, min_lstm_scan
+from framecast.ops.cell import lstm_cell
+from framecast.ops.scan import (
+    complex_diagonal_scan,
+    linear_scan,
+    min_exp_lstm_scan,
+    min_gru_scan,
+    min_lstm_scan,
+)
 
-__all__ = ["linear_scan", "min_exp_lstm_scan", "min_gru_scan", "min_lstm_scan"]
+__all__ = [
+    "complex_diagonal_scan",
+    "linear_scan",
+    "lstm_cell",
+    "min_exp_lstm_scan",
+    "min_gru_scan",
+    "min_lstm_scan",
+]

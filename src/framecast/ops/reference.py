@@ -64,3 +64,20 @@ def _gated_scan(gates: Tensor, h0: Tensor, parts: int, update: Callable[..., Ten
         h = update(*gates[:, t].chunk(parts, dim=1), h)
         states.append(h)
     return torch.stack(states, dim=1)
+
+
+def complex_diagonal_scan(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor) -> Tensor:
+    """x_t = λ ⊙ x_{t−1} + b_t.  λ [P], b [B,T,2P,...] and x0 [B,2P,...] as [Re, Im] → x."""
+    lam = torch.complex(lam_re, lam_im).view(-1, *[1] * (b.ndim - 3))
+    x, states = torch.complex(*x0.chunk(2, dim=1)), []
+    for t in range(b.shape[1]):
+        x = lam * x + torch.complex(*b[:, t].chunk(2, dim=1))
+        states.append(torch.cat([x.real, x.imag], dim=1))
+    return torch.stack(states, dim=1)
+
+
+def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """LSTM: c' = σ(f)⊙c + σ(i)⊙tanh(g), h' = σ(o)⊙tanh(c').  gates [B,4C,...] = [i, f, o, g]."""
+    i, f, o, g = gates.chunk(4, dim=1)
+    next_c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(next_c), next_c

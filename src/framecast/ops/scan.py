@@ -42,7 +42,7 @@ def linear_scan(
     _check_state("linear_scan", list(b.shape), h0)
     dtype = torch.promote_types(a.dtype, b.dtype)
     a, b, h0 = a.to(dtype), b.to(dtype), h0.to(dtype)
-    scan = reference.linear_scan if choice.uses_definitions() else library.linear_scan
+    scan = (reference if choice.uses_definitions() else library).linear_scan
     result: Tensor = scan(a, b, h0)
     return result
 
@@ -90,6 +90,41 @@ def min_exp_lstm_scan(
     Source: Minimal Convolutional RNNs (2025), equations 3 to 6.
     """
     return _gated("min_exp_lstm_scan", gates, h0)
+
+
+def complex_diagonal_scan(
+    lam_re: Float[Tensor, " P"],
+    lam_im: Float[Tensor, " P"],
+    b: Float[Tensor, "B T P2 *space"],
+    x0: Float[Tensor, "B P2 *space"],
+) -> Float[Tensor, "B T P2 *space"]:
+    """Complex recurrence x_t = λ ⊙ x_{t−1} + b_t, one λ per channel for all of time.
+
+    Args:
+        lam_re: real part of λ; computed in float32, in float64 where b is.
+        lam_im: imaginary part of λ.
+        b: inputs, [Re, Im] side by side along dim 2.
+        x0: state before the first step, [Re, Im] side by side along dim 1.
+
+    Returns:
+        The states x_1 … x_T as [Re, Im], in the type of b.
+
+    Raises:
+        ValueError: if the shapes do not fit together, or T is 0.
+
+    Source: ConvS5 (2023), equation 5, discretised.
+    """
+    name = "complex_diagonal_scan"
+    if lam_re.ndim != 1 or lam_re.shape != lam_im.shape or b.shape[2] != 2 * len(lam_re):
+        raise ValueError(
+            f"{name}: λ {list(lam_re.shape)}, {list(lam_im.shape)} must be [P] both, "
+            f"and b {list(b.shape)} must be [B, T, 2·P, ...]"
+        )
+    _check_state(name, list(b.shape), x0)
+    wide = torch.float64 if b.dtype == torch.float64 else torch.float32
+    scan = (reference if choice.uses_definitions() else library).complex_diagonal_scan
+    result: Tensor = scan(lam_re.to(wide), lam_im.to(wide), b, x0.to(b.dtype))
+    return result
 
 
 def _gated(name: str, gates: Tensor, h0: Tensor) -> Tensor:

@@ -8,9 +8,10 @@ PyTorch code everywhere else. The environment variable FRAMECAST_KERNELS forces 
 import importlib
 import os
 import warnings
+from collections.abc import Callable
 from functools import cache
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -33,7 +34,7 @@ def force(name: str | None) -> None:
     global _forced
     _forced = name
     choose.cache_clear()
-    kernels_for.cache_clear()
+    kernel_for.cache_clear()
 
 
 def uses_definitions() -> bool:
@@ -42,18 +43,21 @@ def uses_definitions() -> bool:
 
 
 @cache
-def kernels_for(device_type: str, dtype: torch.dtype) -> ModuleType:
-    """The module whose functions run on tensors of this device and type.
+def kernel_for(device_type: str, dtype: torch.dtype, name: str) -> Callable[..., Any]:
+    """The function of that name that runs on tensors of this device and type.
+
+    PyTorch's steps in for what the chosen kernels do not have.
 
     Raises:
         RuntimeError: if FRAMECAST_KERNELS forces kernels that cannot run there.
     """
-    name = choose(device_type).name
-    if name != "native" or dtype in native.DTYPES:
-        return _module(name)
-    if _forced == "native":
+    chosen = choose(device_type).name
+    missing = chosen == "native" and dtype not in native.DTYPES
+    if missing and _forced == "native":
         raise RuntimeError(f"{VARIABLE}=native: the compiled kernels do not compute in {dtype}")
-    return pytorch
+    module = pytorch if missing else _module(chosen)
+    function: Callable[..., Any] = getattr(module, name, None) or getattr(pytorch, name)
+    return function
 
 
 @cache

@@ -6,14 +6,13 @@ time. Kernels see dense tensors in one layout, and the shape rules promise what 
 """
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from framecast.ops.kernels import layout
-from framecast.ops.kernels.choice import kernels_for
+from framecast.ops.kernels.choice import kernel_for
 from framecast.ops.kernels.pytorch import GATINGS
 
 _LIBRARY = torch.library.Library("framecast", "DEF")  # type: ignore[no-untyped-call]
@@ -36,8 +35,8 @@ def _differentiate(name: str, backward: Callable[..., Any], keep: Callable[..., 
     )
 
 
-def _kernels(x: Tensor) -> ModuleType:
-    return kernels_for(x.device.type, x.dtype)
+def _kernel(x: Tensor, name: str) -> Callable[..., Any]:
+    return kernel_for(x.device.type, x.dtype, name)
 
 
 # --- the linear scan -----------------------------------------------------------------------
@@ -45,8 +44,8 @@ def _kernels(x: Tensor) -> ModuleType:
 
 def _linear(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     last = layout.is_channels_last(b)
-    dense = layout.sequence(a, last), layout.sequence(b, last), layout.state(h0, last)
-    return layout.sequence(_kernels(b).linear_scan(*dense), last)
+    dense = layout.sequence(a, last), layout.sequence(b, last), layout.frame(h0, last)
+    return layout.sequence(_kernel(b, "linear_scan")(*dense), last)
 
 
 def _linear_shapes(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
@@ -57,19 +56,19 @@ def _linear_backward(
     grad: Tensor, a: Tensor, h0: Tensor, h: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     last = layout.is_channels_last(h)
-    dense = [layout.sequence(grad, last), layout.sequence(a, last), layout.state(h0, last)]
-    grad_a, grad_b, grad_h0 = _kernels(h).linear_scan_backward(*dense, h)
+    dense = [layout.sequence(grad, last), layout.sequence(a, last), layout.frame(h0, last)]
+    grad_a, grad_b, grad_h0 = _kernel(h, "linear_scan_backward")(*dense, h)
     return (
         layout.sequence(grad_a, last),
         layout.sequence(grad_b, last),
-        layout.state(grad_h0, last),
+        layout.frame(grad_h0, last),
     )
 
 
 def _linear_backward_shapes(
     grad: Tensor, a: Tensor, h0: Tensor, h: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    state = layout.state(h0, layout.is_channels_last(h))
+    state = layout.frame(h0, layout.is_channels_last(h))
     return torch.empty_like(h), torch.empty_like(h), torch.empty_like(state)
 
 
@@ -99,7 +98,7 @@ def _gated_backward_shapes(
 ) -> tuple[Tensor, Tensor]:
     last = layout.is_channels_last(gates)
     grad_gates = layout.empty_sequence(gates, gates.shape[2], last)
-    return grad_gates, torch.empty_like(layout.state(h0, last))
+    return grad_gates, torch.empty_like(layout.frame(h0, last))
 
 
 def _keep_gated(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -109,16 +108,16 @@ def _keep_gated(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None
 def _define_gated(name: str) -> tuple[Any, Any]:
     def kernel(gates: Tensor, h0: Tensor) -> Tensor:
         last = layout.is_channels_last(gates)
-        dense = layout.sequence(gates, last), layout.state(h0, last)
-        return layout.sequence(_kernels(gates).gated_scan(name, *dense), last)
+        dense = layout.sequence(gates, last), layout.frame(h0, last)
+        return layout.sequence(_kernel(gates, "gated_scan")(name, *dense), last)
 
     def kernel_backward(
         grad: Tensor, gates: Tensor, h0: Tensor, h: Tensor
     ) -> tuple[Tensor, Tensor]:
         last = layout.is_channels_last(gates)
-        dense = layout.sequence(grad, last), layout.sequence(gates, last), layout.state(h0, last)
-        grad_gates, grad_h0 = _kernels(gates).gated_scan_backward(name, *dense, h)
-        return layout.sequence(grad_gates, last), layout.state(grad_h0, last)
+        dense = layout.sequence(grad, last), layout.sequence(gates, last), layout.frame(h0, last)
+        grad_gates, grad_h0 = _kernel(gates, "gated_scan_backward")(name, *dense, h)
+        return layout.sequence(grad_gates, last), layout.frame(grad_h0, last)
 
     forward = _define(name, kernel, _gated_shapes)
     backward = _define(f"{name}_backward", kernel_backward, _gated_backward_shapes)
@@ -128,3 +127,97 @@ def _define_gated(name: str) -> tuple[Any, Any]:
 
 GATED_SCANS = {name: _define_gated(name) for name in GATINGS}
 """The forward and the backward op of each gated scan."""
+
+
+# --- the complex diagonal scan -------------------------------------------------------------
+
+
+def _complex(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor) -> Tensor:
+    last = layout.is_channels_last(b)
+    scan = _kernel(b, "complex_diagonal_scan")
+    lam = lam_re.contiguous(), lam_im.contiguous()
+    return layout.sequence(scan(*lam, layout.sequence(b, last), layout.frame(x0, last)), last)
+
+
+def _complex_shapes(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor) -> Tensor:
+    return torch.empty_like(layout.sequence(b, layout.is_channels_last(b)))
+
+
+def _complex_backward(
+    grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    last = layout.is_channels_last(x)
+    backward = _kernel(x, "complex_diagonal_scan_backward")
+    lam = lam_re.contiguous(), lam_im.contiguous()
+    grad_re, grad_im, grad_b, grad_x0 = backward(
+        layout.sequence(grad, last), *lam, layout.frame(x0, last), x
+    )
+    return grad_re, grad_im, layout.sequence(grad_b, last), layout.frame(grad_x0, last)
+
+
+def _complex_backward_shapes(
+    grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    lam = lam_re.new_empty(lam_re.shape), lam_im.new_empty(lam_im.shape)
+    state = layout.frame(x0, layout.is_channels_last(x))
+    return *lam, torch.empty_like(x), torch.empty_like(state)
+
+
+def _keep_complex(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    lam_re, lam_im, _, x0 = inputs
+    ctx.save_for_backward(lam_re, lam_im, x0, output)
+
+
+complex_diagonal_scan = _define("complex_diagonal_scan", _complex, _complex_shapes)
+complex_diagonal_scan_backward = _define(
+    "complex_diagonal_scan_backward", _complex_backward, _complex_backward_shapes
+)
+_differentiate(
+    "complex_diagonal_scan",
+    lambda ctx, grad: complex_diagonal_scan_backward(grad, *ctx.saved_tensors),
+    _keep_complex,
+)
+
+
+# --- the LSTM cell -------------------------------------------------------------------------
+
+
+def _cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    last = layout.is_channels_last_frame(gates)
+    cell = _kernel(gates, "lstm_cell")
+    h, next_c = cell(layout.frame(gates, last), layout.frame(c, last))
+    return layout.frame(h, last), layout.frame(next_c, last)
+
+
+def _cell_shapes(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    state = layout.frame(c, layout.is_channels_last_frame(gates))
+    return torch.empty_like(state), torch.empty_like(state)
+
+
+def _cell_backward(
+    grad_h: Tensor, grad_next_c: Tensor, gates: Tensor, c: Tensor
+) -> tuple[Tensor, Tensor]:
+    last = layout.is_channels_last_frame(gates)
+    dense = (layout.frame(x, last) for x in (grad_h, grad_next_c, gates, c))
+    grad_gates, grad_c = _kernel(gates, "lstm_cell_backward")(*dense)
+    return layout.frame(grad_gates, last), layout.frame(grad_c, last)
+
+
+def _cell_backward_shapes(
+    grad_h: Tensor, grad_next_c: Tensor, gates: Tensor, c: Tensor
+) -> tuple[Tensor, Tensor]:
+    last = layout.is_channels_last_frame(gates)
+    return torch.empty_like(layout.frame(gates, last)), torch.empty_like(layout.frame(c, last))
+
+
+def _keep_cell(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+lstm_cell = _define("lstm_cell", _cell, _cell_shapes)
+lstm_cell_backward = _define("lstm_cell_backward", _cell_backward, _cell_backward_shapes)
+_differentiate(
+    "lstm_cell",
+    lambda ctx, *grads: lstm_cell_backward(*grads, *ctx.saved_tensors),
+    _keep_cell,
+)

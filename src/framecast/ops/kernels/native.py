@@ -14,11 +14,20 @@ import torch
 from torch import Tensor
 
 from framecast.ops.kernels import layout
-from framecast.ops.kernels.pytorch import GATINGS
 
 _VERSION = 1
 _PATH = Path(__file__).with_name("_native.so")
 _SCANS = {"linear_scan": 0, "min_gru_scan": 1, "min_lstm_scan": 2, "min_exp_lstm_scan": 3}
+_TENSORS = [ctypes.c_int] * 3 + [ctypes.c_int64] * 4
+_POINTER = ctypes.c_void_p
+_ARGUMENTS: dict[str, list[type]] = {
+    "scan": [ctypes.c_int] + [_POINTER] * 4,
+    "scan_backward": [ctypes.c_int] + [_POINTER] * 7,
+    "complex_scan": [_POINTER] * 5,
+    "complex_scan_backward": [_POINTER] * 9,
+    "lstm_cell": [_POINTER] * 4,
+    "lstm_cell_backward": [_POINTER] * 6,
+}
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
 """The types that the kernels read and write; bfloat16 is computed in float32."""
 
@@ -38,9 +47,9 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
 def _declare(library: ctypes.CDLL) -> None:
     library.framecast_instruction_set.restype = ctypes.c_char_p
     library.framecast_parallel_backend.restype = ctypes.c_char_p
-    for name, pointers in (("scan", 4), ("scan_backward", 7)):
+    for name, arguments in _ARGUMENTS.items():
         function = getattr(library, f"framecast_{name}")
-        function.argtypes = [ctypes.c_int] * 4 + [ctypes.c_int64] * 4 + [ctypes.c_void_p] * pointers
+        function.argtypes = [*_TENSORS, *arguments]
         function.restype = None
 
 
@@ -49,6 +58,10 @@ if _library is not None:
     _declare(_library)
     _scan = _library.framecast_scan
     _scan_backward = _library.framecast_scan_backward
+    _complex_scan = _library.framecast_complex_scan
+    _complex_scan_backward = _library.framecast_complex_scan_backward
+    _lstm_cell = _library.framecast_lstm_cell
+    _lstm_cell_backward = _library.framecast_lstm_cell_backward
 
 
 def unavailable_reason() -> str | None:
@@ -100,8 +113,7 @@ def _require() -> ctypes.CDLL:
 def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """h_t = a_t ⊙ h_{t−1} + b_t.  a, b [B,T,...], h0 [B,...] → h [B,T,...] in b's dtype."""
     h = torch.empty_like(b)
-    pointers = a.data_ptr(), b.data_ptr(), h0.data_ptr(), h.data_ptr()
-    _scan(*_linear_header(b), *pointers)
+    _scan(*_describe_linear(b), a.data_ptr(), b.data_ptr(), h0.data_ptr(), h.data_ptr())
     return h
 
 
@@ -110,17 +122,16 @@ def linear_scan_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients for a, b and h0, from the gradient of h and h itself."""
     results = torch.empty_like(a), torch.empty_like(a), torch.empty_like(h0)
-    tensors = (grad, a, h0, h, *results)
-    _scan_backward(*_linear_header(a), *[x.data_ptr() for x in tensors])
+    _scan_backward(*_describe_linear(a), *[x.data_ptr() for x in (grad, a, h0, h, *results)])
     return results
 
 
 def gated_scan(kind: str, gates: Tensor, h0: Tensor) -> Tensor:
     """The gated scan named `kind`.  gates [B,T,parts·C,...], h0 [B,C,...] → h [B,T,C,...]."""
-    channels_last = layout.is_channels_last(gates)
-    h = layout.empty_sequence(gates, h0.shape[1], channels_last)
-    header = _gated_header(kind, gates, channels_last)
-    _scan(*header, gates.data_ptr(), None, h0.data_ptr(), h.data_ptr())
+    channels, channels_last = h0.shape[1], layout.is_channels_last(gates)
+    h = layout.empty_sequence(gates, channels, channels_last)
+    tensors = _describe(gates, channels, channels_last)
+    _scan(*tensors, _SCANS[kind], gates.data_ptr(), None, h0.data_ptr(), h.data_ptr())
     return h
 
 
@@ -129,20 +140,76 @@ def gated_scan_backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients for gates and h0; the gates' activations are computed again, not kept."""
     grad_gates, grad_h0 = torch.empty_like(gates), torch.empty_like(h0)
-    header = _gated_header(kind, gates, layout.is_channels_last(gates))
+    tensors = _describe(gates, h0.shape[1], layout.is_channels_last(gates))
     inputs = grad.data_ptr(), gates.data_ptr(), h0.data_ptr(), h.data_ptr()
-    _scan_backward(*header, *inputs, grad_gates.data_ptr(), None, grad_h0.data_ptr())
+    results = grad_gates.data_ptr(), None, grad_h0.data_ptr()
+    _scan_backward(*tensors, _SCANS[kind], *inputs, *results)
     return grad_gates, grad_h0
 
 
-def _linear_header(x: Tensor) -> tuple[int, ...]:
-    """Scan, type, layout, threads and sizes; elementwise in all of space, in either layout."""
+def complex_diagonal_scan(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor) -> Tensor:
+    """x_t = λ ⊙ x_{t−1} + b_t.  λ [P], b [B,T,2P,...] and x0 [B,2P,...] as [Re, Im] → x."""
+    x = torch.empty_like(b)
+    tensors = _describe(b, lam_re.numel(), layout.is_channels_last(b))
+    _complex_scan(*tensors, *[y.data_ptr() for y in (lam_re, lam_im, b, x0, x)])
+    return x
+
+
+def complex_diagonal_scan_backward(
+    grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients for Re λ, Im λ, b and x0."""
+    inputs = grad, lam_re, lam_im, x0, x
+    results = (
+        torch.empty_like(lam_re),
+        torch.empty_like(lam_im),
+        torch.empty_like(x),
+        torch.empty_like(x0),
+    )
+    tensors = _describe(x, lam_re.numel(), layout.is_channels_last(x))
+    _complex_scan_backward(*tensors, *[y.data_ptr() for y in (*inputs, *results)])
+    return results
+
+
+# --- cells ---------------------------------------------------------------------------------
+
+
+def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """The state (h', c') after one step; gates [B,4C,...] = [i, f, o, g], c [B,C,...]."""
+    h, next_c = torch.empty_like(c), torch.empty_like(c)
+    tensors = _describe_frame(gates, c)
+    _lstm_cell(*tensors, gates.data_ptr(), c.data_ptr(), h.data_ptr(), next_c.data_ptr())
+    return h, next_c
+
+
+def lstm_cell_backward(
+    grad_h: Tensor, grad_next_c: Tensor, gates: Tensor, c: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients for gates and c; everything between is computed again, not kept."""
+    results = torch.empty_like(gates), torch.empty_like(c)
+    inputs = grad_h, grad_next_c, gates, c
+    _lstm_cell_backward(*_describe_frame(gates, c), *[x.data_ptr() for x in (*inputs, *results)])
+    return results
+
+
+# --- what the library is told of its tensors: type, layout, threads, B, T, C and pixels ----
+
+
+def _describe(x: Tensor, channels: int, channels_last: bool) -> tuple[int, ...]:
+    batch, time, _, *space = x.shape
+    sizes = batch, time, channels, math.prod(space)
+    return DTYPES[x.dtype], channels_last, torch.get_num_threads(), *sizes
+
+
+def _describe_frame(gates: Tensor, c: Tensor) -> tuple[int, ...]:
+    batch, channels, *space = c.shape
+    channels_last = layout.is_channels_last_frame(gates)
+    sizes = batch, 1, channels, math.prod(space)
+    return DTYPES[gates.dtype], channels_last, torch.get_num_threads(), *sizes
+
+
+def _describe_linear(x: Tensor) -> tuple[int, ...]:
+    """Of a linear scan, followed by its name: elementwise in all of space, in any layout."""
     batch, time, *rest = x.shape
-    threads = torch.get_num_threads()
-    return 0, DTYPES[x.dtype], 0, threads, batch, time, 1, math.prod(rest)
-
-
-def _gated_header(kind: str, gates: Tensor, channels_last: bool) -> tuple[int, ...]:
-    batch, time, channels, *space = gates.shape
-    sizes = batch, time, channels // GATINGS[kind].parts, math.prod(space)
-    return _SCANS[kind], DTYPES[gates.dtype], channels_last, torch.get_num_threads(), *sizes
+    sizes = batch, time, 1, math.prod(rest)
+    return DTYPES[x.dtype], False, torch.get_num_threads(), *sizes, _SCANS["linear_scan"]

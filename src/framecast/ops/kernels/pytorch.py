@@ -1,4 +1,4 @@
-"""Forward and backward passes of the scans in PyTorch: the path that runs everywhere.
+"""Forward and backward passes of the recurrences in PyTorch: the path that runs everywhere.
 
 The loop over time does one fused multiply-add a step on preallocated memory; everything
 else is elementwise over the whole sequence. The backward pass of a scan is the scan of the
@@ -86,6 +86,69 @@ def gated_scan_backward(
     grad_gates = torch.cat([*gating.balance_gradient(grad_d, tuple(pre)), grad_u], dim=2)
     grad_h0 = keep[:, 0] * grad_h[:, 0]
     return grad_gates.to(gates.dtype), grad_h0.to(h0.dtype)
+
+
+def complex_diagonal_scan(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor) -> Tensor:
+    """x_t = λ ⊙ x_{t−1} + b_t.  λ [P], b [B,T,2P,...] and x0 [B,2P,...] as [Re, Im] → x."""
+    wide, previous = _widen(b), _widen(x0)
+    x = torch.empty_like(wide)
+    for t in range(b.shape[1]):
+        _rotate(lam_re, lam_im, previous, wide[:, t], out=x[:, t])
+        previous = x[:, t]
+    return x.to(b.dtype)
+
+
+def complex_diagonal_scan_backward(
+    grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients for Re λ, Im λ, b and x0: the scan of the gradients runs with the conjugate λ."""
+    wide, first = _widen(grad), torch.empty_like(_widen(x0))
+    total = torch.empty_like(wide)
+    total[:, -1] = wide[:, -1]
+    for t in reversed(range(grad.shape[1] - 1)):
+        _rotate(lam_re, -lam_im, total[:, t + 1], wide[:, t], out=total[:, t])
+    _rotate(lam_re, -lam_im, total[:, 0], torch.zeros_like(first), out=first)
+    to_re, to_im = total.chunk(2, dim=2)
+    re, im = _previous(_widen(x0), _widen(x)).chunk(2, dim=2)
+    rest = [dim for dim in range(grad.ndim) if dim != 2]
+    grad_re = (to_re * re + to_im * im).sum(rest)
+    grad_im = (to_im * re - to_re * im).sum(rest)
+    return grad_re, grad_im, total.to(grad.dtype), first.to(x0.dtype)
+
+
+def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """The state (h', c') after one step; gates [B,4C,...] = [i, f, o, g], c [B,C,...]."""
+    i, f, o, g = _widen(gates).chunk(4, dim=1)
+    next_c = torch.sigmoid(f).mul_(_widen(c)).add_(torch.sigmoid(i).mul_(torch.tanh(g)))
+    h = torch.sigmoid(o).mul_(torch.tanh(next_c))
+    return h.to(gates.dtype), next_c.to(gates.dtype)
+
+
+def lstm_cell_backward(
+    grad_h: Tensor, grad_next_c: Tensor, gates: Tensor, c: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients for gates and c; everything between is computed again, not kept."""
+    *pre, g_pre = _widen(gates).chunk(4, dim=1)
+    i, f, o = (torch.sigmoid(x) for x in pre)
+    g, before = torch.tanh(g_pre), _widen(c)
+    tanh_c = torch.tanh(f * before + i * g)
+    to_h = _widen(grad_h)
+    to_c = _widen(grad_next_c) + to_h * o * (1 - tanh_c.square())
+    grads = [
+        to_c * g * i * (1 - i),
+        to_c * before * f * (1 - f),
+        to_h * tanh_c * o * (1 - o),
+        to_c * i * (1 - g.square()),
+    ]
+    return torch.cat(grads, dim=1).to(gates.dtype), (to_c * f).to(c.dtype)
+
+
+def _rotate(lam_re: Tensor, lam_im: Tensor, x: Tensor, b: Tensor, out: Tensor) -> None:
+    """Write λ ⊙ x + b to out, which is neither; x, b and out [B,2P,...] = [Re, Im]."""
+    lam_re, lam_im = (part.view(-1, *[1] * (x.ndim - 2)) for part in (lam_re, lam_im))
+    (re, im), (b_re, b_im), (to_re, to_im) = (part.chunk(2, dim=1) for part in (x, b, out))
+    torch.addcmul(b_re, lam_re, re, out=to_re).addcmul_(lam_im, im, value=-1)
+    torch.addcmul(b_im, lam_re, im, out=to_im).addcmul_(lam_im, re)
 
 
 def _widen(x: Tensor) -> Tensor:
