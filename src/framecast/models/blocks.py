@@ -2,6 +2,7 @@
 
 from typing import Literal, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -30,8 +31,16 @@ def pad_grid(x: Tensor, reach: int, padding: Padding) -> Tensor:
     if padding == "zeros":
         return F.pad(x, sides + sides)
     if padding == "cylinder":
-        return F.pad(F.pad(x, (*sides, 0, 0), mode="circular"), (0, 0, *sides))
+        return F.pad(_wrap(x, reach, -1), (0, 0, *sides))
+    if padding == "circular":
+        return _wrap(_wrap(x, reach, -2), reach, -1)
     return F.pad(x, sides + sides, mode=padding)
+
+
+def _wrap(x: Tensor, reach: int, dim: int) -> Tensor:
+    """Continue periodically along an axis. Unlike `F.pad`, this keeps a channels-last layout."""
+    end = x.narrow(dim, x.shape[dim] - reach, reach)
+    return torch.cat([end, x, x.narrow(dim, 0, reach)], dim)
 
 
 def _check_grid(x: Tensor, reach: int, padding: Padding) -> None:
@@ -90,6 +99,23 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
+class GridNorm(nn.Module):
+    """Layer norm over the grid of each channel of frames [B,C,H,W].
+
+    Scale and shift are learned for each pixel, [H,W], which ties the weights to one grid.
+    """
+
+    def __init__(self, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(grid))
+        self.bias = nn.Parameter(torch.zeros(grid))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise [B,C,H,W] over H×W."""
+        # One group for each channel is this norm too, and it keeps a channels-last layout.
+        return F.group_norm(x, x.shape[1]) * self.weight + self.bias
+
+
 def make_norm(kind: Norm, channels: int, grid: tuple[int, int] | None) -> nn.Module:
     """Build a norm for frames [B,C,H,W].
 
@@ -114,4 +140,4 @@ def make_norm(kind: Norm, channels: int, grid: tuple[int, int] | None) -> nn.Mod
         raise ValueError(f"norm {kind!r} is not one of {', '.join(get_args(Norm))}")
     if grid is None:
         raise ValueError("norm 'grid' is tied to a grid size: give grid=(height, width)")
-    return nn.LayerNorm(grid)
+    return GridNorm(grid)

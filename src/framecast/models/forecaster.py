@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Literal
 
+import torch
 from torch import nn
 
 from framecast.models.blocks import Norm, Padding, make_norm
@@ -84,6 +85,7 @@ class Forecaster(nn.Module):
             [make_norm(config.norm, config.hidden, grid) for _ in range(config.depth)],
         )
         self.decoder = nn.Conv2d(config.hidden, self.out_channels, 1)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
         self, frames: FrameSequence, state: State | None = None
@@ -97,13 +99,22 @@ class Forecaster(nn.Module):
         Returns:
             The predictions, and the state after the last given frame.
         """
-        features, state = self.recurrences(per_frame(self.encoder, frames), state)
+        features, state = self.recurrences(per_frame(self._encode, frames), state)
         return per_frame(self.decoder, features), state
 
     def step(self, frame: Frame, state: State) -> tuple[Frame, State]:
         """Predict the frame after `frame` [B,C_in,H,W] → [B,C_out,H,W], and the next state."""
-        features, state = self.recurrences.step(self.encoder(frame), state)
+        features, state = self.recurrences.step(self._encode(frame), state)
         return self.decoder(features), state
+
+    def _encode(self, frame: Frame) -> Frame:
+        """Encode a frame and lay its channels last in memory.
+
+        Convolutions are faster in this layout, and every layer hands it on; a frame of one
+        channel does not say by itself which layout it has.
+        """
+        features: Frame = self.encoder(frame)
+        return features.contiguous(memory_format=torch.channels_last)
 
     def forecast(
         self, context: FrameSequence, steps: int | None = None, state: State | None = None

@@ -1,6 +1,7 @@
 """What the classical gated layers share: the loop over time around a hoisted convolution."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,11 +32,16 @@ class HoistedRecurrence(Recurrence):
         for projected in per_frame(self.input_conv, frames).unbind(1):
             output, state = self.update(projected, state)
             outputs.append(output)
-        return torch.stack(outputs, dim=1), state
+        return stack_frames(outputs), state
 
     def step(self, frame: Frame, state: State) -> tuple[Frame, State]:
         """Run over one frame (see `Recurrence`)."""
         return self.update(self.input_conv(frame), state)
+
+
+def stack_frames(frames: Sequence[Frame]) -> FrameSequence:
+    """Stack frames [B,C,H,W] into [B,T,C,H,W], channels last in memory as convolutions like it."""
+    return torch.stack([f.movedim(1, -1) for f in frames], dim=1).movedim(-1, 2)
 
 
 def start_as_one(input_conv: nn.Conv2d, *state_convs: nn.Conv2d) -> None:

@@ -1,7 +1,7 @@
 """The contract of a recurrent layer, and the residual stack that keeps it too."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -59,9 +59,9 @@ class Recurrence(nn.Module, ABC):
         return self.initial_state(batch, height, width, device=frames.device, dtype=frames.dtype)
 
 
-def per_frame(module: nn.Module, frames: Tensor) -> Tensor:
-    """Apply a module for frames [B,C,H,W] to every frame of a sequence [B,T,C,H,W] at once."""
-    out: Tensor = module(frames.flatten(0, 1))
+def per_frame(module: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
+    """Apply a function of frames [B,C,H,W] to every frame of a sequence [B,T,C,H,W] at once."""
+    out = module(frames.flatten(0, 1))
     return out.view(*frames.shape[:2], *out.shape[1:])
 
 
