@@ -5,8 +5,7 @@ from framecast.data.frames import Channel, Coordinate, Frames
 from framecast.data.normalise import Statistics
 from framecast.data.sources import DataConfig, read_frames
 from framecast.errors import UserError
-
-# EV from framecast.evaluate import evaluate
+from framecast.evaluate import evaluate
 from framecast.forecast import forecast_file, rollout
 from framecast.models import (
     Forecaster,

@@ -16,7 +16,7 @@ from torch import Tensor
 from framecast.data.frames import Channel, Frames
 from framecast.data.normalise import Statistics
 from framecast.errors import UserError
-from framecast.files import whole
+from framecast.files import PathLike, whole
 from framecast.models import Forecaster, ForecasterConfig
 
 BEST, LAST = "best.safetensors", "last.safetensors"
@@ -108,7 +108,7 @@ class Checkpoint:
             )
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: PathLike) -> Checkpoint:
     """Load a trained forecaster.
 
     Args:
@@ -118,6 +118,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         UserError: if there is none, it is damaged, or it is not a safetensors file. A
             pickled checkpoint is refused unread, since reading it could run code.
     """
+    path = Path(path)
     file = path / BEST if path.is_dir() else path
     if not file.exists():
         raise UserError(f"{path} holds no checkpoint ({BEST}): is it a run of framecast train?")

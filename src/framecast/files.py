@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PathLike = str | Path
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:

@@ -13,6 +13,7 @@ from framecast.data.frames import Frames
 from framecast.data.sources import read_frames
 from framecast.data.times import continue_times
 from framecast.errors import UserError
+from framecast.files import PathLike
 from framecast.progress import track
 from framecast.writers import ForecastLabels, open_writer
 
@@ -39,10 +40,10 @@ def rollout(
 
 
 def forecast_file(
-    run: Path,
-    source: Path,
+    run: PathLike,
+    source: PathLike,
     steps: int,
-    out: Path,
+    out: PathLike,
     *,
     starts: Sequence[str] = ("-1",),
     context: int | None = None,
@@ -76,7 +77,7 @@ def forecast_file(
     past = _contexts(frames, places, checkpoint.context if context is None else context)
     labels = ForecastLabels(frames, np.array(places), _valid_times(frames, places, steps))
     shape = (len(frames.values), len(places))
-    with open_writer(out, labels) as write:
+    with open_writer(Path(out), labels) as write:
         for frame in track(rollout(checkpoint, past, steps), "forecast", steps, progress):
             write(frame.view(*shape, *frame.shape[1:]))
     return labels

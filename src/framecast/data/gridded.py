@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 
 from framecast.data.frames import Channel, Coordinate, Frames
+from framecast.data.trajectories import COMPLETE
 from framecast.errors import UserError
 
 SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ".zarr")
@@ -32,6 +33,7 @@ def read_gridded(path: Path, variables: Sequence[str] | None = None) -> Frames:
         UserError: if the file cannot be read, or no variables fit.
     """
     with _open(path) as dataset:
+        _check_finished(dataset, path)
         names = list(variables) if variables else _grid_variables(dataset, path)
         dims = _dims(dataset, names, path)
         values = np.stack(
@@ -59,6 +61,17 @@ def _open(path: Path) -> xr.Dataset:
             f"{path} cannot be read as {'Zarr' if path.is_dir() else 'NetCDF'} ({error}): "
             "it may be truncated, or in another format than its name says"
         ) from error
+
+
+def _check_finished(dataset: xr.Dataset, path: Path) -> None:
+    if COMPLETE not in dataset.attrs:
+        return
+    done, total = dataset.attrs[COMPLETE], dataset.attrs["trajectories"]
+    if done != total:
+        raise UserError(
+            f"{path} is an unfinished simulation, {done} of {total} trajectories: run the same "
+            "framecast simulate command again to finish it"
+        )
 
 
 def _netcdf_engine(path: Path) -> str:

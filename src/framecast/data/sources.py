@@ -8,6 +8,7 @@ from typing import NamedTuple
 from framecast.data import arrays, gridded
 from framecast.data.frames import Frames
 from framecast.errors import UserError
+from framecast.files import PathLike
 
 SPLIT_NAMES = ("train", "validation", "test")
 
@@ -53,12 +54,13 @@ class Splits(NamedTuple):
     test: Frames | None
 
 
-def read_frames(path: Path, variables: Sequence[str] | None = None) -> Frames:
+def read_frames(path: PathLike, variables: Sequence[str] | None = None) -> Frames:
     """Read a file of frames, by its suffix.
 
     Raises:
         UserError: if it is missing, of an unknown kind, or cannot be read.
     """
+    path = Path(path)
     if not path.exists():
         raise UserError(f"{path} does not exist")
     if path.suffix in gridded.SUFFIXES:
@@ -76,7 +78,7 @@ def read_splits(config: DataConfig) -> Splits:
         UserError: if the path is missing, or a folder without a file named train.
     """
     path = Path(config.path)
-    if path.is_dir() and path.suffix not in gridded.SUFFIXES:
+    if is_folder(path):
         return _read_folder(path, config)
     if not path.exists():
         raise UserError(
@@ -84,6 +86,11 @@ def read_splits(config: DataConfig) -> Splits:
             "Navier-Stokes data first: framecast simulate navier_stokes --out data/navier_stokes"
         )
     return split(read_frames(path, config.variables), config)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder of files, which a Zarr store is not."""
+    return path.is_dir() and path.suffix not in gridded.SUFFIXES
 
 
 def _read_folder(path: Path, config: DataConfig) -> Splits:

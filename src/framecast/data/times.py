@@ -1,6 +1,7 @@
 """Time axes: the step from frame to frame, and the times that come after the last one."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,18 @@ class Step:
     def __str__(self) -> str:
         if self.months:
             return f"{self.months} month(s)"
-        if isinstance(self.difference, np.timedelta64):
-            seconds = self.difference / np.timedelta64(1, "s")
-        elif hasattr(self.difference, "total_seconds"):
-            seconds = self.difference.total_seconds()
-        else:
+        if self.seconds is None:
             return f"{self.difference:g}"
-        return f"{seconds / 3600:g} h" if seconds >= 3600 else f"{seconds:g} s"
+        return f"{self.seconds / 3600:g} h" if self.seconds >= 3600 else f"{self.seconds:g} s"
+
+    @property
+    def seconds(self) -> float | None:
+        """Length in seconds; None for months, and on an axis of plain numbers."""
+        if isinstance(self.difference, np.timedelta64):
+            return float(self.difference / np.timedelta64(1, "s"))
+        if isinstance(self.difference, timedelta):
+            return self.difference.total_seconds()
+        return None
 
 
 def step_of(times: np.ndarray) -> Step:

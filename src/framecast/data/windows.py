@@ -68,11 +68,11 @@ def side_by_side(frames: Frames, length: int) -> list[Position]:
     return [(n, start) for n in range(len(frames.values)) for start in starts]
 
 
-def check_length(frames: Frames, length: int, part: str = "the data") -> None:
+def check_length(frames: Frames, length: int) -> None:
     """Raise a UserError if a window of `length` frames does not fit in the sequences."""
     if frames.length < length:
         raise UserError(
-            f"{frames.source}: {part} has sequences of {frames.length} frames, too short for a "
+            f"{frames.source}: this part has sequences of {frames.length} frames, too short for a "
             f"window of {length} (context + horizon): choose a shorter context or horizon, or "
             "leave more frames to this part (data.validation_fraction, data.test_fraction)"
         )

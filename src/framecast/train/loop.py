@@ -15,7 +15,7 @@ from framecast.checkpoint import FrameSpec
 from framecast.data.frames import Frames
 from framecast.data.normalise import Statistics
 from framecast.data.sources import DataConfig, Splits
-from framecast.data.windows import CropSampler, Windows, check_length, side_by_side
+from framecast.data.windows import CropSampler, Windows, side_by_side
 from framecast.errors import UserError
 from framecast.models import Forecaster
 from framecast.train.callbacks import Patience, Progress, RunWriter
@@ -99,7 +99,7 @@ def fit(experiment: Experiment, splits: Splits, out: Path, resume: bool) -> RunW
         What was written: its `rows` are the log, an epoch a row.
 
     Raises:
-        UserError: if a window does not fit, or the loss becomes NaN or infinite.
+        UserError: if the loss becomes NaN or infinite, or the run cannot be resumed.
     """
     config, train = experiment.training, splits.train
     statistics = Statistics.of(train)
@@ -158,7 +158,6 @@ def _trainer(config: TrainingConfig, callbacks: list[pl.Callback]) -> pl.Trainer
 def _batches(
     frames: Frames, statistics: Statistics, data: DataConfig, config: TrainingConfig
 ) -> DataLoader[Tensor]:
-    check_length(frames, config.window, "the training part")
     sampler = CropSampler(
         sequences=len(frames.values),
         frames=frames.length,
@@ -175,6 +174,5 @@ def _validation_batches(
 ) -> DataLoader[Tensor] | None:
     if frames is None:
         return None
-    check_length(frames, config.window, "the validation part")
     windows = Windows(statistics.normalise(frames.values), config.window)
     return DataLoader(windows, VALIDATION_BATCH, sampler=side_by_side(frames, config.window))

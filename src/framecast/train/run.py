@@ -9,12 +9,13 @@ import torch
 
 from framecast.config import dump_config, load_config
 from framecast.data.sources import Splits, read_splits
+from framecast.data.windows import check_length
 from framecast.errors import UserError
-from framecast.files import write_text
+from framecast.files import PathLike, write_text
 from framecast.train.config import Experiment
 
 
-def train(experiment: Experiment, out: Path, resume: bool = False) -> Path:
+def train(experiment: Experiment, out: PathLike, resume: bool = False) -> Path:
     """Train a forecaster into a new run folder, or go on with one that was stopped.
 
     The folder holds config.yaml, best.safetensors and last.safetensors (the weights of the
@@ -27,13 +28,21 @@ def train(experiment: Experiment, out: Path, resume: bool = False) -> Path:
         resume: go on from the last whole epoch in `out`, as if never stopped.
 
     Returns:
-        `out`.
+        The run folder.
 
     Raises:
         UserError: if `out` exists (or, with `resume`, does not exist or was made with
             another configuration or other data), the data do not fit, or training fails.
     """
+    out = Path(out)
+    if out.exists() and not resume:
+        raise UserError(
+            f"{out} exists already: choose another --out, or add --resume to go on with that run"
+        )
     splits = read_splits(experiment.data)
+    for part in (splits.train, splits.validation):
+        if part is not None:
+            check_length(part, experiment.training.window)
     (_check_same if resume else _create)(out, experiment, splits)
     from framecast.train.loop import fit  # Lightning takes seconds to import
 
@@ -53,10 +62,6 @@ def find_config(out: Path) -> Path:
 
 
 def _create(out: Path, experiment: Experiment, splits: Splits) -> None:
-    if out.exists():
-        raise UserError(
-            f"{out} exists already: choose another --out, or add --resume to go on with that run"
-        )
     out.mkdir(parents=True)
     write_text(out / "data.json", _describe_data(splits))
     write_text(out / "environment.json", _describe_environment())

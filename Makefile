@@ -1,0 +1,38 @@
+# make demo: the main job from nothing; make test: the tests; make lint: style, types, imports.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+FRAMECAST := $(BIN)/framecast
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/ready
+	rm -rf demo/run demo/evaluation
+	$(FRAMECAST) simulate navier_stokes --out demo/data --train 100 --validation 10 --test 20
+	$(FRAMECAST) train navier-stokes-min-conv-gru-small --data.path demo/data --out demo/run
+	$(FRAMECAST) forecast demo/run demo/data/test.zarr --start 19 --steps 30 --out demo/forecast.nc
+	$(FRAMECAST) forecast demo/run demo/data/test.zarr --start 19 --steps 30 --out demo/forecast.gif
+	$(FRAMECAST) evaluate demo/run --steps 30 --out demo/evaluation
+
+test: $(VENV)/ready
+	$(BIN)/pytest
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/ready
+	$(BIN)/python -m benchmarks
+
+# torch goes in first, so that no other package drags another build of it in.
+$(VENV)/ready: pyproject.toml setup.py $(wildcard csrc/*)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install torch==2.13.0
+	$(BIN)/pip install -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build

@@ -1,0 +1,80 @@
+"""What an evaluation looks like: files of numbers, pictures, and a table in the terminal."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from framecast.errors import UserError
+from framecast.evaluate import Evaluation, evaluate
+from framecast.files import PathLike, whole, write_text
+from framecast.report.labels import lead_times
+from framecast.report.numbers import COLUMNS, describe, to_csv
+from framecast.report.pictures import draw_curves, draw_strips
+from framecast.report.table import print_table
+
+__all__ = [
+    "COLUMNS",
+    "describe",
+    "draw_curves",
+    "draw_strips",
+    "evaluate_to",
+    "lead_times",
+    "print_table",
+    "write_report",
+]
+
+
+def evaluate_to(
+    runs: Sequence[PathLike],
+    out: PathLike,
+    *,
+    data: PathLike | None = None,
+    steps: int | None = None,
+    context: int | None = None,
+    progress: bool = True,
+) -> Evaluation:
+    """Evaluate runs, write the report into the folder `out`, and print the table.
+
+    The arguments are those of `evaluate` and `write_report`.
+
+    Raises:
+        UserError: as these two do; a bad `out` before anything is computed.
+    """
+    out = Path(out)
+    _check_out(out)
+    evaluation = evaluate(runs, data=data, steps=steps, context=context, progress=progress)
+    write_report(evaluation, out)
+    print_table(evaluation)
+    return evaluation
+
+
+def write_report(evaluation: Evaluation, out: Path) -> None:
+    """Write metrics.json, metrics.csv, curves.png and a strips_CHANNEL.png for each channel.
+
+    Args:
+        evaluation: what to report.
+        out: a folder, made if missing. Files of these names are replaced, others left alone.
+
+    Raises:
+        UserError: if `out` is a file.
+    """
+    _check_out(out)
+    write_text(out / "metrics.json", json.dumps(describe(evaluation), indent=2) + "\n")
+    write_text(out / "metrics.csv", to_csv(evaluation))
+    _save(draw_curves(evaluation), out / "curves.png")
+    for place, channel in enumerate(evaluation.first.channels):
+        name = re.sub(r"[^\w.-]+", "_", channel.name)
+        _save(draw_strips(evaluation, place), out / f"strips_{name}.png")
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file, but the report needs a folder: choose another --out")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=150)

@@ -1,0 +1,164 @@
+"""An evaluation as pictures: curves over lead time, and strips of frames."""
+
+import math
+from collections.abc import Sequence
+from itertools import cycle, product
+from typing import Any, Literal, cast
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from framecast.data.frames import Frames
+from framecast.evaluate import Evaluation
+from framecast.report.labels import chosen, lead_times, title, with_units
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's, which the colour-blind can tell apart."""
+_MARKERS = "os^Dv*"
+_BASELINES = {"persistence": ("--", "x"), "climatology": (":", "+")}
+_PHASE_TITLES = {"teacher_forced": "one step ahead", "closed_loop": "forecast (closed loop)"}
+_STRIP_COLUMNS = 8
+
+
+def draw_curves(evaluation: Evaluation) -> Figure:
+    """Draw the RMSE by step: a row a channel, the teacher-forced phase beside the forecast."""
+    channels = evaluation.first.channels
+    phases = [p for p in evaluation.phases if p == "closed_loop" or evaluation.context > 1]
+    size = (2.4 + 3.8 * len(phases), 0.4 + 2.9 * len(channels))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(channels), len(phases), sharey="row", squeeze=False)
+    for (row, channel), (column, phase) in product(enumerate(channels), enumerate(phases)):
+        _draw_phase(axes[row, column], evaluation, phase, row)
+        axes[0, column].set_title(_PHASE_TITLES[phase], fontsize="medium")
+        axes[row, 0].set_ylabel(with_units(f"RMSE of {channel.name}", channel.units))
+    for last in axes[:, -1]:  # the row shares its limits, which are known when all is drawn
+        last.set_ylim(bottom=0)
+    handles, labels = axes[0, -1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize="small")
+    return figure
+
+
+def _draw_phase(axes: Axes, evaluation: Evaluation, phase: str, channel: int) -> None:
+    part = evaluation.phases[phase]
+    if phase == "teacher_forced":
+        x, label = np.arange(2, evaluation.context + 1), "predicted frame of the window"
+    else:
+        x, units = lead_times(evaluation.first, evaluation.steps)
+        label = with_units("lead time", units)
+    every = math.ceil(len(x) / 8)
+    looks = zip(cycle(_COLOURS), cycle(_MARKERS), strict=False)
+    for model, (colour, marker) in zip(evaluation.models, looks, strict=False):
+        mean, spread = model.mean("rmse")[part, channel], model.spread("rmse")
+        (line,) = axes.plot(x, mean, c=colour, label=title(model))
+        line.set(marker=marker, markersize=4, markevery=(every - 1, every))
+        if spread is not None:
+            low, high = mean - spread[part, channel], mean + spread[part, channel]
+            axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    for baseline in evaluation.baselines:
+        mean, (style, marker) = baseline.mean("rmse")[part, channel], _BASELINES[baseline.label]
+        size = 6 if len(x) == 1 else 0  # one point makes no line
+        axes.plot(x, mean, style, c="0.45", marker=marker, ms=size, label=baseline.label)
+    axes.set_xlabel(label)
+    axes.set_xticks(x[every - 1 :: every])
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_strips(evaluation: Evaluation, place: int) -> Figure:
+    """Draw one channel of the first window's forecast at up to 8 lead times.
+
+    Rows: the truth, then the forecast and the error (forecast − truth) of each model, by its
+    first run. Truth and forecasts share the colour scale of the truth, and errors share one
+    that ends at the largest error, or at the width of the truth's range if that is less.
+    """
+    first, columns = evaluation.first, chosen(evaluation.steps, _STRIP_COLUMNS)
+    truth = first.values[0, evaluation.context :, place].double().numpy()[columns]
+    forecasts = [m.example[:, place].double().numpy()[columns] for m in evaluation.models]
+    names = [model.label for model in evaluation.models]
+    values, errors = _scales(truth, np.stack(forecasts) - truth)
+    times, units = lead_times(first, evaluation.steps)
+    channel, lead_time = first.channels[place], with_units("lead time", units)
+    sheet = _Sheet(first, 1 + 2 * len(names), len(columns), max(map(len, (lead_time, *names))))
+    sheet.header(lead_time, [f"{time:g}" for time in times[columns]])
+    sheet.row(0, "truth", truth, values)
+    for number, (name, forecast) in enumerate(zip(names, forecasts, strict=True)):
+        sheet.row(2 * number + 1, name, forecast, values)
+        sheet.row(2 * number + 2, "error", forecast - truth, errors)
+    sheet.bar(0, values, with_units(channel.name, channel.units))
+    sheet.bar(1, errors, with_units("error", channel.units))
+    return sheet.figure
+
+
+class _Sheet:
+    """Pictures of one size in rows, labels to the left, two colour bars to the right.
+
+    Lengths are in inches, from the upper left corner.
+    """
+
+    gap, head, foot, right = 0.06, 0.3, 0.1, 0.9
+
+    def __init__(self, frames: Frames, rows: int, columns: int, letters: int) -> None:
+        height, width = frames.grid
+        stretch = min(max(width / height, 0.25), 4.0) ** 0.5
+        self.cell = (1.25 * stretch + self.gap, 1.25 / stretch + self.gap)
+        self.left = 0.3 + 0.07 * letters
+        self.body = (columns * self.cell[0], rows * self.cell[1])
+        self.size = (self.left + self.body[0] + self.right, self.head + self.body[1] + self.foot)
+        self.figure = Figure(figsize=self.size)
+        self.origin: Literal["lower", "upper"] = "lower" if _rows_ascend(frames) else "upper"
+
+    def header(self, label: str, titles: Sequence[str]) -> None:
+        """Write above the columns."""
+        top = self.head - 0.12
+        self._write(self.left - 0.12, top, label, "right")
+        for column, text in enumerate(titles):
+            self._write(self.left + (column + 0.5) * self.cell[0], top, text, "center")
+
+    def row(self, row: int, label: str, images: np.ndarray, scale: ScalarMappable) -> None:
+        """Show images [columns,H,W] in a row."""
+        width, height = self.cell
+        top = self.head + row * height
+        self._write(self.left - 0.12, top + height / 2, label, "right")
+        for column, image in enumerate(images):
+            left = self.left + column * width
+            axes = self._axes(left, top, width - self.gap, height - self.gap)
+            axes.imshow(image, norm=cast(Any, scale.norm), cmap=scale.cmap, origin=self.origin)
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set(linewidth=0.4, color="0.6")
+
+    def bar(self, half: int, scale: ScalarMappable, label: str) -> None:
+        """Add a colour bar, in the upper half (0) or the lower (1)."""
+        left, height = self.left + self.body[0] + 0.1, self.body[1] / 2
+        axes = self._axes(left, self.head + half * height + 0.05, 0.11, height - 0.2)
+        bar = self.figure.colorbar(scale, cax=axes, extend="both", ticks=MaxNLocator(4))
+        bar.set_label(label, fontsize="small")
+        axes.tick_params(labelsize="x-small")
+
+    def _write(self, x: float, y: float, text: str, align: str) -> None:
+        at = (x / self.size[0], 1 - y / self.size[1])
+        self.figure.text(*at, text, ha=align, va="center", fontsize="small")
+
+    def _axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        across, down = self.size
+        bottom = down - top - height
+        return self.figure.add_axes((left / across, bottom / down, width / across, height / down))
+
+
+def _scales(truth: np.ndarray, errors: np.ndarray) -> tuple[ScalarMappable, ScalarMappable]:
+    low, high = float(truth.min()), float(truth.max())
+    largest = float(np.abs(errors[np.isfinite(errors)]).max(initial=0))
+    limit = min(largest, high - low) or 1.0
+    return (
+        ScalarMappable(Normalize(low, high), "viridis"),
+        ScalarMappable(Normalize(-limit, limit), "RdBu_r"),
+    )
+
+
+def _rows_ascend(frames: Frames) -> bool:
+    """Whether the coordinate along H ascends, as y and latitude may, and an image's rows don't."""
+    axis = frames.coordinates.get(frames.dims[-2])
+    return axis is not None and bool(axis.values[0] < axis.values[-1])

@@ -1,0 +1,166 @@
+"""The command line as a newcomer meets it."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from conftest import DATA
+from framecast.cli import COMMANDS, main
+from small import travelling_wave
+
+AIR = str(DATA / "air_temperature_small.nc")
+QUICK = [
+    *("--model.depth", "1", "--model.hidden", "4", "--training.epochs", "1"),
+    *("--training.context", "3", "--training.horizon", "2"),
+]
+
+
+def run(*arguments):
+    return main([str(a) for a in arguments])
+
+
+@pytest.fixture
+def air_run(tmp_path):
+    folder = tmp_path / "run"
+    shares = ("--data.validation_fraction", "0.3", "--data.test_fraction", "0.3")
+    assert run("train", "starter", "--data.path", AIR, "--out", folder, *shares, *QUICK) == 0
+    return folder
+
+
+def test_a_real_file_from_training_to_evaluation(tmp_path, air_run, capsys):
+    assert run("forecast", air_run, AIR, "--steps", 9, "--out", tmp_path / "f.nc") == 0
+    with xr.open_dataset(tmp_path / "f.nc", engine="h5netcdf") as forecast:
+        assert str(forecast.time.values[0])[:13] == "2014-03-01T00"
+        assert forecast.air.attrs["units"] == "degK"
+    assert run("evaluate", air_run, "--out", tmp_path / "report") == 0
+    printed = capsys.readouterr().out
+    assert "9 frames of air" in printed
+    assert "persistence" in printed
+    assert {f.suffix for f in (tmp_path / "report").iterdir()} == {".json", ".csv", ".png"}
+
+
+def test_arrays_from_training_to_forecast(tmp_path):
+    np.save(tmp_path / "waves.npy", travelling_wave())
+    path = ("--data.path", tmp_path / "waves.npy")
+    assert run("train", "starter", *path, "--out", tmp_path / "run", *QUICK) == 0
+    out = tmp_path / "f.npz"
+    assert (
+        run("forecast", tmp_path / "run", tmp_path / "waves.npy", "--steps", 4, "--out", out) == 0
+    )
+    assert np.load(tmp_path / "f.npz")["frames"].shape == (4, 6, 1, 1, 8, 8)
+
+
+def test_simulated_data_can_be_trained_on(tmp_path):
+    data = tmp_path / "data"
+    size = ("--grid", 16, "--coarsen", 2, "--frames", 8, "--step", 0.05)
+    counts = ("--train", 3, "--validation", 1, "--test", 1)
+    assert run("simulate", "navier_stokes", "--out", data, *size, *counts) == 0
+    assert run("train", "starter", "--data.path", data, "--out", tmp_path / "run", *QUICK) == 0
+    assert run("evaluate", tmp_path / "run", "--out", tmp_path / "report") == 0
+
+
+def test_a_run_stopped_before_its_first_epoch_resumes(tmp_path, air_run):
+    (air_run / "resume.ckpt").unlink()
+    assert run("train", "--resume", "--out", air_run) == 0
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit) as end:
+        run("--help")
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(command in printed for command in COMMANDS)
+    assert "framecast train starter --data.path" in printed
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        run(command, "--help")
+    assert end.value.code == 0
+    assert f"framecast {command}" in capsys.readouterr().out
+
+
+def test_models_recipes_and_doctor(capsys):
+    assert run("models") == 0
+    assert "min_conv_exp_lstm" in capsys.readouterr().out
+    assert run("recipes") == 0
+    assert "navier-stokes-conv-lstm" in capsys.readouterr().out
+    assert run("recipes", "starter") == 0
+    assert "layer: min_conv_gru" in capsys.readouterr().out
+    assert run("doctor") == 0
+    assert "kernels on cpu" in capsys.readouterr().out
+
+
+def write_text(path):
+    path.write_text("no grid")
+
+
+def cut_short(path):
+    path.write_bytes((DATA / "air_temperature_small.nc").read_bytes()[:20000])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "startr"], "did you mean starter"),
+        (["train", "starter", "--training.epocs", "3"], "did you mean training.epochs"),
+        (["train", "starter", "--model.layer", "conv_lsm"], "did you mean 'conv_lstm'"),
+        (["train", "starter", "--training.epochs", "0"], "must be at least 1"),
+        (["train", "starter", "--training.precision", "16"], "training.precision"),
+        (["train", "starter", "--data.path", "{tmp}/none.nc"], "none.nc does not exist"),
+        (["train", "starter", "--data.path", "{tmp}/foreign.nc"], "neither NetCDF 3 nor NetCDF 4"),
+        (["train", "starter", "--data.path", "{tmp}/cut.nc"], "cut.nc cannot be read"),
+        (["train", "starter", "--data.path", AIR], "too short for a window of 15"),
+        (["train", "starter", "--data.path", AIR, "--data.variables", "[u]"], "it has air"),
+        (["train"], "name a recipe"),
+        (["train", "--resume"], "is not a run folder"),
+        (["simulate", "navier_stokes", "--grid", "30"], "coarsen=4"),
+        (["simulate", "navier_stokes", "--grd", "32"], "did you mean grid"),
+    ],
+)
+def test_mistakes_are_one_message_and_exit_code_2(tmp_path, capsys, arguments, said):
+    write_text(tmp_path / "foreign.nc")
+    cut_short(tmp_path / "cut.nc")
+    before = sorted(tmp_path.iterdir())
+    arguments = [a.replace("{tmp}", str(tmp_path)) for a in arguments]
+    assert run(*arguments, "--out", tmp_path / "out") == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert message.startswith(f"framecast {arguments[0]}: ")
+    assert message.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_mistakes_after_training(tmp_path, air_run, capsys):
+    with xr.open_dataset(AIR, engine="h5netcdf") as air:
+        air.drop_encoding().rename(air="t2m").to_netcdf(tmp_path / "other.nc")
+    (tmp_path / "model.pt").write_bytes(b"PK\x03\x04 pickled")
+    out = ("--steps", "3", "--out", tmp_path / "f.nc")
+    cases = [
+        (("forecast", air_run, tmp_path / "other.nc", *out), "no variable air; it has t2m"),
+        (("forecast", tmp_path / "model.pt", AIR, *out), "pickled checkpoint"),
+        (("forecast", tmp_path / "none", AIR, *out), "holds no checkpoint"),
+        (("train", "starter", "--data.path", AIR, "--out", air_run, *QUICK), "exists already"),
+        (("evaluate", air_run, "--steps", "50", "--out", tmp_path / "r"), "too few for 3 given"),
+    ]
+    for arguments, said in cases:
+        assert run(*arguments) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "f.nc").exists()
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(ValueError, match="holds no checkpoint"):
+        run("forecast", tmp_path, tmp_path / "x.nc", "--steps", "1", "--out", "f.nc", "--debug")
+
+
+def test_the_console_script_answers():
+    done = subprocess.run(
+        [sys.executable, "-m", "framecast.cli", "nonsense"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "invalid choice: 'nonsense'" in done.stderr
