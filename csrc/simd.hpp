@@ -123,6 +123,11 @@ FRAMECAST_INLINE void store(BFloat16* to, Vec<float> value) {
     memcpy(to, &halves, sizeof halves);
 }
 
+// Ask for what the next step reads and writes: the next frame is pages away, too far for the
+// processor to foresee. Past the end of a tensor such a hint does nothing.
+FRAMECAST_INLINE void prefetch(const void* address) { __builtin_prefetch(address, 0); }
+FRAMECAST_INLINE void prefetch_to_write(const void* address) { __builtin_prefetch(address, 1); }
+
 // `count` elements where a whole vector would not fit; the other lanes are zero.
 template <class Stored>
 FRAMECAST_INLINE Vec<Accumulator<Stored>> load_some(const Stored* from, int64_t count) {
