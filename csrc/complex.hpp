@@ -107,6 +107,10 @@ struct ComplexForward {
         for (int64_t v = 0; v < row.vectors(); ++v) {
             const int64_t start = row.start(v);
             const V lr = l_re[v * stride], li = l_im[v * stride], r0 = re[v], i0 = im[v];
+            prefetch(from_re + start + b[0].time);
+            prefetch(from_im + start + b[1].time);
+            prefetch_to_write(to_re + start + x[0].time);
+            prefetch_to_write(to_im + start + x[1].time);
             re[v] = lr * r0 + (Row::read(row, from_re + start) - li * i0);
             im[v] = lr * i0 + (Row::read(row, from_im + start) + li * r0);
             Row::write(row, to_re + start, re[v]);
@@ -179,6 +183,11 @@ struct ComplexBackward {
         for (int64_t v = 0; v < row.vectors(); ++v) {
             const int64_t start = row.start(v);
             const V lr = l_re[v * stride], li = l_im[v * stride];
+            for (int p = 0; p < 2; ++p) {
+                prefetch(here[p] + start - grad[p].time);
+                prefetch(before[p] + start - x[p].time);
+                prefetch_to_write(to[p] + start - grad_b[p].time);
+            }
             const V g_re = Row::read(row, here[0] + start) + re[v];
             const V g_im = Row::read(row, here[1] + start) + im[v];
             const V b_re = Row::read(row, before[0] + start);

@@ -106,12 +106,16 @@ struct Forward {
     }
 
     template <class Row>
-    FRAMECAST_INLINE void advance_vector(const Row& row, const Stored* const* from, Stored* to,
-                                         int64_t start, Vec<Scalar>& state) {
-        Vec<Scalar> in[Rule::parts];
+    void advance_vector(const Row& row, const Stored* const* from, Stored* to, int64_t start,
+                        Vec<Scalar>& state) {
+        Vec<Scalar> inputs[Rule::parts];
 #pragma GCC unroll 4
-        for (int p = 0; p < Rule::parts; ++p) in[p] = Row::read(row, from[p] + start);
-        state = Rule::step(in, state);
+        for (int p = 0; p < Rule::parts; ++p) {
+            inputs[p] = Row::read(row, from[p] + start);
+            prefetch(from[p] + start + in[p].time);
+        }
+        prefetch_to_write(to + start + h.time);
+        state = Rule::step(inputs, state);
         Row::write(row, to + start, state);
     }
 
@@ -170,7 +174,13 @@ struct Backward {
             const int64_t start = row.start(v);
             Vec<Scalar> inputs[Rule::parts], gradients[Rule::parts];
 #pragma GCC unroll 4
-            for (int p = 0; p < Rule::parts; ++p) inputs[p] = Row::read(row, from[p] + start);
+            for (int p = 0; p < Rule::parts; ++p) {
+                inputs[p] = Row::read(row, from[p] + start);
+                prefetch(from[p] + start - in[p].time);
+                prefetch_to_write(to[p] + start - in[p].time);
+            }
+            prefetch(here + start - grad.time);
+            prefetch(before + start - h.time);
             const Vec<Scalar> total = Row::read(row, here + start) + later[v];
             later[v] = Rule::step_back(inputs, Row::read(row, before + start), total, gradients);
 #pragma GCC unroll 4

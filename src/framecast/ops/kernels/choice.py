@@ -101,8 +101,10 @@ def describe() -> dict[str, str]:
 
 def _module(name: str) -> ModuleType:
     # Triton is slow to import and of no use without a GPU: only when it is asked for.
-    file = {"torch": "pytorch"}.get(name, name)
-    return importlib.import_module(f"framecast.ops.kernels.{file}")
+    if name == "triton":
+        return importlib.import_module("framecast.ops.kernels.triton")
+    # An op that a saved program calls has no plain loop, even if those are asked for.
+    return native if name == "native" else pytorch
 
 
 def _describe(device_type: str) -> str:

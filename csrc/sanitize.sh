@@ -1,0 +1,16 @@
+#!/bin/sh
+# Runs the kernels' tests with the address and undefined-behaviour sanitisers, in a copy of
+# the repository, so that the library in use stays as it is.  Usage: csrc/sanitize.sh [PYTHON]
+set -eu
+python=${1:-python}
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+cp -r csrc src tests setup.py pyproject.toml README.md LICENSE "$copy"
+cd "$copy"
+rm -f src/framecast/ops/kernels/_native.so
+flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -Wno-maybe-uninitialized"
+CFLAGS="$flags" LDFLAGS="$flags" "$python" setup.py -q build_ext --inplace
+# Python and torch themselves are not built for it, so leaks are not looked for.
+LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
+    ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=src \
+    "$python" -m pytest -q -p no:cacheprovider tests/test_native_kernels.py
