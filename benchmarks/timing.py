@@ -9,7 +9,7 @@ import platform
 import re
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def _summary(values: list[float]) -> Timing:
     return Timing(median, low, high, len(values))
 
 
-def print_table(title: str, rows: list[Mapping[str, object]]) -> None:
+def print_table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     """A table in the terminal, its columns the keys of the rows."""
     table = Table(title=title, title_justify="left")
     for column in rows[0]:

@@ -44,14 +44,14 @@ class Training(pl.LightningModule):
 
     def training_step(self, window: Tensor, index: int) -> Tensor:
         """Loss of a batch of windows [B,L,C,H,W], with noise on the given frames."""
-        loss = self._loss(self._with_noise(window), window)
+        loss = self.loss(self._with_noise(window), window)
         if not torch.isfinite(loss):
             self._stop(window)
         return loss
 
     def validation_step(self, window: Tensor, index: int) -> None:
         """Log the loss of a batch of windows, without noise."""
-        self.log("val_loss", self._loss(window, window), on_epoch=True, batch_size=len(window))
+        self.log("val_loss", self.loss(window, window), on_epoch=True, batch_size=len(window))
 
     def configure_optimizers(self) -> Any:
         """Give Lightning the optimiser and its schedules."""
@@ -63,7 +63,8 @@ class Training(pl.LightningModule):
         if self.config.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
 
-    def _loss(self, given: Tensor, truth: Tensor) -> Tensor:
+    def loss(self, given: Tensor, truth: Tensor) -> Tensor:
+        """Loss of the predictions from `given`, against the frames of `truth`, both [B,L,C,H,W]."""
         predictions = self.unroll(self.model, given, self.config.context)
         return LOSSES[self.config.loss](predictions, truth[:, 1:])
 

@@ -1,0 +1,109 @@
+"""A whole training step of the Navier-Stokes recipes: forward, backward and optimiser.
+
+The minimal layers also run with their scan replaced by the published log-domain form, and by
+the PyTorch code that takes the place of the compiled kernels; all else is the same network.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from benchmarks.scans import under
+from benchmarks.timing import interleave, print_table
+from framecast.config import load_config
+from framecast.models import Forecaster
+from framecast.ops import log_domain
+from framecast.recipes import find_recipe
+from framecast.train import Experiment
+from framecast.train.loop import Training
+from framecast.train.optimise import make_optimiser
+
+LOG_DOMAIN = {
+    "min_conv_gru": log_domain.min_gru_scan,
+    "min_conv_lstm": log_domain.min_lstm_scan,
+    "min_conv_exp_lstm": log_domain.min_exp_lstm_scan,
+}
+LAYERS = ("conv_gru", "conv_lstm", *LOG_DOMAIN)
+GRID = (16, 16)
+
+
+def run() -> dict[str, Any]:
+    """All measurements, after the gate."""
+    check()
+    rows = []
+    for precision in ("float32", "bfloat16"):
+        candidates = {layer: under("native", step_of(layer, precision)) for layer in LAYERS}
+        for layer in LOG_DOMAIN:
+            candidates[f"{layer}, PyTorch scan"] = under("torch", step_of(layer, precision))
+            published = step_of(layer, precision, published=True)
+            candidates[f"{layer}, log domain"] = under("native", published)
+        times = interleave(candidates, seconds=3, fewest=5)
+        rows += [
+            {
+                "precision": precision,
+                "layer": layer,
+                "step": times[layer],
+                "log domain / step": ratio(times, layer, "log domain"),
+                "PyTorch scan / step": ratio(times, layer, "PyTorch scan"),
+                "log domain / PyTorch scan": _quotient(
+                    times, f"{layer}, log domain", f"{layer}, PyTorch scan"
+                ),
+                "conv_lstm / step": _quotient(times, "conv_lstm", layer),
+                "conv_gru / step": _quotient(times, "conv_gru", layer),
+            }
+            for layer in LAYERS
+        ]
+    print_table("Training step of the Navier-Stokes recipes, batch 1, 20 + 5 frames", rows)
+    return {"steps": rows}
+
+
+def check() -> None:
+    """The network computes the same with its own scan and with the published form."""
+    for layer in LOG_DOMAIN:
+        window = torch.randn(1, 25, 1, *GRID, generator=torch.Generator().manual_seed(1))
+        own, published = (model_of(layer, published)(window)[0] for published in (False, True))
+        torch.testing.assert_close(own, published, rtol=1e-3, atol=1e-3)
+
+
+def model_of(layer: str, published: bool = False) -> Forecaster:
+    """The network of a full recipe; `published` puts the log-domain scan in."""
+    torch.manual_seed(0)
+    model = Forecaster(_experiment(layer).model, 1, grid=GRID)
+    if published:
+        for recurrence in model.recurrences.layers:
+            setattr(recurrence, "scan", LOG_DOMAIN[layer])  # noqa: B010
+    return model
+
+
+def step_of(layer: str, precision: str, published: bool = False) -> Callable[[], None]:
+    """One training step, as the training loop does it, on a random window."""
+    config = _experiment(layer).training
+    model = model_of(layer, published)
+    training = Training(model, config, steps=1)
+    optimiser = make_optimiser(model, config)
+    window = torch.randn(1, config.window, 1, *GRID)
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = training.loss(window, window)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        optimiser.zero_grad()
+
+    return step
+
+
+def ratio(times: dict[str, Any], layer: str, variant: str) -> str:
+    """How many times slower a variant of a layer's step is; empty for layers without a scan."""
+    return _quotient(times, f"{layer}, {variant}", layer)
+
+
+def _quotient(times: dict[str, Any], slow: str, fast: str) -> str:
+    if slow not in times or fast not in times:
+        return ""
+    return f"{times[slow].median / times[fast].median:.2f}"
+
+
+def _experiment(layer: str) -> Experiment:
+    return load_config(Experiment, find_recipe(f"navier-stokes-{layer.replace('_', '-')}"))
