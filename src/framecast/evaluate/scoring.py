@@ -1,14 +1,11 @@
 """How good forecasts are: scores per lead time beside the baselines, on the same windows."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Float64
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -18,6 +15,7 @@ from framecast.data.windows import Windows, side_by_side
 from framecast.evaluate.runs import Run, check_frames, load_runs, test_frames
 from framecast.files import PathLike
 from framecast.metrics import Scores
+from framecast.progress import track
 
 Predict = Callable[[Tensor, int], Tensor]
 """(window [B,L,C,H,W], context) → predictions of its frames 2..L, [B,L-1,C,H,W]."""
@@ -132,8 +130,7 @@ def evaluate(
     predictors = [*baselines.values(), *(_predictor(run.checkpoint) for run in loaded)]
     positions = side_by_side(frames, context + steps)
     windows = DataLoader(Windows(frames.values, context + steps), batch_size, sampler=positions)
-    with _progress(len(positions), progress) as advance:
-        scored = _score(predictors, windows, context, advance)
+    scored = _score(predictors, track(windows, "evaluate", len(windows), progress), context)
     return Evaluation(
         first=frames.select(slice(0, 1), slice(0, context + steps)),
         windows=len(positions),
@@ -180,12 +177,7 @@ def _persistence(window: Tensor, context: int) -> Tensor:
 
 
 @torch.inference_mode()
-def _score(
-    predictors: Sequence[Predict],
-    windows: Iterable[Tensor],
-    context: int,
-    advance: Callable[[int], None],
-) -> list[Scored]:
+def _score(predictors: Sequence[Predict], windows: Iterable[Tensor], context: int) -> list[Scored]:
     """Score every predictor on the same batches; keep its forecast of the first window."""
     scored: list[Scored] = []
     for window in windows:
@@ -193,23 +185,12 @@ def _score(
         if scored:
             batch = [(a + b, first) for (a, first), (b, _) in zip(scored, batch, strict=True)]
         scored = batch
-        advance(len(window))
     return scored
 
 
 def _score_batch(predict: Predict, window: Tensor, context: int) -> Scored:
     predictions = predict(window, context)
     return Scores.of(predictions, window[:, 1:]), predictions[0, context - 1 :].clone()
-
-
-@contextmanager
-def _progress(windows: int, visible: bool) -> Iterator[Callable[[int], None]]:
-    """Show a bar on stderr while the block runs, and leave nothing of it."""
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("windows"), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not visible) as bar:
-        task = bar.add_task("", total=windows)
-        yield lambda count: bar.advance(task, count)
 
 
 def _models(runs: Sequence[Run], scored: Sequence[Scored]) -> tuple[Forecasts, ...]:
