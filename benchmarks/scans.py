@@ -8,7 +8,8 @@ allocator that keeps freed memory, which spares the operating system's page faul
 
 import ctypes
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -248,9 +249,9 @@ def cell_row(shape: Sequence[int], dtype: torch.dtype) -> dict[str, object]:
 
 
 def length_row(time: int) -> dict[str, object]:
-    """Time of a step of min_gru_scan for one frame of it."""
+    """Time of a step of min_gru_scan for one frame of it, on one thread."""
     inputs = gated_inputs("min_gru_scan", (1, time, 64, 32, 32), torch.float32)
-    with KeptMemory():
+    with KeptMemory(), one_thread():
         timing = interleave({"native": step(ops.min_gru_scan, inputs)}, seconds=1)["native"]
     return {"T": time, "native": timing, "us a frame": f"{1e6 * timing.median / time:.2f}"}
 
@@ -298,6 +299,15 @@ class KeptMemory:
             library = ctypes.CDLL(None)
             library.mallopt(self.trim_threshold, trim)
             library.mallopt(self.mmap_max, most_mmaps)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """While it is open, no time is spent on waiting for other threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def _text(shape: Sequence[int]) -> str:
