@@ -8,6 +8,7 @@ from torch import Tensor
 from framecast.models.blocks import GridConv, Padding
 from framecast.models.gated import HoistedRecurrence, start_as_one
 from framecast.models.registry import register
+from framecast.ops import lstm_cell
 from framecast.shapes import Frame
 
 
@@ -56,8 +57,5 @@ class ConvLSTM(HoistedRecurrence):
 
     def update(self, projected: Tensor, state: LSTMState) -> tuple[Frame, LSTMState]:
         """One LSTM step from the convolved input [B,4C,H,W]."""
-        gates = projected + self.state_conv(state.h)
-        i, f, o, g = gates.chunk(4, dim=1)
-        c = f.sigmoid() * state.c + i.sigmoid() * g.tanh()
-        h = o.sigmoid() * c.tanh()
+        h, c = lstm_cell(projected + self.state_conv(state.h), state.c)
         return h, LSTMState(h, c)
