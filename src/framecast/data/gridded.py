@@ -94,7 +94,7 @@ def _grid_variables(dataset: xr.Dataset, path: Path) -> list[str]:
         and _time_dim(dataset, _long_dims(variable))
     ]
     if names:
-        return names
+        return sorted(names) if path.is_dir() else names  # a Zarr store keeps no order
     listing = ", ".join(f"{n}{list(v.dims)}" for n, v in dataset.data_vars.items()) or "none"
     raise UserError(
         f"{path} has no variable with a time and two space dimensions. Its variables: {listing}"
