@@ -1,4 +1,4 @@
-"""Runs entries by name: `python -m benchmarks scans`; without a name, lists them."""
+"""Runs entries by name, `python -m benchmarks scans`; without a name, all of them."""
 
 import importlib
 import pkgutil
@@ -11,13 +11,13 @@ _NOT_ENTRIES = {"__main__", "timing"}
 
 
 def main(names: list[str]) -> None:
-    """Run the entries and write their results; with no names, say which there are."""
+    """Run the entries, or all of them, and write their results."""
     entries = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
     entries = [name for name in entries if name not in _NOT_ENTRIES]
     unknown = [name for name in names if name not in entries]
-    if unknown or not names:
-        sys.exit(f"usage: python -m benchmarks NAME...  with NAME one of: {', '.join(entries)}")
-    for name in names:
+    if unknown:
+        sys.exit(f"unknown entry {', '.join(unknown)}: choose from {', '.join(entries)}")
+    for name in names or entries:
         print(f"results in {write(name, importlib.import_module(f'benchmarks.{name}').run())}")
 
 

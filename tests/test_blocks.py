@@ -77,6 +77,13 @@ def test_each_norm_removes_mean_and_variance_over_its_axes(kind, axes):
     close(out, (x - mean) / (variance + 1e-5).sqrt(), 1e-12)
 
 
+@pytest.mark.parametrize("padding", ["zeros", "circular", "cylinder", "replicate", "reflect"])
+def test_padding_keeps_channels_last_in_memory(padding):
+    x = torch.randn(2, 3, 6, 5).contiguous(memory_format=torch.channels_last)
+    padded = pad_grid(x, 1, padding)
+    assert padded.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_norm_none_changes_nothing():
     x = torch.randn(2, 8, 6, 5)
     assert torch.equal(make_norm("none", 8, None)(x), x)

@@ -14,10 +14,10 @@ from framecast.models import Forecaster, ForecasterConfig, layer_names
 from test_train import Bomb
 
 
-def frames(names=("t", "u"), grid=(6, 7), step=1):
+def frames(names=("t", "u"), grid=(6, 7), step=1, units="K"):
     values = torch.randn(1, 5, len(names), *grid)
     time = Coordinate(("time",), step * np.arange(5))
-    channels = tuple(Channel(n, {"units": "K"}) for n in names)
+    channels = tuple(Channel(n, {"units": units}) for n in names)
     return Frames(values, channels, coordinates={"time": time}, source="x.nc")
 
 
@@ -50,6 +50,8 @@ def test_frames_that_do_not_match_are_refused():
         saved.check(frames(grid=(6, 9)))
     with pytest.raises(UserError, match=r"a frame every 2, .* every 1"):
         saved.check(frames(step=2))
+    with pytest.raises(UserError, match="t in degC, but the model was trained on K"):
+        saved.check(frames(units="degC"))
     checkpoint(norm="group").check(frames(grid=(6, 9)))
 
 

@@ -26,6 +26,12 @@ def test_defaults_then_file_then_overrides(tmp_path):
     assert experiment.training.epochs == Experiment().training.epochs
 
 
+def test_a_precision_is_a_number_or_a_name(tmp_path):
+    assert load_config(Experiment, write(tmp_path, "training: {precision: 32}"))
+    mixed = load_config(Experiment, None, ["--training.precision", "bf16-mixed"])
+    assert mixed.training.precision == "bf16-mixed"
+
+
 def test_what_is_dumped_loads_again(tmp_path):
     experiment = load_config(
         Experiment, None, ["--training.clip", "2", "--training.compile", "true"]
@@ -41,7 +47,8 @@ def test_what_is_dumped_loads_again(tmp_path):
             r"config.yaml: unknown key model.hiden \(did you mean model.hidden",
         ),
         ("modle: {hidden: 3}", "unknown key modle"),
-        ("model: 3", "model. must be keys and values"),
+        ("model: 3", "model must be keys and values"),
+        ("model:", "model must be keys and values"),
         ("- 3", "the file must be keys and values"),
         ("model: {hidden: [", "cannot be read as YAML"),
         ("model: {hidden: many}", 'key "model.hidden": Expected a int. Got value: many'),

@@ -147,6 +147,18 @@ def test_pickled_arrays_are_never_loaded(tmp_path):
         read_frames(tmp_path / "x.npy")
 
 
+def test_one_time_or_one_row_is_a_dimension_all_the_same(tmp_path):
+    dataset().isel(time=[0], lat=[1]).to_netcdf(tmp_path / "x.nc", engine="h5netcdf")
+    assert read_frames(tmp_path / "x.nc").values.shape == (1, 1, 2, 1, 5)
+
+
+def test_an_unfinished_simulation_is_refused(tmp_path):
+    data = dataset().assign_attrs(trajectories=5, trajectories_complete=3)
+    data.to_zarr(tmp_path / "x.zarr", consolidated=False)
+    with pytest.raises(UserError, match="unfinished simulation, 3 of 5"):
+        read_frames(tmp_path / "x.zarr")
+
+
 def test_missing_files_kinds_and_variables_are_named(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         read_frames(tmp_path / "x.nc")
@@ -155,6 +167,9 @@ def test_missing_files_kinds_and_variables_are_named(tmp_path):
         read_frames(tmp_path / "x.txt")
     with pytest.raises(UserError, match="no variable wind; it has air"):
         read_frames(AIR, ["wind"])
+    np.savez(tmp_path / "empty.npz")
+    with pytest.raises(UserError, match="holds no array"):
+        read_frames(tmp_path / "empty.npz")
     np.save(tmp_path / "x.npy", np.zeros((4, 5)))
     with pytest.raises(UserError, match=re.escape("needed are numbers [T,H,W]")):
         read_frames(tmp_path / "x.npy")

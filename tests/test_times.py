@@ -54,5 +54,13 @@ def test_a_gap_is_named():
         step_of(np.array([0.0, 1.0, 3.0]))
 
 
+@pytest.mark.parametrize("times", [[3, 2, 1], [1, 1, 1]])
+def test_times_that_do_not_ascend_are_refused(times):
+    with pytest.raises(UserError, match="do not ascend"):
+        step_of(np.array(times))
+
+
 def test_float_axes_may_be_rounded():
-    assert str(step_of(np.arange(5, dtype=np.float32) * np.float32(0.1))) == "0.1"
+    times = np.arange(2000, dtype=np.float32) * np.float32(0.1)
+    assert str(step_of(times)) == "0.1"
+    assert continue_times(times, 1000)[-1] == pytest.approx(299.9, abs=1e-3)

@@ -246,6 +246,13 @@ def test_run_folders_are_kept_apart(tmp_path):
         train(plan, tmp_path / "run", resume=True)
 
 
+def test_a_plateau_needs_validation_frames(tmp_path):
+    plan = experiment(tmp_path, data={"validation_fraction": 0.0}, schedule="plateau")
+    with pytest.raises(UserError, match=r"there are no validation frames"):
+        train(plan, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_series_too_short_for_a_window_is_named(tmp_path):
     with pytest.raises(UserError, match="16 frames, too short for a window of 20"):
         train(experiment(tmp_path, context=15, horizon=5), tmp_path / "run")

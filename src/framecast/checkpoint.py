@@ -95,6 +95,12 @@ class Checkpoint:
                 f"{frames.source} has channels {', '.join(frames.names)}, but the model was "
                 f"trained on {', '.join(spec.names)}"
             )
+        for ours, theirs in zip(frames.channels, spec.channels, strict=True):
+            if ours.units and theirs.units and ours.units != theirs.units:
+                raise UserError(
+                    f"{frames.source} has {ours.name} in {ours.units}, but the model was trained "
+                    f"on {theirs.units}: convert the data first"
+                )
         if self.model.config.norm == "grid" and frames.grid != spec.grid:
             raise UserError(
                 f"{frames.source} has a grid of {_by(frames.grid)}, but the model has a norm over "

@@ -42,7 +42,7 @@ def config_parser(kind: type, **options: Any) -> ArgumentParser:
         kind: the dataclass, whose fields may be dataclasses.
         options: what `argparse.ArgumentParser` takes.
     """
-    parser = ArgumentParser(exit_on_error=False, **options)
+    parser = ArgumentParser(exit_on_error=False, print_config=None, **options)
     parser.add_argument("--config", action="config", help=argparse.SUPPRESS)
     parser.add_class_arguments(kind)
     return parser
@@ -77,7 +77,9 @@ def parse_config(
 def check_keys(kind: type, values: Any, where: str, prefix: str = "") -> None:
     """Raise a UserError for the first key of `values` that `kind` does not have."""
     if not isinstance(values, Mapping):
-        raise UserError(f"{where}: {prefix or 'the file'} must be keys and values, not {values!r}")
+        raise UserError(
+            f"{where}: {prefix[:-1] or 'the file'} must be keys and values, not {values!r}"
+        )
     hints = get_type_hints(kind)
     for key, value in values.items():
         if key not in hints:

@@ -39,6 +39,8 @@ def read_arrays(path: Path, variables: Sequence[str] | None = None) -> Frames:
     with content:
         if variables and all(v in content for v in variables):
             return _frames(_stack(content, path, variables), path, variables)
+        if not content.files:
+            raise UserError(f"{path} holds no array")
         name = "frames" if "frames" in content else content.files[0]
         if name != "frames" and len(content.files) != 1:
             raise UserError(

@@ -36,9 +36,9 @@ def read_gridded(path: Path, variables: Sequence[str] | None = None) -> Frames:
         _check_finished(dataset, path)
         names = list(variables) if variables else _grid_variables(dataset, path)
         dims = _dims(dataset, names, path)
-        values = np.stack(
-            [dataset[n].squeeze(drop=True).transpose(*dims).to_numpy() for n in names], axis=-3
-        ).astype(np.float32)
+        single = {d: 0 for n in names for d in dataset[n].dims if d not in dims}
+        chosen = dataset[names].isel(single, drop=True).transpose(*dims)
+        values = np.stack([chosen[n].to_numpy() for n in names], axis=-3).astype(np.float32)
         if len(dims) == 3:
             values = values[None]
         return Frames(

@@ -46,8 +46,10 @@ def step_of(times: np.ndarray) -> Step:
     if len(times) < 2:
         raise UserError("one time alone has no step: give at least two frames")
     differences = np.diff(times)
+    if not differences[0] > 0 * differences[0]:
+        raise UserError(f"the times do not ascend: {times[0]} is followed by {times[1]}")
     if _all_close(differences):
-        return Step(difference=differences[0])
+        return Step(difference=_mean(times) if times.dtype.kind == "f" else differences[0])
     months = np.diff(_months(times)) if not np.issubdtype(times.dtype, np.number) else None
     if months is not None and months[0] > 0 and (months == months[0]).all():
         return Step(months=int(months[0]))
@@ -66,6 +68,11 @@ def continue_times(times: np.ndarray, count: int) -> np.ndarray:
     if not step.months:
         return np.asarray(times[-1] + ahead * step.difference)
     return np.array([_add_months(times[-1], int(n) * step.months) for n in ahead])
+
+
+def _mean(times: np.ndarray) -> Any:
+    """Mean step of a float axis, whose single steps are rounded."""
+    return (times[-1] - times[0]) / (len(times) - 1)
 
 
 def _all_close(differences: np.ndarray) -> bool:

@@ -151,12 +151,6 @@ def check_frames(frames: Frames, runs: Sequence[Run], context: int, steps: int) 
             raise UserError(f"--{name} {value} must be at least 1")
     for run in runs:
         run.checkpoint.check(frames)
-    for ours, theirs in zip(frames.channels, runs[0].checkpoint.frames.channels, strict=True):
-        if ours.units and theirs.units and ours.units != theirs.units:
-            raise UserError(
-                f"{frames.source} has {ours.name} in {ours.units}, but the model was trained on "
-                f"{theirs.units}: convert the data first"
-            )
     if frames.length < context + steps:
         raise UserError(
             f"{frames.source}: the sequences to evaluate on have {frames.length} frames, too few "

@@ -34,13 +34,24 @@ def pad_grid(x: Tensor, reach: int, padding: Padding) -> Tensor:
         return F.pad(_wrap(x, reach, -1), (0, 0, *sides))
     if padding == "circular":
         return _wrap(_wrap(x, reach, -2), reach, -1)
+    if padding == "replicate":
+        return _repeat(_repeat(x, reach, -2), reach, -1)
     return F.pad(x, sides + sides, mode=padding)
 
 
+# `F.pad` would not keep a channels-last layout in these two, nor compile in the second.
+
+
 def _wrap(x: Tensor, reach: int, dim: int) -> Tensor:
-    """Continue periodically along an axis. Unlike `F.pad`, this keeps a channels-last layout."""
+    """Continue periodically along an axis."""
     end = x.narrow(dim, x.shape[dim] - reach, reach)
     return torch.cat([end, x, x.narrow(dim, 0, reach)], dim)
+
+
+def _repeat(x: Tensor, reach: int, dim: int) -> Tensor:
+    """Continue with the values at both ends of an axis."""
+    first, last = x.narrow(dim, 0, 1), x.narrow(dim, x.shape[dim] - 1, 1)
+    return torch.cat([*[first] * reach, x, *[last] * reach], dim)
 
 
 def _check_grid(x: Tensor, reach: int, padding: Padding) -> None:

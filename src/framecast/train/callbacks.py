@@ -188,23 +188,19 @@ class Progress(pl.Callback):
     ) -> None:
         """Move the bar."""
         if not self.bar.disable and trainer.global_step % 10 == 0:
-            loss, rate = self.writer.running
-            self.bar.update(
-                self.task,
-                completed=trainer.global_step,
-                epoch=f"{trainer.current_epoch + 1}/{trainer.max_epochs}",
-                numbers=f"loss {loss:.4g}  {self._validation()}{rate:.1f} samples/s",
-            )
+            self._move(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the epoch where there is no bar."""
-        if self.bar.disable:
-            row = self.writer.rows[-1]
-            self.console.print(
-                f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.4g}  "
-                f"{self._validation()}{row['samples_per_second']:.1f} samples/s",
-                highlight=False,
-            )
+        """Show the validation loss, in a line of its own where there is no bar."""
+        if not self.bar.disable:
+            self._move(trainer)
+            return
+        row = self.writer.rows[-1]
+        self.console.print(
+            f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.4g}  "
+            f"{self._validation()}{row['samples_per_second']:.1f} samples/s",
+            highlight=False,
+        )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the bar as it stands."""
@@ -215,6 +211,15 @@ class Progress(pl.Callback):
     ) -> None:
         """Leave the terminal usable for the message that follows."""
         self.bar.stop()
+
+    def _move(self, trainer: pl.Trainer) -> None:
+        loss, rate = self.writer.running
+        self.bar.update(
+            self.task,
+            completed=trainer.global_step,
+            epoch=f"{trainer.current_epoch + 1}/{trainer.max_epochs}",
+            numbers=f"loss {loss:.4g}  {self._validation()}{rate:.1f} samples/s",
+        )
 
     def _validation(self) -> str:
         rows = self.writer.rows

@@ -25,11 +25,13 @@ class TrainingConfig:
         learning_rate: at its highest, positive.
         weight_decay: at least 0.
         schedule: of the learning rate: constant; cosine, down to zero at the last step;
-            plateau, halved when the validation loss has not fallen for plateau_epochs.
+            plateau, halved when the validation loss has not fallen for plateau_epochs
+            (needs validation frames).
         plateau_epochs: patience of the plateau schedule, in epochs, at least 1.
         warmup_steps: steps over which the learning rate rises from near zero, at least 0.
         clip: largest norm of the gradient; null for no clipping.
-        patience: stop after this many epochs without a lower validation loss; null: never.
+        patience: stop after this many epochs without a lower loss (of validation, or of training
+            where there is no validation); null: never.
         precision: 32, or bf16-mixed (convolutions in bfloat16, weights in float32).
         compile: whether the unrolled network is compiled with torch.compile.
         seed: of weights, windows and noise.
@@ -49,7 +51,7 @@ class TrainingConfig:
     warmup_steps: int = 0
     clip: float | None = None
     patience: int | None = None
-    precision: Literal["32", "bf16-mixed"] = "32"
+    precision: Literal[32, "bf16-mixed"] = 32
     compile: bool = False
     seed: int = 0
 

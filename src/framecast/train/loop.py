@@ -44,14 +44,18 @@ class Training(pl.LightningModule):
 
     def training_step(self, window: Tensor, index: int) -> Tensor:
         """Loss of a batch of windows [B,L,C,H,W], with noise on the given frames."""
-        loss = self.loss(self._with_noise(window), window)
+        given = self._with_noise(window)
+        loss = self.loss(given, window)
         if not torch.isfinite(loss):
-            self._stop(window)
+            self._stop(given)
         return loss
 
     def validation_step(self, window: Tensor, index: int) -> None:
         """Log the loss of a batch of windows, without noise."""
-        self.log("val_loss", self.loss(window, window), on_epoch=True, batch_size=len(window))
+        loss = self.loss(window, window)
+        if not torch.isfinite(loss):
+            self._stop(window)
+        self.log("val_loss", loss, on_epoch=True, batch_size=len(window))
 
     def configure_optimizers(self) -> Any:
         """Give Lightning the optimiser and its schedules."""
@@ -79,7 +83,7 @@ class Training(pl.LightningModule):
         return window + self.config.noise * noise
 
     def _stop(self, window: Tensor) -> None:
-        where = first_failure(self.model, self._with_noise(window), self.config.context)
+        where = first_failure(self.model, window, self.config.context)
         raise UserError(
             f"the loss became NaN or infinite at step {self.global_step + 1} (epoch "
             f"{self.current_epoch + 1}); it began {where}. Try a lower training.learning_rate, "

@@ -12,7 +12,7 @@ from framecast.data.sources import Splits, read_splits
 from framecast.data.windows import check_length
 from framecast.errors import UserError
 from framecast.files import PathLike, write_text
-from framecast.train.config import Experiment
+from framecast.train.config import Experiment, TrainingConfig
 
 
 def train(experiment: Experiment, out: PathLike, resume: bool = False) -> Path:
@@ -40,14 +40,23 @@ def train(experiment: Experiment, out: PathLike, resume: bool = False) -> Path:
             f"{out} exists already: choose another --out, or add --resume to go on with that run"
         )
     splits = read_splits(experiment.data)
-    for part in (splits.train, splits.validation):
-        if part is not None:
-            check_length(part, experiment.training.window)
+    _check_data(splits, experiment.training)
     (_check_same if resume else _create)(out, experiment, splits)
     from framecast.train.loop import fit  # Lightning takes seconds to import
 
     fit(experiment, splits, out, resume)
     return out
+
+
+def _check_data(splits: Splits, config: TrainingConfig) -> None:
+    for part in (splits.train, splits.validation):
+        if part is not None:
+            check_length(part, config.window)
+    if config.schedule == "plateau" and splits.validation is None:
+        raise UserError(
+            "training.schedule plateau follows the validation loss, but there are no validation "
+            "frames: set data.validation_fraction above 0, or choose another schedule"
+        )
 
 
 def find_config(out: Path) -> Path:

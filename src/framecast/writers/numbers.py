@@ -18,8 +18,10 @@ from framecast.writers.labels import ForecastLabels
 
 Write = Callable[[Tensor], None]
 
-_NOT_CARRIED = {"_FillValue", "missing_value", "scale_factor", "add_offset", "valid_range"}
-"""Attributes that speak of how the input was stored, not of what it means."""
+_NOT_CARRIED = {
+    *("_FillValue", "missing_value", "scale_factor", "add_offset", "valid_range", "actual_range")
+}
+"""Attributes that speak of how the input was stored or of its values, not of their meaning."""
 
 
 @contextmanager
