@@ -103,9 +103,11 @@ def _read_folder(path: Path, config: DataConfig) -> Splits:
         raise UserError(
             f"{path} is a folder without a file named train (train.nc, train.zarr, train.npy ...)"
         )
-    return Splits(
-        *(read_frames(files[n], config.variables) if n in files else None for n in SPLIT_NAMES)  # type: ignore[arg-type]
-    )
+
+    def part(name: str) -> Frames | None:
+        return read_frames(files[name], config.variables) if name in files else None
+
+    return Splits(read_frames(files["train"], config.variables), part("validation"), part("test"))
 
 
 def split(frames: Frames, config: DataConfig) -> Splits:

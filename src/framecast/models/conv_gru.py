@@ -1,6 +1,5 @@
 """ConvGRU (Ballas et al., 2016)."""
 
-import torch
 from torch import Tensor
 
 from framecast.models.blocks import GridConv, Padding
@@ -32,18 +31,6 @@ class ConvGRU(HoistedRecurrence):
         self.gate_conv = GridConv(out_channels, 2 * out_channels, kernel, padding, bias=False)
         self.candidate_conv = GridConv(out_channels, out_channels, kernel, padding, bias=False)
         start_as_one(self.input_conv, self.gate_conv, self.candidate_conv)
-
-    def initial_state(
-        self,
-        batch: int,
-        height: int,
-        width: int,
-        *,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> Tensor:
-        """Return zeros [B,C,H,W]."""
-        return torch.zeros(batch, self.out_channels, height, width, device=device, dtype=dtype)
 
     def update(self, projected: Tensor, state: Tensor) -> tuple[Frame, Tensor]:
         """One GRU step from the convolved input [B,3C,H,W]."""

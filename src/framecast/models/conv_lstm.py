@@ -1,8 +1,7 @@
 """ConvLSTM (Shi et al., 2015)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from framecast.models.blocks import GridConv, Padding
@@ -42,17 +41,9 @@ class ConvLSTM(HoistedRecurrence):
         self.state_conv = GridConv(out_channels, 4 * out_channels, kernel, padding, bias=False)
         start_as_one(self.input_conv, self.state_conv)
 
-    def initial_state(
-        self,
-        batch: int,
-        height: int,
-        width: int,
-        *,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> LSTMState:
-        """Return zeros."""
-        zeros = torch.zeros(batch, self.out_channels, height, width, device=device, dtype=dtype)
+    def initial_state(self, batch: int, height: int, width: int, **like: Any) -> LSTMState:
+        """Return zeros (see `Recurrence`)."""
+        zeros = super().initial_state(batch, height, width, **like)
         return LSTMState(zeros, zeros)
 
     def update(self, projected: Tensor, state: LSTMState) -> tuple[Frame, LSTMState]:

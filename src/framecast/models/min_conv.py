@@ -9,7 +9,6 @@ Source: Minimal Convolutional RNNs Accelerate Spatiotemporal Learning (2025), se
 from abc import abstractmethod
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from framecast.models.blocks import GridConv, Padding
@@ -35,6 +34,7 @@ class MinConv(Recurrence):
     """
 
     gates: ClassVar[int]
+    first_state = 0.5
 
     @staticmethod
     @abstractmethod
@@ -47,19 +47,6 @@ class MinConv(Recurrence):
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
         self.conv = GridConv(in_channels, self.gates * out_channels, kernel, padding)
-
-    def initial_state(
-        self,
-        batch: int,
-        height: int,
-        width: int,
-        *,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> Tensor:
-        """Return 0.5 everywhere, [B,C,H,W]."""
-        size = (batch, self.out_channels, height, width)
-        return torch.full(size, 0.5, device=device, dtype=dtype)
 
     def forward(
         self, frames: FrameSequence, state: State | None = None

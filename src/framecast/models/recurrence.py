@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,8 @@ class Recurrence(nn.Module, ABC):
 
     in_channels: int
     out_channels: int
+    first_state: ClassVar[float] = 0.0
 
-    @abstractmethod
     def initial_state(
         self,
         batch: int,
@@ -34,7 +34,12 @@ class Recurrence(nn.Module, ABC):
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> State:
-        """Return the state before the first frame, for `batch` sequences on a grid."""
+        """Return the state before the first frame, for `batch` sequences on a grid.
+
+        A tensor [B,C_out,H,W] filled with `first_state`, unless a layer carries more.
+        """
+        size = (batch, self.out_channels, height, width)
+        return torch.full(size, self.first_state, device=device, dtype=dtype)
 
     @abstractmethod
     def forward(
@@ -81,19 +86,10 @@ class ResidualStack(Recurrence):
         self.norms = nn.ModuleList(norms)
         self.in_channels = self.out_channels = layers[0].in_channels
 
-    def initial_state(
-        self,
-        batch: int,
-        height: int,
-        width: int,
-        *,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> State:
-        """Return the initial states of all layers."""
+    def initial_state(self, batch: int, height: int, width: int, **like: Any) -> State:
+        """Return the initial states of all layers (see `Recurrence`)."""
         return tuple(
-            layer.initial_state(batch, height, width, device=device, dtype=dtype)
-            for layer in self._recurrences()
+            layer.initial_state(batch, height, width, **like) for layer in self._recurrences()
         )
 
     def forward(

@@ -1,5 +1,7 @@
 """Where a loss that is no number began."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -36,7 +38,7 @@ def first_failure(model: Forecaster, frames: Tensor, context: int) -> str:
     return f"in layer {failed[0]}" if failed else "in the loss itself"
 
 
-def _watch(name: str, failed: list[str]):  # type: ignore[no-untyped-def]
+def _watch(name: str, failed: list[str]) -> Callable[..., None]:
     def hook(module: nn.Module, inputs: object, output: object) -> None:
         tensors = [t for t in pytree.tree_leaves(output) if isinstance(t, Tensor)]
         if not all(t.isfinite().all() for t in tensors):
