@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framecast.data.times import continue_times, step_of
+from framecast.data.times import continue_times, readable, step_of
 from framecast.errors import UserError
 
 
@@ -58,6 +58,19 @@ def test_a_gap_is_named():
 def test_times_that_do_not_ascend_are_refused(times):
     with pytest.raises(UserError, match="do not ascend"):
         step_of(np.array(times))
+
+
+@pytest.mark.parametrize(
+    ("time", "text"),
+    [
+        (np.datetime64("2024-02-03T00:00:00.0", "ns"), "2024-02-03"),
+        (np.datetime64("2024-02-03T06:00:00.0", "ns"), "2024-02-03T06:00"),
+        (np.datetime64("2024-02-03T06:07:08.0", "ns"), "2024-02-03T06:07:08"),
+        (3.5, "3.5"),
+    ],
+)
+def test_times_are_written_for_people(time, text):
+    assert readable(time) == text
 
 
 def test_float_axes_may_be_rounded():

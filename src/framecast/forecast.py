@@ -11,7 +11,7 @@ from torch import Tensor
 from framecast.checkpoint import Checkpoint, load_checkpoint
 from framecast.data.frames import Frames
 from framecast.data.sources import read_frames
-from framecast.data.times import continue_times
+from framecast.data.times import continue_times, readable
 from framecast.errors import UserError
 from framecast.files import PathLike
 from framecast.progress import track
@@ -115,7 +115,7 @@ def _find_time(frames: Frames, start: str) -> int:
     if not found.any():
         raise UserError(
             f"--start {start}: {frames.source} has no frame at this time; its times go from "
-            f"{times[0]} to {times[-1]}"
+            f"{readable(times[0])} to {readable(times[-1])}"
         )
     return int(found.argmax())
 

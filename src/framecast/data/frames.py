@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.data.times import Step, step_of
+from framecast.data.times import Step, readable, step_of
 from framecast.errors import UserError
 
 
@@ -145,8 +145,9 @@ class Frames:
         if finite.all():
             return
         n, t, c, y, x = (int(i) for i in (~finite).nonzero()[0])
+        place = f"sequence {n}, time {readable(self.times[t])}, row {y}, column {x}"
         raise UserError(
             f"{self.source}: {int((~finite).sum())} values are not finite, the first in "
-            f"{self.names[c]} at sequence {n}, time {self.times[t]}, row {y}, column {x}. "
+            f"{self.names[c]} at {place}. "
             "Gaps are not supported: fill or cut them first"
         )

@@ -47,7 +47,9 @@ def step_of(times: np.ndarray) -> Step:
         raise UserError("one time alone has no step: give at least two frames")
     differences = np.diff(times)
     if not differences[0] > 0 * differences[0]:
-        raise UserError(f"the times do not ascend: {times[0]} is followed by {times[1]}")
+        raise UserError(
+            f"the times do not ascend: {readable(times[0])} is followed by {readable(times[1])}"
+        )
     if _all_close(differences):
         return Step(difference=_mean(times) if times.dtype.kind == "f" else differences[0])
     months = np.diff(_months(times)) if not np.issubdtype(times.dtype, np.number) else None
@@ -56,7 +58,7 @@ def step_of(times: np.ndarray) -> Step:
     odd = int(np.argmax(~_is_close(differences, differences[0])))
     raise UserError(
         f"the times are not evenly spaced: the step is {differences[0]} at first, but "
-        f"{differences[odd]} from {times[odd]} to {times[odd + 1]}. "
+        f"{differences[odd]} from {readable(times[odd])} to {readable(times[odd + 1])}. "
         "Fill or cut the gap first (xarray's resample or sel can)"
     )
 
@@ -68,6 +70,14 @@ def continue_times(times: np.ndarray, count: int) -> np.ndarray:
     if not step.months:
         return np.asarray(times[-1] + ahead * step.difference)
     return np.array([_add_months(times[-1], int(n) * step.months) for n in ahead])
+
+
+def readable(time: Any) -> str:
+    """Write a time for people: dates to the second, without zeros that say nothing."""
+    if not isinstance(time, np.datetime64):
+        return str(time)
+    text = str(np.datetime_as_string(time, unit="s"))
+    return text.removesuffix(":00").removesuffix("T00:00")
 
 
 def _mean(times: np.ndarray) -> Any:

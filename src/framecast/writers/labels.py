@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from framecast.data.frames import Frames
+from framecast.data.times import readable
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,8 @@ class ForecastLabels:
         """Say in a line what was forecast."""
         names, times = ", ".join(self.frames.names), self.valid_times
         starts = "" if self.single else f" from {len(self.starts)} starts"
-        return f"{self.steps} frames of {names}{starts}, {times[0, 0]} to {times[-1, -1]}"
+        first, last = readable(times[0, 0]), readable(times[-1, -1])
+        return f"{self.steps} frames of {names}{starts}, {first} to {last}"
 
     def coordinates(self) -> xr.Dataset:
         """Coordinates and attributes of the forecast, without its variables."""
