@@ -134,7 +134,7 @@ def test_outputs_and_gradients_equal_the_definition(
 @pytest.mark.parametrize("name", SCANS)
 def test_many_programs_share_the_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks much smaller than the batch entries, one of them cut off by the end."""
-    monkeypatch.setattr(kernels, "_block", lambda positions: 32)
+    monkeypatch.setattr(kernels.launch, "_block", lambda positions: 32)
     for channels_last in (False, True):
         check(name, make_inputs(name, (2, 2, 3, 3, 5), torch.float64, channels_last))
 
@@ -247,7 +247,7 @@ def test_the_gradient_of_lambda_is_the_same_every_time(monkeypatch: pytest.Monke
     """Whatever the blocks: no sum depends on which program comes first."""
     _, b, x0, grad = make_inputs("linear_scan", (3, 4, 6, 5, 7), torch.float32)
     whole, _ = run_complex(b, x0, grad)
-    monkeypatch.setattr(kernels, "_block", lambda positions: 64)
+    monkeypatch.setattr(kernels.launch, "_block", lambda positions: 64)
     parts, _ = run_complex(b, x0, grad)
     assert all(torch.equal(x, y) for x, y in zip(whole, parts, strict=True))
 
