@@ -5,6 +5,7 @@ the PyTorch code that takes the place of the compiled kernels; all else is the s
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,12 +32,22 @@ GRID = (16, 16)
 def run() -> dict[str, Any]:
     """All measurements, after the gate."""
     check()
-    rows = []
+    steps = rows_of(context=20, horizon=5)
+    print_table("Training step of the Navier-Stokes recipes, batch 1, 20 + 5 frames", steps)
+    long = rows_of(context=200, horizon=1)
+    print_table("The same networks over 200 given frames, without a closed loop", long)
+    return {"steps": steps, "long": long}
+
+
+def rows_of(context: int, horizon: int) -> list[dict[str, object]]:
+    """Times of all layers over a window, and their ratios."""
+    rows: list[dict[str, object]] = []
     for precision in ("float32", "bfloat16"):
-        candidates = {layer: under("native", step_of(layer, precision)) for layer in LAYERS}
+        window = (precision, context, horizon)
+        candidates = {layer: under("native", step_of(layer, *window)) for layer in LAYERS}
         for layer in LOG_DOMAIN:
-            candidates[f"{layer}, PyTorch scan"] = under("torch", step_of(layer, precision))
-            published = step_of(layer, precision, published=True)
+            candidates[f"{layer}, PyTorch scan"] = under("torch", step_of(layer, *window))
+            published = step_of(layer, *window, published=True)
             candidates[f"{layer}, log domain"] = under("native", published)
         times = interleave(candidates, seconds=3, fewest=5)
         rows += [
@@ -54,8 +65,7 @@ def run() -> dict[str, Any]:
             }
             for layer in LAYERS
         ]
-    print_table("Training step of the Navier-Stokes recipes, batch 1, 20 + 5 frames", rows)
-    return {"steps": rows}
+    return rows
 
 
 def check() -> None:
@@ -76,9 +86,11 @@ def model_of(layer: str, published: bool = False) -> Forecaster:
     return model
 
 
-def step_of(layer: str, precision: str, published: bool = False) -> Callable[[], None]:
+def step_of(
+    layer: str, precision: str, context: int, horizon: int, published: bool = False
+) -> Callable[[], None]:
     """One training step, as the training loop does it, on a random window."""
-    config = _experiment(layer).training
+    config = replace(_experiment(layer).training, context=context, horizon=horizon)
     model = model_of(layer, published)
     training = Training(model, config, steps=1)
     optimiser = make_optimiser(model, config)
