@@ -19,8 +19,6 @@ fields, radar, fluid simulations. With data of your own:
 Without: framecast simulate navier_stokes --out data/navier_stokes
 """
 
-SPLITS = {"train": 1000, "validation": 50, "test": 200}
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
@@ -54,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _simulate(arguments: list[str]) -> None:
     from framecast.config import config_parser, parse_config
-    from framecast.data.navier_stokes import NavierStokes, simulate
+    from framecast.data.navier_stokes import SPLITS, NavierStokes, simulate
 
     parser = config_parser(NavierStokes, **_about("simulate"))
     parser.add_argument("dataset", choices=["navier_stokes"], help="what to simulate")

@@ -10,8 +10,6 @@ from framecast.data.frames import Frames
 from framecast.errors import UserError
 from framecast.files import PathLike
 
-SPLIT_NAMES = ("train", "validation", "test")
-
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -93,21 +91,23 @@ def is_folder(path: Path) -> bool:
     return path.is_dir() and path.suffix not in gridded.SUFFIXES
 
 
+def part_file(folder: Path, name: str) -> Path | None:
+    """Return the file of a folder that is named train, validation or test, if there is one."""
+    readable = (*gridded.SUFFIXES, *arrays.SUFFIXES)
+    return next((f for f in sorted(folder.glob(f"{name}.*")) if f.suffix in readable), None)
+
+
 def _read_folder(path: Path, config: DataConfig) -> Splits:
-    files = {
-        file.stem: file
-        for file in sorted(path.iterdir())
-        if file.stem in SPLIT_NAMES and file.suffix in (*gridded.SUFFIXES, *arrays.SUFFIXES)
-    }
-    if "train" not in files:
+    def part(name: str) -> Frames | None:
+        file = part_file(path, name)
+        return None if file is None else read_frames(file, config.variables)
+
+    train = part("train")
+    if train is None:
         raise UserError(
             f"{path} is a folder without a file named train (train.nc, train.zarr, train.npy ...)"
         )
-
-    def part(name: str) -> Frames | None:
-        return read_frames(files[name], config.variables) if name in files else None
-
-    return Splits(read_frames(files["train"], config.variables), part("validation"), part("test"))
+    return Splits(train, part("validation"), part("test"))
 
 
 def split(frames: Frames, config: DataConfig) -> Splits:

@@ -8,9 +8,8 @@ from typing import Any
 import yaml
 
 from framecast.checkpoint import Checkpoint, load_checkpoint
-from framecast.data import arrays, gridded
 from framecast.data.frames import Channel, Frames
-from framecast.data.sources import DataConfig, is_folder, read_frames, read_splits
+from framecast.data.sources import DataConfig, is_folder, part_file, read_frames, read_splits
 from framecast.errors import UserError
 from framecast.files import PathLike
 
@@ -134,14 +133,13 @@ def _common_data(runs: Sequence[Run]) -> DataConfig:
 
 
 def _test_file(folder: Path, names: Sequence[str] | None) -> Frames:
-    readable = (*gridded.SUFFIXES, *arrays.SUFFIXES)
-    files = [f for f in sorted(folder.glob("test.*")) if f.suffix in readable]
-    if not files:
+    file = part_file(folder, "test")
+    if file is None:
         raise UserError(
             f"{folder} is a folder without a file named test (test.nc, test.zarr, test.npy ...): "
             "name a file with --data"
         )
-    return read_frames(files[0], names)
+    return read_frames(file, names)
 
 
 def check_frames(frames: Frames, runs: Sequence[Run], context: int, steps: int) -> None:
