@@ -21,9 +21,9 @@ def frames(names=("t", "u"), grid=(6, 7), step=1, units="K"):
     return Frames(values, channels, coordinates={"time": time}, source="x.nc")
 
 
-def checkpoint(layer="min_conv_gru", norm="group"):
+def checkpoint(layer="min_conv_gru", norm="group", **network):
     data = frames()
-    config = ForecasterConfig(layer=layer, depth=2, hidden=5, norm=norm)
+    config = ForecasterConfig(**{"layer": layer, "depth": 2, "hidden": 5, "norm": norm} | network)
     model = Forecaster(config, 2, grid=data.grid).eval()
     return Checkpoint(model, Statistics.of(data), FrameSpec.of(data), 3, 2, epoch=7, loss=0.5)
 
@@ -39,6 +39,23 @@ def test_what_is_saved_loads_alone(tmp_path, layer, norm):
     assert loaded.frames == saved.frames
     assert torch.equal(loaded.statistics.climatology, saved.statistics.climatology)
     assert (loaded.context, loaded.horizon, loaded.epoch, loaded.loss) == (3, 2, 7, 0.5)
+
+
+def test_every_key_of_the_network_comes_back(tmp_path):
+    saved = checkpoint(
+        "conv_lstm",
+        stack="skip",
+        hidden=[4, 3, 5],
+        depth=6,
+        encoder="none",
+        options={"start": "xavier_normal"},
+        output="sigmoid",
+    )
+    saved.save(tmp_path / "best.safetensors")
+    loaded = load_checkpoint(tmp_path)
+    assert loaded.model.config == saved.model.config
+    past = frames().values
+    assert torch.equal(loaded.model(past)[0], saved.model(past)[0])
 
 
 def test_frames_that_do_not_match_are_refused():

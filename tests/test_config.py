@@ -31,9 +31,24 @@ def test_a_precision_is_a_number_or_a_name(tmp_path):
     assert mixed.training.precision == "bf16-mixed"
 
 
+def test_options_of_the_layer_come_from_files_and_the_command_line(tmp_path):
+    file = write(tmp_path, "model: {layer: conv_lstm, options: {start: uniform}}\n")
+    assert load_config(Experiment, file).model.options == {"start": "uniform"}
+    changed = load_config(Experiment, file, ["--model.options.start", "xavier_normal"])
+    assert changed.model.options == {"start": "xavier_normal"}
+    with pytest.raises(UserError, match=r"options of conv_lstm: no option 'strat' .*mean start"):
+        load_config(Experiment, file, ["--model.options.strat", "uniform"])
+
+
 def test_what_is_dumped_loads_again(tmp_path):
     experiment = load_config(
-        Experiment, None, ["--training.clip", "2", "--training.compile", "true"]
+        Experiment,
+        None,
+        [
+            *("--training.clip", "2", "--training.compile", "true"),
+            *("--model.layer", "conv_lstm", "--model.options.start", "uniform"),
+            *("--model.stack", "skip", "--model.hidden", "[4, 6, 4, 4]"),
+        ],
     )
     assert load_config(Experiment, write(tmp_path, dump_config(experiment))) == experiment
 
@@ -50,7 +65,10 @@ def test_what_is_dumped_loads_again(tmp_path):
         ("model:", "model must be keys and values"),
         ("- 3", "the file must be keys and values"),
         ("model: {hidden: [", "cannot be read as YAML"),
-        ("model: {hidden: many}", 'key "model.hidden": Expected a int. Got value: many'),
+        (
+            "model: {hidden: many}",
+            r'key "model.hidden": Expected int or list\[int\]. Got value: many',
+        ),
         ("model: {layer: conv_lsm}", "did you mean 'conv_lstm'"),
         ("training: {noise: -1.0}", "training.noise -1.0 must not be negative"),
         ("training: {learning_rate: 0.0}", "training.learning_rate 0.0 must be positive"),

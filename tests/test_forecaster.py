@@ -11,7 +11,7 @@ from framecast.models import Forecaster, ForecasterConfig, layer_names
 
 def make(layer="min_conv_gru", channels=2, out_channels=None, grid=None, **options):
     torch.manual_seed(1)
-    config = ForecasterConfig(layer=layer, depth=2, hidden=6, **options)
+    config = ForecasterConfig(**{"layer": layer, "depth": 2, "hidden": 6} | options)
     return Forecaster(config, channels, out_channels, grid).double()
 
 
@@ -75,6 +75,9 @@ def test_channels_out_may_differ_from_channels_in_but_not_in_a_closed_loop():
         {"encoder_activation": "tanh"},
         {"padding": "circular"},
         {"kernel": 5},
+        {"output": "sigmoid"},
+        {"output": "tanh"},
+        {"stack": "skip", "hidden": 6, "depth": 4},
     ],
 )
 def test_each_option_changes_the_output(option):
@@ -91,10 +94,61 @@ def test_each_layer_has_residual_and_norm_and_the_decoder_comes_after_the_last()
     close(model(frames)[0], expected, 1e-12)
 
 
+SKIP = {"layer": "conv_lstm", "stack": "skip", "encoder": "none", "norm": "none"}
+
+
+def test_blocks_are_joined_by_the_one_two_before():
+    model, frames = make(**SKIP, hidden=[3, 4, 5, 6], depth=4), context()
+    a, b, c, d = model.recurrences.layers
+    first = a(frames)[0]
+    second = b(first)[0]
+    third = torch.cat([c(second)[0], first], dim=2)
+    last = torch.cat([d(third)[0], second], dim=2)
+    expected = model.decoder(last.flatten(0, 1)).unflatten(0, (3, 5))
+    close(model(frames)[0], expected, 1e-12)
+
+
+def test_the_paper_s_conv_lstm_network_has_its_number_of_parameters():
+    """Conv-TT-LSTM (2020), table 4."""
+    config = ForecasterConfig(**SKIP, depth=12, hidden=[32, 48, 48, 32], kernel=5)
+    parameters = sum(p.numel() for p in Forecaster(config, 1).parameters())
+    assert parameters == pytest.approx(3.97e6, abs=0.005e6)
+
+
+@pytest.mark.parametrize(("output", "low"), [("sigmoid", 0), ("tanh", -1)])
+def test_an_output_keeps_within_its_range(output, low):
+    model = make(output=output)
+    with torch.no_grad():
+        model.decoder.weight *= 1e3
+    predictions = model(context())[0].detach()
+    assert predictions.min() == pytest.approx(low, abs=1e-6)
+    assert predictions.max() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("stack", [{}, SKIP | {"hidden": [6, 4, 6], "depth": 3}])
+def test_steps_equal_a_pass(stack):
+    model, past = make(**stack), context()
+    predictions, _ = model(past)
+    state = model.recurrences.initial_state(3, 6, 7, dtype=torch.float64)
+    for frame, expected in zip(past.unbind(1), predictions.unbind(1), strict=True):
+        prediction, state = model.step(frame, state)
+        close(prediction, expected, 1e-12)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"layer": "conv_lsm"}, "did you mean 'conv_lstm'"),
+        ({"options": {"star": 1}}, "options of min_conv_gru: no option 'star': it takes none"),
+        ({"layer": "conv_lstm", "options": {"star": 1}}, r"'star' \(did you mean start\?\)"),
+        ({"layer": "conv_lstm", "options": {"start": 1}}, 'key "start": Expected a one of'),
+        ({"layer": "conv_lstm", "options": {"kernel": 5}}, "no option 'kernel'"),
+        ({"hidden": [4, 4, 4]}, "one number; a list, .* needs stack skip"),
+        ({"encoder": "none"}, "encoder none needs stack skip"),
+        ({"stack": "skip", "hidden": [4, 4]}, "needs at least three"),
+        ({"stack": "skip", "hidden": [4, 0, 4], "depth": 3}, "must be at least 1"),
+        ({"stack": "skip", "depth": 6}, "depth 6 does not make 4 blocks of equal numbers"),
+        ({"stack": "skip", "encoder": "none", "encoder_activation": "tanh"}, "encoder is none"),
         ({"kernel": 4}, "kernel 4 must be odd"),
         ({"depth": 0}, "depth 0 must be at least 1"),
         ({"hidden": 0}, "hidden 0 must be at least 1"),

@@ -6,11 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.utils import _pytree as pytree
 
 from conftest import TOLERANCE, close
-from framecast.models import ResidualStack, layer_entry, layer_names
+from framecast.models import ResidualStack, SkipStack, layer_entry, layer_names
 from framecast.models.blocks import ChannelNorm
+from framecast.models.stacks import skip_channels
 
 B, T, C_IN, C, H, W = 2, 7, 3, 5, 6, 9
 
@@ -20,6 +22,12 @@ def make(name, in_channels=C_IN, out_channels=C, dtype=torch.float64, **options)
     if name == "stack":
         layers = [make(n, out_channels, out_channels, dtype, **options) for n in layer_names()]
         return ResidualStack(layers, [ChannelNorm(out_channels) for _ in layers]).to(dtype)
+    if name == "skip":
+        widths = [out_channels + i % 3 for i in range(len(layer_names()))]
+        channels = skip_channels(in_channels, widths, layers=1)
+        names = zip(layer_names(), channels, strict=True)
+        layers = [make(n, a, b, dtype, **options) for n, (a, b) in names]
+        return SkipStack(layers, [nn.GroupNorm(1, w) for w in widths], len(widths)).to(dtype)
     return layer_entry(name).layer(in_channels, out_channels, **options).to(dtype)
 
 
@@ -49,7 +57,7 @@ def gradients(layer, run, frames):
     return [frames.grad, *(p.grad.clone() for p in layer.parameters())]
 
 
-every_layer = pytest.mark.parametrize("name", [*layer_names(), "stack"])
+every_layer = pytest.mark.parametrize("name", [*layer_names(), "stack", "skip"])
 single_layer = pytest.mark.parametrize("name", layer_names())
 
 

@@ -155,7 +155,10 @@ def _models(arguments: list[str]) -> None:
     for name in layer_names():
         entry = layer_entry(name)
         print(f"{name}\n    {entry.summary}\n    Paper: {entry.paper}")
-        print(f"    Parameters: {entry.parameters(48):,} a layer of 48 channels, kernel 3\n")
+        print(f"    Parameters: {entry.parameters(48):,} a layer of 48 channels, kernel 3")
+        for option in entry.options():
+            print(f"    --model.options.{option.name}: {option.annotation} = {option.default}")
+        print()
 
 
 def _recipes(arguments: list[str]) -> None:

@@ -7,8 +7,9 @@ allowed, stands in the dataclass beside what it configures.
 import argparse
 import dataclasses
 import difflib
+import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -74,6 +75,34 @@ def parse_config(
         raise UserError(_readable(str(error), kind)) from error
 
 
+def check_options(
+    kind: type, given: Mapping[str, Any], skip: Set[str] = frozenset()
+) -> dict[str, Any]:
+    """Check options against the constructor that will take them, and return them parsed.
+
+    Args:
+        kind: the class to build; its constructor's annotations say what it takes.
+        given: names and values; what is not given keeps its default.
+        skip: parameters of the constructor that are not options.
+
+    Raises:
+        ValueError: for a name that `kind` does not take (the nearest is suggested), or a value
+            of the wrong type.
+    """
+    known = [name for name in inspect.signature(kind).parameters if name not in skip]
+    for name in given:
+        if name not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise ValueError(f"no option {name!r}{nearest(name, known)}: {takes}")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, skip=set(skip))
+    try:
+        parsed = vars(parser.parse_object(dict(given)))
+    except ArgumentError as error:
+        raise ValueError(_plain(str(error))) from error
+    return {name: parsed[name] for name in given}
+
+
 def check_keys(kind: type, values: Any, where: str, prefix: str = "") -> None:
     """Raise a UserError for the first key of `values` that `kind` does not have."""
     if not isinstance(values, Mapping):
@@ -123,5 +152,18 @@ def _readable(message: str, kind: type) -> str:
     unknown = re.search(r"unrecognized arguments: --(\S+)", message, re.IGNORECASE)
     if unknown:
         return f"unknown option --{unknown[1]}{nearest(unknown[1], keys_of(kind))}"
+    return _plain(message)
+
+
+def _plain(message: str) -> str:
+    """Put what jsonargparse says of a value into a sentence."""
     message = re.sub(r"<class '(\w+)'>", r"\1", message).replace("typing.Literal", "one of ")
-    return " ".join(message.replace("Parser key", "key").split())
+    message = " ".join(message.replace("Parser key", "key").split())
+    union = re.fullmatch(
+        r"(.*) Does not validate against any of the Union subtypes Subtypes: \[(.*)\] "
+        r"Errors: .* Given value type: \w+ Given value: (.*)",
+        message,
+    )
+    if not union:
+        return message
+    return f"{union[1]} Expected {union[2].replace(', ', ' or ')}. Got value: {union[3]}"

@@ -4,8 +4,9 @@ from framecast.models.conv_gru import ConvGRU
 from framecast.models.conv_lstm import ConvLSTM, LSTMState
 from framecast.models.forecaster import Forecaster, ForecasterConfig
 from framecast.models.min_conv import MinConvExpLSTM, MinConvGRU, MinConvLSTM
-from framecast.models.recurrence import Recurrence, ResidualStack, State
+from framecast.models.recurrence import Recurrence, State
 from framecast.models.registry import layer_entry, layer_names
+from framecast.models.stacks import ResidualStack, SkipStack
 
 __all__ = [
     "ConvGRU",
@@ -18,6 +19,7 @@ __all__ = [
     "MinConvLSTM",
     "Recurrence",
     "ResidualStack",
+    "SkipStack",
     "State",
     "layer_entry",
     "layer_names",

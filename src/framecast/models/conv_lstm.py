@@ -1,11 +1,11 @@
 """ConvLSTM (Shi et al., 2015)."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
 from framecast.models.blocks import GridConv, Padding
-from framecast.models.gated import HoistedRecurrence, start_as_one
+from framecast.models.gated import HoistedRecurrence, start_as_one, start_xavier_normal
 from framecast.models.registry import register
 from framecast.ops import lstm_cell
 from framecast.shapes import Frame
@@ -30,16 +30,25 @@ class ConvLSTM(HoistedRecurrence):
         out_channels: channels C of the states and the output.
         kernel: odd side length of the convolutions.
         padding: boundary padding.
+        start: how the weights are drawn: uniform, within the inverse square root of the
+            fan-in; or xavier_normal, with biases of zero, as in the Conv-TT-LSTM paper.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int = 3, padding: Padding = "zeros"
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        padding: Padding = "zeros",
+        *,
+        start: Literal["uniform", "xavier_normal"] = "uniform",
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
         self.input_conv = GridConv(in_channels, 4 * out_channels, kernel, padding)
         self.state_conv = GridConv(out_channels, 4 * out_channels, kernel, padding, bias=False)
-        start_as_one(self.input_conv, self.state_conv)
+        draw = start_as_one if start == "uniform" else start_xavier_normal
+        draw(self.input_conv, self.state_conv)
 
     def initial_state(self, batch: int, height: int, width: int, **like: Any) -> LSTMState:
         """Return zeros (see `Recurrence`)."""

@@ -49,7 +49,24 @@ def start_as_one(input_conv: nn.Conv2d, *state_convs: nn.Conv2d) -> None:
 
     Apart, each would start with the range of its own, smaller fan-in.
     """
-    fan_in = input_conv.weight[0].numel() + state_convs[0].weight[0].numel()
+    fan_in = _joint_fan_in(input_conv, state_convs[0])
     for conv in (input_conv, *state_convs):
         for parameter in conv.parameters():
             nn.init.uniform_(parameter, -(fan_in**-0.5), fan_in**-0.5)
+
+
+def start_xavier_normal(input_conv: nn.Conv2d, state_conv: nn.Conv2d) -> None:
+    """Draw the weights as the two halves of one convolution over [x, h], Xavier-normal.
+
+    The variance is 2 / (fan-in + fan-out); biases start at zero (Glorot and Bengio, 2010).
+    """
+    fan_out = input_conv.weight[:, 0].numel()
+    deviation = (2 / (_joint_fan_in(input_conv, state_conv) + fan_out)) ** 0.5
+    for conv in (input_conv, state_conv):
+        nn.init.normal_(conv.weight, std=deviation)
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
+
+
+def _joint_fan_in(input_conv: nn.Conv2d, state_conv: nn.Conv2d) -> int:
+    return input_conv.weight[0].numel() + state_conv.weight[0].numel()

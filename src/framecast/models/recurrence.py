@@ -1,8 +1,8 @@
-"""The contract of a recurrent layer, and the residual stack that keeps it too."""
+"""The contract of a recurrent layer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, cast
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -68,50 +68,3 @@ def per_frame(module: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
     """Apply a function of frames [B,C,H,W] to every frame of a sequence [B,T,C,H,W] at once."""
     out = module(frames.flatten(0, 1))
     return out.view(*frames.shape[:2], *out.shape[1:])
-
-
-class ResidualStack(Recurrence):
-    """Recurrences one after the other, each with a residual connection and then a norm.
-
-    x ← norm(x + layer(x)). The state is a tuple with one state for each layer.
-
-    Args:
-        layers: recurrences whose channels in and out are all equal.
-        norms: one module for each layer, for frames [B,C,H,W].
-    """
-
-    def __init__(self, layers: Sequence[Recurrence], norms: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
-        self.norms = nn.ModuleList(norms)
-        self.in_channels = self.out_channels = layers[0].in_channels
-
-    def initial_state(self, batch: int, height: int, width: int, **like: Any) -> State:
-        """Return the initial states of all layers (see `Recurrence`)."""
-        return tuple(
-            layer.initial_state(batch, height, width, **like) for layer in self._recurrences()
-        )
-
-    def forward(
-        self, frames: FrameSequence, state: State | None = None
-    ) -> tuple[FrameSequence, State]:
-        """Run all layers over a whole sequence, one layer at a time."""
-        states = []
-        old = self.state_for(frames, state)
-        for layer, norm, before in zip(self._recurrences(), self.norms, old, strict=True):
-            out, after = layer(frames, before)
-            frames = per_frame(norm, frames + out)
-            states.append(after)
-        return frames, tuple(states)
-
-    def step(self, frame: Frame, state: State) -> tuple[Frame, State]:
-        """Run all layers over one frame."""
-        states = []
-        for layer, norm, before in zip(self._recurrences(), self.norms, state, strict=True):
-            out, after = layer.step(frame, before)
-            frame = norm(frame + out)
-            states.append(after)
-        return frame, tuple(states)
-
-    def _recurrences(self) -> Iterable[Recurrence]:
-        return cast(Iterable[Recurrence], self.layers)

@@ -12,6 +12,7 @@ from framecast.data.sources import Splits, read_splits
 from framecast.data.windows import check_length
 from framecast.errors import UserError
 from framecast.files import PathLike, write_text
+from framecast.models import Forecaster, ForecasterConfig
 from framecast.train.config import Experiment, TrainingConfig
 
 
@@ -41,6 +42,7 @@ def train(experiment: Experiment, out: PathLike, resume: bool = False) -> Path:
         )
     splits = read_splits(experiment.data)
     _check_data(splits, experiment.training)
+    _check_network(splits, experiment.model)
     (_check_same if resume else _create)(out, experiment, splits)
     from framecast.train.loop import fit  # Lightning takes seconds to import
 
@@ -57,6 +59,13 @@ def _check_data(splits: Splits, config: TrainingConfig) -> None:
             "training.schedule plateau follows the validation loss, but there are no validation "
             "frames: set data.validation_fraction above 0, or choose another schedule"
         )
+
+
+def _check_network(splits: Splits, config: ForecasterConfig) -> None:
+    try:
+        Forecaster(config, len(splits.train.channels), grid=splits.train.grid)
+    except ValueError as error:
+        raise UserError(f"the network cannot be built: {error}") from error
 
 
 def find_config(out: Path) -> Path:
