@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from framecast.checkpoint import Checkpoint, FrameSpec, load_checkpoint
@@ -56,6 +57,20 @@ def test_every_key_of_the_network_comes_back(tmp_path):
     assert loaded.model.config == saved.model.config
     past = frames().values
     assert torch.equal(loaded.model(past)[0], saved.model(past)[0])
+
+
+def test_a_checkpoint_with_the_former_names_of_statistics_loads(tmp_path):
+    saved = checkpoint()
+    saved.save(tmp_path / "new.safetensors")
+    with safe_open(tmp_path / "new.safetensors", framework="pt") as file:
+        header = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for old, new in (("mean", "offset"), ("std", "scale")):
+        tensors[f"statistics.{old}"] = tensors.pop(f"statistics.{new}")
+    save_file(tensors, tmp_path / "best.safetensors", header)
+    loaded = load_checkpoint(tmp_path)
+    assert torch.equal(loaded.statistics.offset, saved.statistics.offset)
+    assert torch.equal(loaded.statistics.scale, saved.statistics.scale)
 
 
 def test_frames_that_do_not_match_are_refused():

@@ -10,9 +10,10 @@ import yaml
 from matplotlib.image import imread
 
 from framecast.checkpoint import BEST, Checkpoint, FrameSpec, load_checkpoint
+from framecast.data.files import read_frames, split
 from framecast.data.frames import Channel, Coordinate, Frames
 from framecast.data.normalise import Statistics
-from framecast.data.sources import DataConfig, read_frames, split
+from framecast.data.sources import DataConfig
 from framecast.errors import UserError
 from framecast.evaluate import evaluate
 from framecast.metrics import METRICS
@@ -37,7 +38,7 @@ def make_run(path, data, *, seed=0, file=None, **model):
     """A run folder around an untrained network."""
     config = DataConfig(path=str(data), validation_fraction=0.0, test_fraction=0.5)
     frames = read_frames(data)
-    train = split(frames, config).train
+    train = split(frames, 0.0, 0.5).train
     network = ForecasterConfig(**{"layer": "min_conv_gru", "depth": 2, "hidden": 4} | model)
     torch.manual_seed(seed)
     Checkpoint(
@@ -85,7 +86,9 @@ def gridded(path, values, units="K", names=("air",), lat=None):
 def plain_scores(run, windows, context):
     """Errors [B,L-1,C,H,W] with the network run afresh on all frames before each prediction."""
     loaded = load_checkpoint(run)
-    mean, std = (s.numpy()[:, None, None] for s in (loaded.statistics.mean, loaded.statistics.std))
+    mean, std = (
+        s.numpy()[:, None, None] for s in (loaded.statistics.offset, loaded.statistics.scale)
+    )
     errors = []
     for window in windows:
         seen, predicted = [], []
@@ -335,7 +338,7 @@ def test_data_that_lack_a_test_part_are_named(tmp_path, data):
     run = make_run(tmp_path / "run", data)
     with pytest.raises(UserError, match=r"test_fraction 0.*--data"):
         evaluate([change(run, "data", test_fraction=0.0)])
-    with pytest.raises(UserError, match=r"not there now.*--data"):
+    with pytest.raises(UserError, match=r"does not exist.*--data"):
         evaluate([change(run, "data", path="gone.npy")])
     with pytest.raises(UserError, match=r"config.yaml: data: .*fraction"):
         evaluate([change(run, "data", test_fraction=7.0)])

@@ -11,8 +11,8 @@ import xarray as xr
 
 from conftest import DATA, close
 from framecast.checkpoint import Checkpoint, FrameSpec
+from framecast.data.files import read_frames
 from framecast.data.normalise import Statistics
-from framecast.data.sources import read_frames
 from framecast.errors import UserError
 from framecast.forecast import forecast_file, rollout
 from framecast.models import Forecaster, ForecasterConfig

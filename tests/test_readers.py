@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 from conftest import DATA
-from framecast.data.sources import read_frames
+from framecast.data.files import read_frames
 from framecast.errors import UserError
 
 AIR = DATA / "air_temperature_small.nc"

@@ -6,9 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from framecast.data.files import split
 from framecast.data.frames import Channel, Frames
 from framecast.data.normalise import Statistics
-from framecast.data.sources import DataConfig, read_splits, split
+from framecast.data.sources import DataConfig
 from framecast.data.windows import CropSampler, Windows, side_by_side
 from framecast.errors import UserError
 
@@ -32,7 +33,7 @@ def numbers(frames):
 )
 def test_parts_share_no_frame_and_lose_none(sequences, validation, test):
     frames = numbered(sequences, 20)
-    parts = split(frames, DataConfig(validation_fraction=validation, test_fraction=test))
+    parts = split(frames, validation, test)
     found = [numbers(part) for part in parts]
     assert sum(map(len, found)) == len(set().union(*found)) == len(numbers(frames))
     assert bool(found[1]) == (validation > 0)
@@ -41,7 +42,7 @@ def test_parts_share_no_frame_and_lose_none(sequences, validation, test):
 
 
 def test_the_test_part_comes_last():
-    parts = split(numbered(1, 20), DataConfig(validation_fraction=0.25, test_fraction=0.25))
+    parts = split(numbered(1, 20), 0.25, 0.25)
     assert [part.length for part in parts] == [10, 5, 5]
     assert max(numbers(parts.train)) < min(numbers(parts.validation))
     assert max(numbers(parts.validation)) < min(numbers(parts.test))
@@ -49,17 +50,17 @@ def test_the_test_part_comes_last():
 
 def test_a_share_that_leaves_nothing_is_an_error():
     with pytest.raises(UserError, match=r"test_fraction 0.01 of 20 leaves nothing"):
-        split(numbered(1, 20), DataConfig(validation_fraction=0.2, test_fraction=0.01))
+        split(numbered(1, 20), 0.2, 0.01)
 
 
 def test_a_folder_holds_the_parts_as_files(tmp_path):
     np.save(tmp_path / "train.npy", np.zeros((8, 3, 3)))
     np.save(tmp_path / "test.npy", np.ones((5, 3, 3)))
-    parts = read_splits(DataConfig(path=str(tmp_path)))
+    parts = DataConfig(path=str(tmp_path)).open().splits()
     assert (parts.train.length, parts.validation, parts.test.length) == (8, None, 5)
     (tmp_path / "train.npy").unlink()
     with pytest.raises(UserError, match="without a file named train"):
-        read_splits(DataConfig(path=str(tmp_path)))
+        DataConfig(path=str(tmp_path)).open().splits()
 
 
 def test_crops_lie_within_one_sequence_and_are_consecutive():
@@ -124,3 +125,34 @@ def test_the_fingerprint_tells_data_apart():
     other[0, 3, 0, 1, 1] += 1
     assert frames.fingerprint() == numbered(1, 5).fingerprint()
     assert frames.fingerprint() != Frames(other, frames.channels).fingerprint()
+
+
+def ranged(**attributes):
+    values = torch.tensor([10.0, 15.0, 30.0]).view(1, 3, 1, 1, 1)
+    return Frames(values, (Channel("light", attributes),))
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"valid_range": [10, 30]}, {"valid_min": 10.0, "valid_max": 30.0}]
+)
+def test_the_declared_range_becomes_zero_to_one_or_minus_one_to_one(attributes):
+    frames = ranged(**attributes)
+    for normalise, expected in (("unit", [0.0, 0.25, 1.0]), ("symmetric", [-1.0, -0.5, 1.0])):
+        statistics = Statistics.of(frames, normalise)
+        normalised = statistics.normalise(frames.values)
+        assert normalised.flatten().tolist() == expected
+        assert torch.equal(statistics.denormalise(normalised), frames.values)
+
+
+def test_a_range_that_is_not_declared_is_asked_for():
+    for attributes in ({}, {"valid_min": 0.0}, {"valid_range": [5, 5]}):
+        with pytest.raises(UserError, match=r"needs the range of light.*valid_range"):
+            Statistics.of(ranged(**attributes), "unit")
+
+
+def test_a_source_says_what_it_reads():
+    with pytest.raises(UserError, match=r"data.source flies is not known \(did you mean files\?\)"):
+        DataConfig(source="flies")
+    for name in ("speed", "path"):
+        with pytest.raises(ValueError, match=f"source files: no option '{name}'"):
+            DataConfig(options={name: "x.npy"})

@@ -1,9 +1,10 @@
 """framecast: forecast the next frames of anything that comes as a sequence of grids."""
 
 from framecast.checkpoint import Checkpoint, load_checkpoint
+from framecast.data.files import read_frames
 from framecast.data.frames import Channel, Coordinate, Frames
 from framecast.data.normalise import Statistics
-from framecast.data.sources import DataConfig, read_frames
+from framecast.data.sources import DataConfig
 from framecast.errors import UserError
 from framecast.evaluate import evaluate
 from framecast.forecast import forecast_file, rollout

@@ -21,6 +21,9 @@ from framecast.models import Forecaster, ForecasterConfig
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 
+_RENAMED = {"mean": "offset", "std": "scale"}
+"""Names of statistics in older checkpoints, which were always normalised by these two."""
+
 
 @dataclass(frozen=True)
 class FrameSpec:
@@ -141,7 +144,9 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     model.load_state_dict(_part(tensors, "model."))
     return Checkpoint(
         model=model.eval(),
-        statistics=Statistics(**_part(tensors, "statistics.")),
+        statistics=Statistics(
+            **{_RENAMED.get(k, k): v for k, v in _part(tensors, "statistics.").items()}
+        ),
         frames=spec,
         **{key: described[key] for key in ("context", "horizon", "epoch", "loss")},
     )

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.checkpoint import Checkpoint, load_checkpoint
+from framecast.data.files import read_frames
 from framecast.data.frames import Frames
-from framecast.data.sources import read_frames
+from framecast.data.lazy import load
 from framecast.data.times import continue_times, readable
 from framecast.errors import UserError
 from framecast.files import PathLike
@@ -129,7 +130,7 @@ def _contexts(frames: Frames, places: Sequence[int], context: int) -> Tensor:
             f"{frames.source}: a forecast from frame {min(places)} has {min(places) + 1} past "
             f"frames, but {context} are to be read: start later, or give a smaller --context"
         )
-    stretches = [frames.values[:, place + 1 - context : place + 1] for place in places]
+    stretches = [load(frames.values[:, place + 1 - context : place + 1]) for place in places]
     return torch.stack(stretches, dim=1).flatten(0, 1)
 
 

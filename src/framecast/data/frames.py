@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from framecast.data.lazy import Values, load
 from framecast.data.times import Step, readable, step_of
 from framecast.errors import UserError
 
@@ -25,6 +25,17 @@ class Channel:
     def units(self) -> str:
         """Units as the source gives them, or an empty string."""
         return str(self.attributes.get("units", ""))
+
+    @property
+    def valid_range(self) -> tuple[float, float] | None:
+        """Least and greatest value that may occur, where the source declares them.
+
+        They are the attribute valid_range, or valid_min and valid_max, of the CF conventions.
+        """
+        ends = self.attributes.get(
+            "valid_range", [self.attributes.get(name) for name in ("valid_min", "valid_max")]
+        )
+        return None if None in ends else (float(ends[0]), float(ends[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +53,8 @@ class Frames:
     """One or several sequences of frames on one grid, with their labels.
 
     Attributes:
-        values: float32 [N,T,C,H,W], in physical units, all finite.
+        values: float32 [N,T,C,H,W], in physical units, all finite: a tensor, or `LazyValues`,
+            which are read, and checked, a window at a time.
         channels: one for each of C.
         dims: names of the dimensions of the source: (time, row, column), or (sequence,
             time, row, column) where it holds several sequences.
@@ -54,7 +66,7 @@ class Frames:
         UserError: if the parts do not fit together, or a value is not finite.
     """
 
-    values: Float[Tensor, "N T C H W"]
+    values: Values
     channels: tuple[Channel, ...]
     dims: tuple[str, ...] = ("time", "y", "x")
     coordinates: Mapping[str, Coordinate] = field(default_factory=dict)
@@ -118,12 +130,19 @@ class Frames:
         }
         return replace(self, values=self.values[sequences, times], coordinates=coordinates)
 
+    def load(self) -> "Frames":
+        """Return the same frames with all values in memory."""
+        return replace(self, values=load(self.values))
+
     def fingerprint(self) -> str:
         """Return a short digest of names, times and values: the same data, the same digest."""
         digest = hashlib.blake2b(digest_size=12)
         digest.update(repr((self.names, tuple(self.values.shape))).encode())
         digest.update(str(self.times[[0, -1]]).encode())
-        digest.update(self.values.contiguous().numpy().tobytes())
+        if isinstance(self.values, Tensor):
+            digest.update(self.values.contiguous().numpy().data)
+        else:
+            digest.update(self.values.fingerprint().encode())
         return digest.hexdigest()
 
     def _check_coordinates(self) -> None:
@@ -141,6 +160,8 @@ class Frames:
         return w, h, t, n
 
     def _check_finite(self) -> None:
+        if not isinstance(self.values, Tensor):
+            return  # each window is checked when it is read
         finite = torch.isfinite(self.values)
         if finite.all():
             return

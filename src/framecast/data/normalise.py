@@ -1,12 +1,25 @@
 """Statistics of the training frames; normalisation and its inverse."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from framecast.data.frames import Frames
+from framecast.data.lazy import Values
+from framecast.errors import UserError
+
+Normalise = Literal["standard", "unit", "symmetric"]
+"""How frames are scaled: to mean 0 and standard deviation 1 over the training frames; or the range
+that their channels declare to [0, 1], or to [-1, 1]."""
+
+EXAMINED = 20_000
+"""Frames that statistics are taken from, where they are not held in memory."""
+STRETCH = 64
+"""Frames that are summed at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,31 +27,94 @@ class Statistics:
     """What is kept of the training frames.
 
     Attributes:
-        mean: of each channel, [C], in physical units.
-        std: standard deviation of each channel, [C]; 1 for a channel that never changes.
+        offset: of each channel, [C], in physical units: what becomes 0.
+        scale: of each channel, [C], in physical units: the distance that becomes 1.
         climatology: mean over sequences and times, [C,H,W]: the forecast that knows nothing
             of the present.
     """
 
-    mean: Float[Tensor, " C"]
-    std: Float[Tensor, " C"]
+    offset: Float[Tensor, " C"]
+    scale: Float[Tensor, " C"]
     climatology: Float[Tensor, "C H W"]
 
     @classmethod
-    def of(cls, frames: Frames) -> "Statistics":
-        """Compute the statistics of frames, with sums in float64."""
-        values = frames.values.transpose(0, 2).flatten(1).double()
-        std = values.std(dim=1, correction=0)
-        return cls(
-            mean=values.mean(dim=1).float(),
-            std=torch.where(std > 0, std, 1.0).float(),
-            climatology=frames.values.double().mean(dim=(0, 1)).float(),
-        )
+    def of(cls, frames: Frames, normalise: Normalise = "standard") -> "Statistics":
+        """Compute the statistics of frames, with sums in float64.
+
+        Frames that are not held in memory are examined in sequences spread evenly over all, as
+        many as hold 20,000 frames, at least one.
+
+        Args:
+            frames: of the training.
+            normalise: standard: offset and scale are mean and standard deviation (1 for a
+                channel that never changes); unit, symmetric: those that take the valid range of
+                a channel to [0, 1], or to [-1, 1].
+
+        Raises:
+            UserError: if a range is needed and a channel declares none.
+        """
+        mean, std, climatology = _moments(frames.values)
+        if normalise == "standard":
+            offset, scale = mean, torch.where(std > 0, std, 1.0)
+        else:
+            low, high = _valid_ranges(frames, normalise).unbind(1)
+            offset, scale = low, high - low
+            if normalise == "symmetric":
+                offset, scale = (low + high) / 2, scale / 2
+        return cls(offset.float(), scale.float(), climatology.float())
 
     def normalise(self, values: Float[Tensor, "*any C H W"]) -> Float[Tensor, "*any C H W"]:
-        """Physical units → zero mean and unit variance over the training frames."""
-        return (values - self.mean[:, None, None]) / self.std[:, None, None]
+        """Physical units → what the network sees."""
+        return (values - self.offset[:, None, None]) / self.scale[:, None, None]
 
     def denormalise(self, values: Float[Tensor, "*any C H W"]) -> Float[Tensor, "*any C H W"]:
         """The inverse of `normalise`."""
-        return values * self.std[:, None, None] + self.mean[:, None, None]
+        return values * self.scale[:, None, None] + self.offset[:, None, None]
+
+
+def _moments(values: Values) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and standard deviation [C] and mean over sequences and times [C,H,W], in float64.
+
+    Stretches are merged by the formula of Chan, Golub and LeVeque (1979), which does not cancel
+    where the mean is large beside the deviation.
+    """
+    count, mean, squares, field = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
+    for stretch in _stretches(values):
+        pixels = stretch.double().transpose(0, 1).flatten(1)
+        here, own = pixels.shape[1], pixels.mean(1)
+        change, total = own - mean, count + here
+        squares = (
+            squares
+            + (pixels - own[:, None]).square().sum(1)
+            + change.square() * (count * here / total)
+        )
+        mean = mean + change * (here / total)
+        field = field + stretch.double().sum(0)
+        count = total
+    frames = count // (values.shape[3] * values.shape[4])
+    return mean, (squares / count).sqrt(), field / frames
+
+
+def _stretches(values: Values) -> Iterator[Tensor]:
+    """Stretches [T,C,H,W] of all sequences in memory, or of some that are spread evenly."""
+    sequences, length = values.shape[:2]
+    every = 1
+    if not isinstance(values, Tensor):
+        every = -(-sequences * length // EXAMINED)
+    for sequence in range(0, sequences, every):
+        for start in range(0, length, STRETCH):
+            yield values[sequence, start : start + STRETCH]
+
+
+def _valid_ranges(frames: Frames, normalise: Normalise) -> Tensor:
+    """Least and greatest value of each channel, [C,2], in float64."""
+    ranges = []
+    for channel in frames.channels:
+        if channel.valid_range is None or not channel.valid_range[0] < channel.valid_range[1]:
+            raise UserError(
+                f"{frames.source}: data.normalise {normalise} needs the range of {channel.name}, "
+                "but the data declare none: give the variable the attribute valid_range (two "
+                "numbers, ascending), or set data.normalise standard"
+            )
+        ranges.append(channel.valid_range)
+    return torch.tensor(ranges, dtype=torch.float64)

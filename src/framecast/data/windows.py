@@ -1,13 +1,13 @@
 """Windows: stretches of a sequence that hold a context and a horizon."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from framecast.data.frames import Frames
+from framecast.data.lazy import Values
 from framecast.errors import UserError
 
 Position = tuple[int, int]
@@ -20,14 +20,18 @@ class Windows(Dataset[Tensor]):
     Args:
         values: sequences [N,T,C,H,W].
         length: frames of a window.
+        transform: what each window goes through, such as `Statistics.normalise`; None for nothing.
     """
 
-    def __init__(self, values: Float[Tensor, "N T C H W"], length: int) -> None:
-        self.values, self.length = values, length
+    def __init__(
+        self, values: Values, length: int, transform: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        self.values, self.length, self.transform = values, length, transform
 
     def __getitem__(self, position: Position) -> Tensor:
         sequence, start = position
-        return self.values[sequence, start : start + self.length]
+        window = self.values[sequence, start : start + self.length]
+        return window if self.transform is None else self.transform(window)
 
 
 class CropSampler(Sampler[Position]):

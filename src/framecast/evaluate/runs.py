@@ -1,15 +1,17 @@
 """The runs to compare, and the frames to compare them on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from framecast.checkpoint import Checkpoint, load_checkpoint
+from framecast.data.files import read_test
 from framecast.data.frames import Channel, Frames
-from framecast.data.sources import DataConfig, is_folder, part_file, read_frames, read_splits
+from framecast.data.registry import Source
+from framecast.data.sources import DataConfig
 from framecast.errors import UserError
 from framecast.files import PathLike
 
@@ -101,45 +103,32 @@ def test_frames(runs: Sequence[Run], data: PathLike | None) -> Frames:
         UserError: if there are none, or the runs were trained on different data.
     """
     if data is not None:
-        names = runs[0].checkpoint.frames.names
-        return _test_file(Path(data), names) if is_folder(Path(data)) else read_frames(data, names)
-    config = _common_data(runs)
-    path = Path(config.path)
-    if not path.exists():
+        return read_test(data, runs[0].checkpoint.frames.names)
+    source = _common_source(runs)
+    try:
+        test = source.test()
+    except UserError as error:
         raise UserError(
-            f"{runs[0].path} was trained on {path}, which is not there now: name the data with "
-            "--data"
-        )
-    if is_folder(path):
-        return _test_file(path, config.variables)
-    test = read_splits(config).test
+            f"{runs[0].path}: the data that it was trained on cannot be read. {error}. Or name "
+            "other data with --data"
+        ) from error
     if test is None:
         raise UserError(
-            f"{runs[0].path} was trained with data.test_fraction 0, so {path} has no test part: "
-            "name other data with --data"
+            f"{runs[0].path} was trained on data without a test part (data.test_fraction 0, or no "
+            "file named test): name other data with --data"
         )
     return test
 
 
-def _common_data(runs: Sequence[Run]) -> DataConfig:
-    configs = [replace(run.data, crops_per_sequence=None) for run in runs]
-    for run, config in zip(runs, configs, strict=True):
-        if config != configs[0]:
+def _common_source(runs: Sequence[Run]) -> Source:
+    sources = [run.data.open() for run in runs]
+    for run, source in zip(runs, sources, strict=True):
+        if source != sources[0]:
             raise UserError(
-                f"{runs[0].path} and {run.path} were trained on different data ({configs[0].path} "
-                f"and {config.path}, or other parts of it): name data for both with --data"
+                f"{runs[0].path} and {run.path} were trained on different data ({sources[0]} and "
+                f"{source}): name data for both with --data"
             )
-    return configs[0]
-
-
-def _test_file(folder: Path, names: Sequence[str] | None) -> Frames:
-    file = part_file(folder, "test")
-    if file is None:
-        raise UserError(
-            f"{folder} is a folder without a file named test (test.nc, test.zarr, test.npy ...): "
-            "name a file with --data"
-        )
-    return read_frames(file, names)
+    return sources[0]
 
 
 def check_frames(frames: Frames, runs: Sequence[Run], context: int, steps: int) -> None:

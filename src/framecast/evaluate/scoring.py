@@ -132,7 +132,7 @@ def evaluate(
     windows = DataLoader(Windows(frames.values, context + steps), batch_size, sampler=positions)
     scored = _score(predictors, track(windows, "evaluate", len(windows), progress), context)
     return Evaluation(
-        first=frames.select(slice(0, 1), slice(0, context + steps)),
+        first=frames.select(slice(0, 1), slice(0, context + steps)).load(),
         windows=len(positions),
         context=context,
         models=_models(loaded, scored[len(baselines) :]),

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from framecast.data.frames import Frames
+from framecast.data.lazy import load
 from framecast.evaluate import Evaluation
 from framecast.report.labels import chosen, lead_times, title, with_units
 
@@ -76,7 +77,7 @@ def draw_strips(evaluation: Evaluation, place: int) -> Figure:
     that ends at the largest error, or at the width of the truth's range if that is less.
     """
     first, columns = evaluation.first, chosen(evaluation.steps, _STRIP_COLUMNS)
-    truth = first.values[0, evaluation.context :, place].double().numpy()[columns]
+    truth = load(first.values)[0, evaluation.context :, place].double().numpy()[columns]
     forecasts = [m.example[:, place].double().numpy()[columns] for m in evaluation.models]
     names = [model.label for model in evaluation.models]
     values, errors = _scales(truth, np.stack(forecasts) - truth)

@@ -16,8 +16,8 @@ class TrainingConfig:
         horizon: lead times of the forecast in training, at least 1. Lead 1 follows from the
             last given frame; from lead 2 on the network reads its own predictions. The loss
             is over all context + horizon - 1 predictions.
-        noise: standard deviation of the noise added to given frames, in units of the
-            frames' standard deviation, at least 0.
+        noise: standard deviation of the noise added to given frames as the network sees them
+            (normalised), at least 0.
         loss: mse, l1 (mean absolute error), or l1_mse (their sum).
         epochs: passes over the training sequences, at least 1.
         batch_size: windows in a step, at least 1.

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 from framecast.checkpoint import FrameSpec
 from framecast.data.frames import Frames
 from framecast.data.normalise import Statistics
-from framecast.data.sources import DataConfig, Splits
+from framecast.data.registry import Splits
+from framecast.data.sources import DataConfig
 from framecast.data.windows import CropSampler, Windows, side_by_side
 from framecast.errors import UserError
 from framecast.models import Forecaster
@@ -107,7 +108,7 @@ def fit(experiment: Experiment, splits: Splits, out: Path, resume: bool) -> RunW
         UserError: if the loss becomes NaN or infinite, or the run cannot be resumed.
     """
     config, train = experiment.training, splits.train
-    statistics = Statistics.of(train)
+    statistics = Statistics.of(train, experiment.data.normalise)
     batches = _batches(train, statistics, experiment.data, config)
     torch.manual_seed(config.seed)
     model = Forecaster(experiment.model, len(train.channels), grid=train.grid)
@@ -170,7 +171,7 @@ def _batches(
         per_sequence=data.crops_per_sequence or frames.length // config.window,
         seed=config.seed,
     )
-    windows = Windows(statistics.normalise(frames.values), config.window)
+    windows = Windows(frames.values, config.window, statistics.normalise)
     return DataLoader(windows, config.batch_size, sampler=sampler)
 
 
@@ -179,5 +180,5 @@ def _validation_batches(
 ) -> DataLoader[Tensor] | None:
     if frames is None:
         return None
-    windows = Windows(statistics.normalise(frames.values), config.window)
+    windows = Windows(frames.values, config.window, statistics.normalise)
     return DataLoader(windows, VALIDATION_BATCH, sampler=side_by_side(frames, config.window))

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from framecast.config import dump_config, load_config
-from framecast.data.sources import Splits, read_splits
+from framecast.data.registry import Splits
 from framecast.data.windows import check_length
 from framecast.errors import UserError
 from framecast.files import PathLike, write_text
@@ -40,7 +40,7 @@ def train(experiment: Experiment, out: PathLike, resume: bool = False) -> Path:
         raise UserError(
             f"{out} exists already: choose another --out, or add --resume to go on with that run"
         )
-    splits = read_splits(experiment.data)
+    splits = experiment.data.open().splits()
     _check_data(splits, experiment.training)
     _check_network(splits, experiment.model)
     (_check_same if resume else _create)(out, experiment, splits)
@@ -94,7 +94,7 @@ def _check_same(out: Path, experiment: Experiment, splits: Splits) -> None:
         )
     if (out / "data.json").read_text() != _describe_data(splits):
         raise UserError(
-            f"the data at {experiment.data.path} have changed since {out} was begun (its "
+            f"the data of {experiment.data.open()} have changed since {out} was begun (its "
             "data.json says what they were): a resumed run needs the same"
         )
 

@@ -48,8 +48,9 @@ def animation_writer(path: Path, labels: ForecastLabels) -> Iterator[Callable[[T
 
 
 def _ranges(labels: ForecastLabels) -> tuple[np.ndarray, np.ndarray]:
-    values = labels.frames.values
-    low, high = values.amin((0, 1, 3, 4)).numpy(), values.amax((0, 1, 3, 4)).numpy()
+    sequences = [labels.frames.values[n, :] for n in range(len(labels.frames.values))]
+    low = np.min([s.amin((0, 2, 3)).numpy() for s in sequences], axis=0)
+    high = np.max([s.amax((0, 2, 3)).numpy() for s in sequences], axis=0)
     return low, np.where(high > low, high, low + 1)
 
 

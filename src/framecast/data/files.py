@@ -1,0 +1,151 @@
+"""Files of one's own: a file by its suffix, a data set by its folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from framecast.data import arrays, gridded
+from framecast.data.frames import Frames
+from framecast.data.registry import Splits, register_source
+from framecast.errors import UserError
+from framecast.files import PathLike
+
+
+@register_source("files")
+@dataclass(frozen=True)
+class Files:
+    """A NetCDF (.nc), Zarr (.zarr) or NumPy (.npy, .npz) file, or a folder of such files.
+
+    Attributes:
+        path: the file, or a folder that holds files named train, validation and test.
+        variables: variables that become channels, in this order; all of them if null.
+        validation_fraction: of one file, the share kept for validation, in [0, 1).
+        test_fraction: of one file, the share kept for the test, in [0, 1).
+    """
+
+    path: str = "data/navier_stokes"
+    variables: list[str] | None = None
+    validation_fraction: float = 0.15
+    test_fraction: float = 0.15
+
+    def splits(self) -> Splits:
+        """Read the frames and part them into training, validation and test.
+
+        Raises:
+            UserError: if the path is missing, or a folder without a file named train.
+        """
+        path = self._existing_path()
+        if is_folder(path):
+            return _read_folder(path, self.variables)
+        frames = read_frames(path, self.variables)
+        return split(frames, self.validation_fraction, self.test_fraction)
+
+    def test(self) -> Frames | None:
+        """Read the test part; of a folder, no other file.
+
+        Raises:
+            UserError: if the path is missing, or a folder without a file named test.
+        """
+        path = self._existing_path()
+        return read_test(path, self.variables) if is_folder(path) else self.splits().test
+
+    def _existing_path(self) -> Path:
+        path = Path(self.path)
+        if not path.exists():
+            raise UserError(
+                f"data.path {path} does not exist. Give your own file with --data.path, or make "
+                "the Navier-Stokes data first: framecast simulate navier_stokes --out "
+                "data/navier_stokes"
+            )
+        return path
+
+
+def read_frames(path: PathLike, variables: Sequence[str] | None = None) -> Frames:
+    """Read a file of frames, by its suffix.
+
+    Raises:
+        UserError: if it is missing, of an unknown kind, or cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist")
+    if path.suffix in gridded.SUFFIXES:
+        return gridded.read_gridded(path, variables)
+    if path.suffix in arrays.SUFFIXES:
+        return arrays.read_arrays(path, variables)
+    known = ", ".join((*gridded.SUFFIXES, *arrays.SUFFIXES))
+    raise UserError(f"{path}: cannot tell its kind from its name; readable are {known}")
+
+
+def read_test(path: PathLike, variables: Sequence[str] | None = None) -> Frames:
+    """Read a file of frames, or of a folder the file that is named test.
+
+    Raises:
+        UserError: if there is none, or it cannot be read.
+    """
+    path = Path(path)
+    if not is_folder(path):
+        return read_frames(path, variables)
+    file = _part_file(path, "test")
+    if file is None:
+        raise UserError(
+            f"{path} is a folder without a file named test (test.nc, test.zarr, test.npy ...)"
+        )
+    return read_frames(file, variables)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder of files, which a Zarr store is not."""
+    return path.is_dir() and path.suffix not in gridded.SUFFIXES
+
+
+def split(frames: Frames, validation_fraction: float, test_fraction: float) -> Splits:
+    """Part frames by sequences, or, where there is one only, by time; the test comes last.
+
+    Raises:
+        UserError: if a share is so small that it is empty.
+    """
+    by_time = len(frames.values) == 1
+    total = frames.length if by_time else len(frames.values)
+    test = _count("test_fraction", test_fraction, total, frames.source)
+    validation = _count("validation_fraction", validation_fraction, total, frames.source)
+
+    def part(start: int, count: int) -> Frames | None:
+        chosen = slice(start, start + count)
+        if count == 0:
+            return None
+        return frames.select(times=chosen) if by_time else frames.select(sequences=chosen)
+
+    first = total - validation - test
+    train = part(0, first)
+    if train is None:
+        raise UserError(f"{frames.source}: the fractions leave nothing of {total} for training")
+    return Splits(train, part(first, validation), part(first + validation, test))
+
+
+def _count(name: str, fraction: float, total: int, source: str) -> int:
+    count = round(total * fraction)
+    if count == 0 and fraction > 0:
+        raise UserError(
+            f"{source}: {name} {fraction} of {total} leaves nothing; raise it, or set it to 0"
+        )
+    return count
+
+
+def _part_file(folder: Path, name: str) -> Path | None:
+    """The file of a folder that is named train, validation or test, if there is one."""
+    readable = (*gridded.SUFFIXES, *arrays.SUFFIXES)
+    return next((f for f in sorted(folder.glob(f"{name}.*")) if f.suffix in readable), None)
+
+
+def _read_folder(path: Path, variables: Sequence[str] | None) -> Splits:
+    def part(name: str) -> Frames | None:
+        file = _part_file(path, name)
+        return None if file is None else read_frames(file, variables)
+
+    train = part("train")
+    if train is None:
+        raise UserError(
+            f"{path} is a folder without a file named train (train.nc, train.zarr, train.npy ...)"
+        )
+    return Splits(train, part("validation"), part("test"))

@@ -1,0 +1,113 @@
+"""Values that are read where they are asked for: a window at a time, never all in memory.
+
+What makes or reads the frames of a data set is a `Reader`, three members of its own. `LazyValues`
+makes a reader look like the tensor [N,T,C,H,W] that it stands for: it has a shape, is cut by slices
+without reading anything, and gives a tensor for a stretch of one sequence. `Frames.values` may be
+either, and what works on frames takes both:
+
+    values[2:5, 10:]    sequences 2 to 4 from frame 10 on: the same kind, nothing is read
+    values[3, 10:30]    20 frames of sequence 3: a tensor [T,C,H,W]
+    load(values)        all of it: a tensor [N,T,C,H,W]
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, overload, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from framecast.errors import UserError
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Reads, or makes, stretches of the sequences of one data set."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """(N, T, C, H, W) of all that there is."""
+
+    @property
+    def source(self) -> str:
+        """Where the values come from, for messages."""
+
+    def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
+        """Return frames start to stop - 1 of a sequence, float32, in physical units."""
+
+    def fingerprint(self) -> str:
+        """Return a digest of the values, or of all that they follow from."""
+
+
+@dataclass(frozen=True, eq=False)
+class LazyValues:
+    """What a reader gives, or a part of it: some sequences, and a stretch of their frames.
+
+    Attributes:
+        reader: of the whole.
+        sequences: those that are part of it.
+        times: the frames that are part of it.
+    """
+
+    reader: Reader
+    sequences: range
+    times: range
+
+    @classmethod
+    def of(cls, reader: Reader) -> "LazyValues":
+        """Return all that a reader gives."""
+        return cls(reader, range(reader.shape[0]), range(reader.shape[1]))
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """(N, T, C, H, W)."""
+        return len(self.sequences), len(self.times), *self.reader.shape[2:]
+
+    @property
+    def ndim(self) -> int:
+        """5."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    @overload
+    def __getitem__(self, place: tuple[int, slice]) -> Tensor: ...
+    @overload
+    def __getitem__(self, place: tuple[slice, slice]) -> "LazyValues": ...
+    def __getitem__(self, place: tuple[int | slice, slice]) -> "Tensor | LazyValues":
+        """Read a stretch [T,C,H,W] of one sequence, or choose a part without reading it.
+
+        Raises:
+            UserError: if a value that was read is not finite.
+            ValueError: if the slice over time leaves frames out.
+        """
+        sequence, times = place[0], self.times[place[1]]
+        if times.step != 1:
+            raise ValueError(f"frames are read in stretches, not {place[1]}")
+        if isinstance(sequence, slice):
+            return LazyValues(self.reader, self.sequences[sequence], times)
+        place_of = self.sequences[sequence]
+        values = self.reader.read(place_of, times.start, times.stop)
+        if not values.isfinite().all():
+            raise UserError(
+                f"{self.reader.source}: sequence {place_of} has values that are not finite in "
+                f"frames {times.start} to {times.stop - 1}. Gaps are not supported: fill or cut "
+                "them first"
+            )
+        return values
+
+    def fingerprint(self) -> str:
+        """Return a text that is the same for the same values."""
+        return f"{self.reader.fingerprint()} {self.sequences} {self.times}"
+
+
+Values = Float[Tensor, "N T C H W"] | LazyValues
+"""Values of frames: held in memory, or read where they are asked for."""
+
+
+def load(values: Values) -> Float[Tensor, "N T C H W"]:
+    """Read all values into memory."""
+    if isinstance(values, Tensor):
+        return values
+    return torch.stack([values[sequence, :] for sequence in range(len(values))])

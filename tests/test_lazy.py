@@ -1,0 +1,111 @@
+"""Values that are read a window at a time give what values in memory give."""
+
+import numpy as np
+import pytest
+import torch
+
+from framecast.data.frames import Channel, Coordinate, Frames
+from framecast.data.lazy import LazyValues, load
+from framecast.data.normalise import Statistics
+from framecast.data.windows import Windows, side_by_side
+from framecast.errors import UserError
+
+SHAPE = (5, 70, 2, 3, 4)
+
+
+class Recorded:
+    """A reader of values in memory that remembers what was asked for."""
+
+    source = "memory"
+
+    def __init__(self, values):
+        self.values, self.asked = values, []
+
+    @property
+    def shape(self):
+        return tuple(self.values.shape)
+
+    def read(self, sequence, start, stop):
+        self.asked.append((sequence, start, stop))
+        return self.values[sequence, start:stop]
+
+    def fingerprint(self):
+        return "recorded"
+
+
+def frames_of(values):
+    names = (Channel("a"), Channel("b"))
+    action = Coordinate(("sequence",), np.array(["walk", "run", "walk", "box", "run"]))
+    dims = ("sequence", "time", "y", "x")
+    return Frames(values, names, dims, {"action": action}, source="test")
+
+
+@pytest.fixture
+def reader():
+    offset = torch.tensor([1000.0, -3.0])[:, None, None]
+    return Recorded(offset + torch.randn(SHAPE))
+
+
+@pytest.fixture
+def lazy(reader):
+    return frames_of(LazyValues.of(reader))
+
+
+def test_a_part_is_chosen_without_reading_and_is_the_part_of_the_whole(reader, lazy):
+    held = frames_of(reader.values)
+    for frames in (held, lazy):
+        frames = frames.select(slice(1, 5), slice(10, None)).select(slice(1, 3), slice(5, 20))
+        assert tuple(frames.values.shape) == (2, 15, 2, 3, 4)
+        assert frames.coordinates["action"].values.tolist() == ["walk", "box"]
+    assert reader.asked == []
+    assert torch.equal(load(frames.values), reader.values[2:4, 15:30])
+    assert torch.equal(frames.load().values, reader.values[2:4, 15:30])
+    assert reader.asked[:2] == [(2, 15, 30), (3, 15, 30)]
+
+
+def test_windows_are_the_same_and_no_more_is_read(reader, lazy):
+    positions = side_by_side(lazy, 30)
+    assert positions == side_by_side(frames_of(reader.values), 30)
+    ours, held = Windows(lazy.values, 30), Windows(reader.values, 30)
+    assert all(torch.equal(ours[place], held[place]) for place in positions)
+    assert reader.asked == [(n, start, start + 30) for n, start in positions]
+
+
+def test_windows_go_through_their_transform(lazy):
+    assert torch.equal(Windows(lazy.values, 3, torch.neg)[1, 2], -Windows(lazy.values, 3)[1, 2])
+
+
+def test_statistics_are_the_same(reader, lazy):
+    ours, held = Statistics.of(lazy), Statistics.of(frames_of(reader.values))
+    pixels = reader.values.double().transpose(0, 2).flatten(1)
+    for statistics in (ours, held):
+        torch.testing.assert_close(statistics.offset, pixels.mean(1).float())
+        torch.testing.assert_close(statistics.scale, pixels.std(1, correction=0).float())
+        mean = reader.values.double().mean((0, 1)).float()
+        torch.testing.assert_close(statistics.climatology, mean)
+
+
+def test_statistics_of_many_frames_examine_some_sequences_spread_evenly():
+    reader = Recorded(torch.randn(1, 1, 1, 1, 1).expand(900, 70, 1, 1, 1))
+    Statistics.of(Frames(LazyValues.of(reader), (Channel("a"),), ("n", "time", "y", "x")))
+    sequences = sorted({sequence for sequence, _, _ in reader.asked})
+    assert sequences == list(range(0, 900, 4))
+    assert len(sequences) * 70 <= 20_000
+
+
+def test_values_that_are_not_finite_are_named_when_they_are_read(reader, lazy):
+    reader.values[3, 40, 1, 2, 2] = torch.nan
+    assert lazy.values[3, 41:60].isfinite().all()
+    with pytest.raises(UserError, match=r"memory: sequence 3 .* not finite in frames 30 to 49"):
+        lazy.values[3, 30:50]
+
+
+def test_stretches_leave_no_frame_out(lazy):
+    with pytest.raises(ValueError, match="in stretches"):
+        lazy.values[0, ::2]
+
+
+def test_the_fingerprint_tells_parts_apart(lazy):
+    assert lazy.fingerprint() == frames_of(lazy.values).fingerprint()
+    assert lazy.fingerprint() != lazy.select(sequences=slice(1)).fingerprint()
+    assert lazy.fingerprint() != lazy.select(times=slice(1, 70)).fingerprint()
