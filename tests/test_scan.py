@@ -47,6 +47,7 @@ class Case(NamedTuple):
     dtype: torch.dtype = torch.float32
     channels_last: bool = False
     seed: int = 0
+    lam_by_frame: bool = False
 
 
 CASES = st.builds(
@@ -60,6 +61,7 @@ CASES = st.builds(
     dtype=st.sampled_from(list(TOLERANCE)),
     channels_last=st.booleans(),
     seed=st.integers(0, 2**16),
+    lam_by_frame=st.booleans(),
 )
 
 
@@ -79,7 +81,8 @@ def make_inputs(case: Case) -> list[Tensor]:
         inputs = [3 * draw(4 * case.channels), draw(case.channels)]
     elif case.name == "complex_diagonal_scan":
         wide = torch.float64 if case.dtype == torch.float64 else torch.float32
-        angle = torch.randn(2, case.channels, generator=generator, dtype=wide)
+        steps = [case.batch, case.time] if case.lam_by_frame else []
+        angle = torch.randn(2, *steps, case.channels, generator=generator, dtype=wide)
         lam = torch.tanh(angle[0]) * torch.stack([angle[1].cos(), angle[1].sin()])
         inputs = [*lam, draw(2 * case.channels, case.time), draw(2 * case.channels)]
     else:
@@ -109,7 +112,7 @@ def check(case: Case) -> None:
     for got, want in zip(run(getattr(ops, case.name), inputs), expected, strict=True):
         # λ's gradient is a sum over pixels of products with states rounded to bfloat16, which
         # may cancel while their errors add up.
-        slack = 8 if want.ndim == 1 and case.dtype == torch.bfloat16 else 1
+        slack = 8 if want.ndim in (1, 3) and case.dtype == torch.bfloat16 else 1
         assert error(got, want) < slack * TOLERANCE[case.dtype]
 
 
@@ -136,8 +139,9 @@ def test_backends_at_an_awkward_size(force: Callable[[str], None], backend: str,
 @pytest.mark.parametrize("name", OPS)
 def test_gradcheck(force: Callable[[str], None], backend: str, name: str) -> None:
     force(backend)
-    inputs = make_inputs(Case(name, 1, 3, 2, 2, 1, torch.float64))
-    assert torch.autograd.gradcheck(getattr(ops, name), inputs)
+    for by_frame in {False, name == "complex_diagonal_scan"}:
+        inputs = make_inputs(Case(name, 1, 3, 2, 2, 1, torch.float64, lam_by_frame=by_frame))
+        assert torch.autograd.gradcheck(getattr(ops, name), inputs)
 
 
 @pytest.mark.parametrize("name", OPS)
@@ -149,7 +153,7 @@ def test_results_take_the_layout_of_the_input(
     force(backend)
     inputs = make_inputs(Case(name, 2, 3, 5, 3, 4, channels_last=channels_last))
     for x in run(getattr(ops, name), inputs):
-        if x.ndim > 1:  # λ has no pixels
+        if x.ndim > 3:  # λ has no pixels
             stored = x.movedim(-3, -1) if channels_last else x
             assert stored.is_contiguous()
 
@@ -216,6 +220,31 @@ def test_split_scans_agree(name: str) -> None:
     torch.testing.assert_close(torch.cat([first, second], 1), whole, rtol=1e-12, atol=1e-12)
 
 
+def test_a_decay_for_each_frame() -> None:
+    """λ [T,P] is λ [B,T,P] with equal rows, and λ [P] is either with equal frames."""
+    lam_re, lam_im, b, x0 = make_inputs(Case("complex_diagonal_scan", 2, 5, 3, 2, 4))
+    same = [run(ops.complex_diagonal_scan, [lam_re, lam_im, b, x0])]
+    for shape in ((5, 3), (2, 5, 3)):
+        lam = [x.detach().expand(shape).clone().requires_grad_() for x in (lam_re, lam_im)]
+        x, grad_re, grad_im, *others = run(ops.complex_diagonal_scan, [*lam, b, x0])
+        grads = [grad.reshape(-1, 3).sum(0) for grad in (grad_re, grad_im)]
+        same.append([x, *grads, *others])
+    for other in same[1:]:
+        for got, want in zip(other, same[0], strict=True):
+            assert error(got, want) < TOLERANCE[torch.float32]
+
+
+def test_complex_states_of_one_value() -> None:
+    """Without pixels, b is [B, T, 2P]: an S5 layer over vectors."""
+    lam_re, lam_im, b, x0 = make_inputs(Case("complex_diagonal_scan", 2, 5, 3, 1, 1))
+    flat = [lam_re, lam_im, b[..., 0, 0], x0[..., 0, 0]]
+    for by_frame in (False, True):
+        if by_frame:
+            flat[:2] = [x.expand(2, 5, 3) for x in flat[:2]]
+        whole = ops.complex_diagonal_scan(*flat[:2], b, x0)[..., 0, 0]
+        assert error(ops.complex_diagonal_scan(*flat), whole) < TOLERANCE[torch.float32]
+
+
 def backward_inputs(name: str, inputs: list[Tensor], output: Tensor) -> tuple[Tensor, ...]:
     """What the gradient rule passes to the backward op, the output standing in for its gradient."""
     if name == "linear_scan":
@@ -236,13 +265,15 @@ def test_opcheck(
     force: Callable[[str], None], backend: str, name: str, channels_last: bool
 ) -> None:
     force(backend)
-    inputs = make_inputs(Case(name, 2, 3, 5, 3, 4, channels_last=channels_last))
-    torch.library.opcheck(getattr(torch.ops.framecast, name).default, inputs)
-    inputs = [x.detach() for x in inputs]
-    output = getattr(ops, name)(*inputs)
-    output = output[0] if isinstance(output, tuple) else output
-    backward = getattr(torch.ops.framecast, f"{name}_backward").default
-    torch.library.opcheck(backward, backward_inputs(name, inputs, output))
+    for by_frame in {False, name == "complex_diagonal_scan"}:
+        case = Case(name, 2, 3, 5, 3, 4, channels_last=channels_last, lam_by_frame=by_frame)
+        inputs = make_inputs(case)
+        torch.library.opcheck(getattr(torch.ops.framecast, name).default, inputs)
+        inputs = [x.detach() for x in inputs]
+        output = getattr(ops, name)(*inputs)
+        output = output[0] if isinstance(output, tuple) else output
+        backward = getattr(torch.ops.framecast, f"{name}_backward").default
+        torch.library.opcheck(backward, backward_inputs(name, inputs, output))
 
 
 class Model(torch.nn.Module):
@@ -286,6 +317,12 @@ def test_compile_agrees_with_eager_forward_and_backward() -> None:
         (
             lambda: scan.linear_scan(*[torch.ones(1, 2, n) for n in (2, 3)], torch.ones(1, 2)),
             "differ",
+        ),
+        (
+            lambda: scan.complex_diagonal_scan(
+                *torch.ones(2, 3, 2), torch.ones(1, 2, 4, 1, 1), torch.ones(1, 4, 1, 1)
+            ),
+            r"\[T, P\]",
         ),
     ],
 )

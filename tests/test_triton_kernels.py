@@ -207,10 +207,14 @@ def test_nan_reaches_what_depends_on_it_and_nothing_else(name: str) -> None:
         assert h.isnan().nonzero()[:, [1, 4]].tolist() == [[2, 1], [3, 1], [4, 1]]
 
 
-def run_complex(b: Tensor, x0: Tensor, grad: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+def run_complex(
+    b: Tensor, x0: Tensor, grad: Tensor, by_frame: bool = False
+) -> tuple[list[Tensor], list[Tensor]]:
     """States and gradients (Re λ, Im λ, b, x0) of the complex scan: kernels and definition."""
     wide = torch.float64 if b.dtype == torch.float64 else torch.float32
     turns = torch.linspace(0, 3, x0.shape[1] // 2)
+    if by_frame:
+        turns = turns + torch.linspace(0, 1, b.shape[0] * b.shape[1]).view(*b.shape[:2], 1)
     lam = [(0.95 * part).to(wide) for part in (turns.cos(), turns.sin())]
     x = kernels.complex_diagonal_scan(*lam, b, x0)
     got = [x, *kernels.complex_diagonal_scan_backward(grad, *lam, x0, x)]
@@ -224,14 +228,15 @@ def run_complex(b: Tensor, x0: Tensor, grad: Tensor) -> tuple[list[Tensor], list
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @LAYOUTS
+@pytest.mark.parametrize("by_frame", [False, True])
 def test_the_complex_scan_equals_the_definition(
-    shape: tuple[int, ...], dtype: torch.dtype, channels_last: bool
+    shape: tuple[int, ...], dtype: torch.dtype, channels_last: bool, by_frame: bool
 ) -> None:
     batch, time, channels, *space = shape
     _, b, x0, grad = make_inputs(
         "linear_scan", (batch, time, 2 * channels, *space), dtype, channels_last
     )
-    (x, *grad_lam, grad_b, grad_x0), expected = run_complex(b, x0, grad)
+    (x, *grad_lam, grad_b, grad_x0), expected = run_complex(b, x0, grad, by_frame)
     compare([x, grad_b, grad_x0], [expected[0], *expected[3:]], dtype)
     assert (
         max(error(x, want) for x, want in zip(grad_lam, expected[1:3], strict=True))
@@ -382,14 +387,19 @@ def compile_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cal
 
 @compiled
 @pytest.mark.parametrize("target", [("cuda", 80, 32), ("hip", "gfx942", 64)], ids=str)
-@pytest.mark.parametrize("name", [*SCANS, "complex", "cell"])
-def test_kernels_compile(compile_for: Callable[..., Any], target: Any, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "by_frame"),
+    [*((name, False) for name in (*SCANS, "complex", "cell")), ("complex", True)],
+)
+def test_kernels_compile(
+    compile_for: Callable[..., Any], target: Any, name: str, by_frame: bool
+) -> None:
     built = compile_for(*target)
     if name in SCANS:
         *sequences, h0, grad = make_inputs(name, (2, 7, 5, 3, 4), torch.bfloat16)
         run_kernels(name, *sequences, h0=h0, grad=grad)
     elif name == "complex":
-        run_complex(*make_inputs("linear_scan", (2, 7, 6, 3, 4), torch.bfloat16)[1:])
+        run_complex(*make_inputs("linear_scan", (2, 7, 6, 3, 4), torch.bfloat16)[1:], by_frame)
     else:
         state = torch.zeros(2, 5, 3, 4, dtype=torch.bfloat16)
         run_cell(state.repeat(1, 4, 1, 1), state, (state, state))

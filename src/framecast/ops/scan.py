@@ -93,16 +93,17 @@ def min_exp_lstm_scan(
 
 
 def complex_diagonal_scan(
-    lam_re: Float[Tensor, " P"],
-    lam_im: Float[Tensor, " P"],
+    lam_re: Float[Tensor, "*steps P"],
+    lam_im: Float[Tensor, "*steps P"],
     b: Float[Tensor, "B T P2 *space"],
     x0: Float[Tensor, "B P2 *space"],
 ) -> Float[Tensor, "B T P2 *space"]:
-    """Complex recurrence x_t = λ ⊙ x_{t−1} + b_t, one λ per channel for all of time.
+    """Complex recurrence x_t = λ_t ⊙ x_{t−1} + b_t, one λ per channel.
 
     Args:
-        lam_re: real part of λ; computed in float32, in float64 where b is.
-        lam_im: imaginary part of λ.
+        lam_re: real part of λ, [P] for all of time, or one for each frame (a sequence whose
+            steps of time differ): [T,P] or [B,T,P]. Computed in float32, in float64 where b is.
+        lam_im: imaginary part of λ, in the same shape.
         b: inputs, [Re, Im] side by side along dim 2.
         x0: state before the first step, [Re, Im] side by side along dim 1.
 
@@ -115,15 +116,22 @@ def complex_diagonal_scan(
     Source: ConvS5 (2023), equation 5, discretised.
     """
     name = "complex_diagonal_scan"
-    if lam_re.ndim != 1 or lam_re.shape != lam_im.shape or b.shape[2] != 2 * len(lam_re):
+    batch, time, channels = b.shape[:3]
+    whole = [batch, time, channels // 2]
+    fits = channels % 2 == 0 and list(lam_re.shape) in (whole[2:], whole[1:], whole)
+    if lam_re.shape != lam_im.shape or not fits:
         raise ValueError(
-            f"{name}: λ {list(lam_re.shape)}, {list(lam_im.shape)} must be [P] both, "
-            f"and b {list(b.shape)} must be [B, T, 2·P, ...]"
+            f"{name}: λ {list(lam_re.shape)}, {list(lam_im.shape)} must both be [P], [T, P] or "
+            f"[B, T, P], and b {list(b.shape)} must be [B, T, 2·P, ...]"
         )
     _check_state(name, list(b.shape), x0)
     wide = torch.float64 if b.dtype == torch.float64 else torch.float32
+    lam = (
+        part.to(wide) if part.ndim == 1 else part.to(wide).expand(whole)
+        for part in (lam_re, lam_im)
+    )
     scan = (reference if choice.uses_definitions() else library).complex_diagonal_scan
-    result: Tensor = scan(lam_re.to(wide), lam_im.to(wide), b, x0.to(b.dtype))
+    result: Tensor = scan(*lam, b, x0.to(b.dtype))
     return result
 
 

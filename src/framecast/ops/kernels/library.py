@@ -152,7 +152,8 @@ def _complex_backward(
     grad_re, grad_im, grad_b, grad_x0 = backward(
         layout.sequence(grad, last), *lam, layout.frame(x0, last), x
     )
-    return grad_re, grad_im, layout.sequence(grad_b, last), layout.frame(grad_x0, last)
+    grads = grad_re.contiguous(), grad_im.contiguous()
+    return *grads, layout.sequence(grad_b, last), layout.frame(grad_x0, last)
 
 
 def _complex_backward_shapes(

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from framecast.ops.kernels import layout
+from framecast.ops.kernels import layout, pytorch
 
 _VERSION = 1
 _PATH = Path(__file__).with_name("_native.so")
@@ -148,7 +148,9 @@ def gated_scan_backward(
 
 
 def complex_diagonal_scan(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor) -> Tensor:
-    """x_t = λ ⊙ x_{t−1} + b_t.  λ [P], b [B,T,2P,...] and x0 [B,2P,...] as [Re, Im] → x."""
+    """x_t = λ_t ⊙ x_{t−1} + b_t.  λ [P] or [B,T,P], b [B,T,2P,...], x0 [B,2P,...] → x."""
+    if lam_re.ndim > 1:
+        return pytorch.complex_diagonal_scan(lam_re, lam_im, b, x0)
     x = torch.empty_like(b)
     tensors = _describe(b, lam_re.numel(), layout.is_channels_last(b))
     _complex_scan(*tensors, *[y.data_ptr() for y in (lam_re, lam_im, b, x0, x)])
@@ -159,6 +161,8 @@ def complex_diagonal_scan_backward(
     grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients for Re λ, Im λ, b and x0."""
+    if lam_re.ndim > 1:
+        return pytorch.complex_diagonal_scan_backward(grad, lam_re, lam_im, x0, x)
     inputs = grad, lam_re, lam_im, x0, x
     results = (
         torch.empty_like(lam_re),

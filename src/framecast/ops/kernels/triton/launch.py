@@ -49,7 +49,7 @@ def _block(positions: int) -> int:
     return 512 if positions >= 2**19 else 128
 
 
-def launch(kernel: Any, tensors: Sequence[Tensor], order: Tensor, **options: str) -> None:
+def launch(kernel: Any, tensors: Sequence[Tensor], order: Tensor, **options: str | bool) -> None:
     """Run a kernel on tensors [B,T,C,...], over all positions of `order` as it stores them."""
     fields = [Field.of(x) for x in tensors]
     batch, steps, channels = (*order.shape, 1)[:3]
