@@ -2,6 +2,7 @@
 
 from framecast.models.conv_gru import ConvGRU
 from framecast.models.conv_lstm import ConvLSTM, LSTMState
+from framecast.models.conv_s5 import ConvS5
 from framecast.models.forecaster import Forecaster, ForecasterConfig
 from framecast.models.min_conv import MinConvExpLSTM, MinConvGRU, MinConvLSTM
 from framecast.models.recurrence import Recurrence, State
@@ -11,6 +12,7 @@ from framecast.models.stacks import ResidualStack, SkipStack
 __all__ = [
     "ConvGRU",
     "ConvLSTM",
+    "ConvS5",
     "Forecaster",
     "ForecasterConfig",
     "LSTMState",

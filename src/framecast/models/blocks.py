@@ -97,9 +97,14 @@ class GridConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve frames [B,C_in,H,W] → [B,C_out,H,W]."""
+        return self.convolve(x, self.weight)
+
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Convolve with kernels that take the place of the module's own, of their shape."""
         if self.boundary != "zeros":
             x = pad_grid(x, self.kernel_size[0] // 2, self.boundary)
-        return super().forward(x)
+        result: Tensor = self._conv_forward(x, weight, self.bias)
+        return result
 
 
 class ChannelNorm(nn.LayerNorm):

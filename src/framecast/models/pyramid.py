@@ -1,0 +1,102 @@
+"""Residual encoder and decoder between frames and a coarser grid of features.
+
+Source: ConvS5 (Smith et al. 2023), the networks for Moving-MNIST.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from framecast.models.blocks import ChannelNorm, GridConv, Padding
+from framecast.models.residual import EPSILON, ResidualBlock
+
+SCALE = 0.1
+"""Of each residual branch."""
+
+
+class PyramidEncoder(nn.Module):
+    """A 3×3 convolution, then a residual block for each width, with 2×2 mean pooling between.
+
+    Args:
+        in_channels: channels of the frames.
+        padding: boundary padding of all convolutions.
+        widths: channels at each depth; each depth but the first halves the grid.
+        groups: of the group norms; divides all widths.
+
+    Raises:
+        ValueError: if there are no widths, or the groups do not divide them.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        padding: Padding = "zeros",
+        *,
+        widths: Sequence[int] = (64, 128, 256),
+        groups: int = 32,
+    ) -> None:
+        super().__init__()
+        _check_widths(widths)
+        self.conv = GridConv(in_channels, widths[0], 3, padding)
+        self.blocks = _blocks([widths[0], *widths], padding, groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode frames [B,C_in,H,W] → [B,widths[-1],H/s,W/s] with s = 2^(depths − 1)."""
+        x = self.conv(x)
+        for depth, block in enumerate(self.blocks):
+            x = block(F.avg_pool2d(x, 2) if depth else x)
+        return x
+
+
+class PyramidDecoder(nn.Module):
+    """The encoder mirrored: residual blocks with each cell repeated 2×2 between them.
+
+    A channel norm and a linear map of each pixel follow. As in the published network, the first
+    convolution has the width of the last block.
+
+    Args:
+        out_channels: channels of the frames.
+        padding: boundary padding of all convolutions.
+        widths: of the encoder; the features have widths[-1] channels.
+        groups: of the group norms; divides all widths.
+
+    Raises:
+        ValueError: if there are no widths, or the groups do not divide them.
+    """
+
+    def __init__(
+        self,
+        out_channels: int,
+        padding: Padding = "zeros",
+        *,
+        widths: Sequence[int] = (64, 128, 256),
+        groups: int = 32,
+    ) -> None:
+        super().__init__()
+        _check_widths(widths)
+        self.conv = GridConv(widths[-1], widths[0], 3, padding)
+        self.blocks = _blocks([widths[0], *reversed(widths)], padding, groups)
+        self.norm = ChannelNorm(widths[0], eps=EPSILON)
+        self.dense = nn.Conv2d(widths[0], out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Decode features [B,widths[-1],H,W] → [B,C_out,s·H,s·W] with s = 2^(depths − 1)."""
+        x = self.conv(x)
+        for depth, block in enumerate(self.blocks):
+            x = block(F.interpolate(x, scale_factor=2) if depth else x)
+        frame: Tensor = self.dense(self.norm(x))
+        return frame
+
+
+def _blocks(channels: Sequence[int], padding: Padding, groups: int) -> nn.ModuleList:
+    return nn.ModuleList(
+        ResidualBlock(before, after, 3, padding, groups, F.elu, SCALE)
+        for before, after in pairwise(channels)
+    )
+
+
+def _check_widths(widths: Sequence[int]) -> None:
+    if not widths or min(widths) < 1:
+        raise ValueError(f"widths {list(widths)} must be one or more positive numbers")

@@ -1,0 +1,100 @@
+"""Convolutional blocks with a way around them: what encoders, decoders and readouts are made of."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from framecast.models.blocks import GridConv, Padding
+from framecast.shapes import Frame
+
+EPSILON = 1e-6
+"""Added to variances in the norms of these blocks, as in the published networks."""
+
+
+class SqueezeExcitation(nn.Module):
+    """Scale each channel by a gate that sees the mean of all channels over the grid.
+
+    x ⊙ σ(W₂ relu(W₁ mean(x))).
+
+    Args:
+        channels: C of the frames [B,C,H,W].
+        reduction: C is squeezed into C / reduction numbers, at least one.
+
+    Source: Hu et al. 2018, Squeeze-and-Excitation Networks, arXiv:1709.01507.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        squeezed = max(1, channels // reduction)
+        self.gate = nn.Sequential(
+            nn.Linear(channels, squeezed),
+            nn.ReLU(),
+            nn.Linear(squeezed, channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Frame) -> Frame:
+        """Scale the channels of [B,C,H,W]."""
+        scaled: Frame = x * self.gate(x.mean((-2, -1)))[..., None, None]
+        return scaled
+
+
+class ResidualBlock(nn.Module):
+    """Group norm, activation and convolution, twice, beside the input.
+
+    skip(x) + scale · conv(act(norm(conv(act(norm(x)))))); skip is a 1×1 convolution without
+    bias where the number of channels changes, and nothing elsewhere.
+
+    Args:
+        in_channels: channels of the frames [B,C_in,H,W].
+        out_channels: channels of the result.
+        kernel: odd side length of both convolutions.
+        padding: boundary padding.
+        groups: of both norms; divides both numbers of channels.
+        activation: elementwise function.
+        scale: of the residual branch.
+        squeeze_excitation: whether the channels of the branch are gated in the end.
+
+    Raises:
+        ValueError: if the groups do not divide the channels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        padding: Padding,
+        groups: int,
+        activation: Callable[[Tensor], Tensor],
+        scale: float = 1.0,
+        squeeze_excitation: bool = False,
+    ) -> None:
+        super().__init__()
+        self.activation, self.scale = activation, scale
+        self.norm_in = group_norm(groups, in_channels)
+        self.conv_in = GridConv(in_channels, out_channels, kernel, padding)
+        self.norm_out = group_norm(groups, out_channels)
+        self.conv_out = GridConv(out_channels, out_channels, kernel, padding)
+        self.gate = SqueezeExcitation(out_channels) if squeeze_excitation else nn.Identity()
+        self.skip: nn.Module = nn.Identity()
+        if in_channels != out_channels:
+            self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+
+    def forward(self, x: Frame) -> Frame:
+        """Map frames [B,C_in,H,W] → [B,C_out,H,W]."""
+        branch = self.conv_in(self.activation(self.norm_in(x)))
+        branch = self.gate(self.conv_out(self.activation(self.norm_out(branch))))
+        result: Frame = self.skip(x).add(branch, alpha=self.scale)
+        return result
+
+
+def group_norm(groups: int, channels: int) -> nn.GroupNorm:
+    """Build a group norm.
+
+    Raises:
+        ValueError: if the groups do not divide the channels.
+    """
+    if groups < 1 or channels % groups:
+        raise ValueError(f"groups {groups} must divide the {channels} channels that are normalised")
+    return nn.GroupNorm(groups, channels, eps=EPSILON)
