@@ -7,7 +7,7 @@ import torch
 from framecast.data.frames import Channel, Coordinate, Frames
 from framecast.data.lazy import LazyValues, load
 from framecast.data.normalise import Statistics
-from framecast.data.windows import Windows, side_by_side
+from framecast.data.windows import CropSampler, Windows, side_by_side
 from framecast.errors import UserError
 
 SHAPE = (5, 70, 2, 3, 4)
@@ -69,6 +69,41 @@ def test_windows_are_the_same_and_no_more_is_read(reader, lazy):
     ours, held = Windows(lazy.values, 30), Windows(reader.values, 30)
     assert all(torch.equal(ours[place], held[place]) for place in positions)
     assert reader.asked == [(n, start, start + 30) for n, start in positions]
+
+
+LENGTHS = (70, 9, 40, 1, 23)
+
+
+@pytest.fixture
+def ragged(reader):
+    return frames_of(LazyValues.of(reader, LENGTHS))
+
+
+def test_sequences_may_differ_in_length(reader, ragged):
+    assert ragged.lengths == [70, 9, 40, 1, 23]
+    assert torch.equal(ragged.values[2, 30:50], reader.values[2, 30:40])
+    part = ragged.select(slice(1, 4), slice(5, None))
+    assert part.lengths == [4, 35, 0]
+    assert part.length == 35  # of the longest that is left
+    assert len(part.times) == 35
+    assert torch.equal(part.values[1, 10:], reader.values[2, 15:40])
+    assert torch.equal(ragged.select(slice(2, 3)).load().values, reader.values[2:3, :40])
+
+
+def test_windows_end_with_their_sequence(ragged):
+    assert side_by_side(ragged, 20) == [(0, 0), (0, 20), (0, 40), (2, 0), (2, 20), (4, 0)]
+    for per_sequence, from_each in ((None, [7, 0, 4, 0, 2]), (3, [3, 0, 3, 0, 3])):
+        crops = list(CropSampler(LENGTHS, 10, per_sequence, seed=0))
+        assert np.bincount([n for n, _ in crops], minlength=5).tolist() == from_each
+        assert all(len(ragged.values[n, start : start + 10]) == 10 for n, start in crops)
+
+
+def test_statistics_count_every_frame_once(reader, ragged):
+    frames = torch.cat([reader.values[n, :end] for n, end in enumerate(LENGTHS)]).double()
+    statistics = Statistics.of(ragged)
+    torch.testing.assert_close(statistics.offset, frames.mean((0, 2, 3)).float())
+    torch.testing.assert_close(statistics.scale, frames.std((0, 2, 3), correction=0).float())
+    torch.testing.assert_close(statistics.climatology, frames.mean(0).float())
 
 
 def test_windows_go_through_their_transform(lazy):

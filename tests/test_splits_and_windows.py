@@ -66,7 +66,7 @@ def test_a_folder_holds_the_parts_as_files(tmp_path):
 def test_crops_lie_within_one_sequence_and_are_consecutive():
     frames = numbered(5, 12)
     windows = Windows(frames.values, length=7)
-    sampler = CropSampler(5, 12, 7, per_sequence=3, seed=0)
+    sampler = CropSampler([12] * 5, 7, per_sequence=3, seed=0)
     assert len(sampler) == 15
     for position in sampler:
         found = windows[position][:, 0, 0, 0]
@@ -75,7 +75,7 @@ def test_crops_lie_within_one_sequence_and_are_consecutive():
 
 def test_crops_follow_from_seed_and_epoch_alone():
     def crops(seed, epoch):
-        sampler = CropSampler(5, 12, 7, per_sequence=3, seed=seed)
+        sampler = CropSampler([12] * 5, 7, per_sequence=3, seed=seed)
         sampler.set_epoch(epoch)
         return list(sampler)
 
@@ -85,7 +85,7 @@ def test_crops_follow_from_seed_and_epoch_alone():
 
 
 def test_every_start_is_drawn():
-    sampler = CropSampler(1, 10, 8, per_sequence=60, seed=0)
+    sampler = CropSampler([10], 8, per_sequence=60, seed=0)
     assert {start for _, start in sampler} == {0, 1, 2}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from framecast.data.lazy import Values, load
+from framecast.data.lazy import Values, lengths, load
 from framecast.data.times import Step, readable, step_of
 from framecast.errors import UserError
 
@@ -102,8 +102,13 @@ class Frames:
 
     @property
     def length(self) -> int:
-        """T, frames in each sequence."""
+        """T, frames of the longest sequence."""
         return self.values.shape[1]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Frames of each sequence."""
+        return lengths(self.values)
 
     @property
     def time_dim(self) -> str:
@@ -123,12 +128,15 @@ class Frames:
 
     def select(self, sequences: slice = slice(None), times: slice = slice(None)) -> "Frames":
         """Return some of the sequences and a stretch of their frames."""
+        values = self.values[sequences, times]
+        kept = range(self.length)[times][: values.shape[1]]
+        times = slice(kept.start, kept.stop, kept.step)
         chosen = {self.time_dim: times} | ({self.dims[0]: sequences} if len(self.dims) == 4 else {})
         coordinates = {
             name: replace(c, values=c.values[tuple(chosen.get(d, slice(None)) for d in c.dims)])
             for name, c in self.coordinates.items()
         }
-        return replace(self, values=self.values[sequences, times], coordinates=coordinates)
+        return replace(self, values=values, coordinates=coordinates)
 
     def load(self) -> "Frames":
         """Return the same frames with all values in memory."""

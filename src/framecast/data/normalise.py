@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.data.frames import Frames
-from framecast.data.lazy import Values
+from framecast.data.lazy import Values, lengths
 from framecast.errors import UserError
 
 Normalise = Literal["standard", "unit", "symmetric"]
@@ -97,12 +97,10 @@ def _moments(values: Values) -> tuple[Tensor, Tensor, Tensor]:
 
 def _stretches(values: Values) -> Iterator[Tensor]:
     """Stretches [T,C,H,W] of all sequences in memory, or of some that are spread evenly."""
-    sequences, length = values.shape[:2]
-    every = 1
-    if not isinstance(values, Tensor):
-        every = -(-sequences * length // EXAMINED)
-    for sequence in range(0, sequences, every):
-        for start in range(0, length, STRETCH):
+    held = lengths(values)
+    every = 1 if isinstance(values, Tensor) else -(-sum(held) // EXAMINED)
+    for sequence in range(0, len(held), every):
+        for start in range(0, held[sequence], STRETCH):
             yield values[sequence, start : start + STRETCH]
 
 

@@ -1,6 +1,6 @@
 """Windows: stretches of a sequence that hold a context and a horizon."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -38,38 +38,43 @@ class CropSampler(Sampler[Position]):
     """Random windows in random order; the same for the same seed and epoch.
 
     Args:
-        sequences: N.
-        frames: T of each sequence.
-        length: frames of a window, at most T.
-        per_sequence: windows from each sequence in an epoch.
+        lengths: frames of each sequence; from those shorter than a window comes none.
+        length: frames of a window.
+        per_sequence: windows from each sequence in an epoch; None for as many as fit side by side.
         seed: of the order and the places.
     """
 
     def __init__(
-        self, sequences: int, frames: int, length: int, per_sequence: int, seed: int
+        self, lengths: Sequence[int], length: int, per_sequence: int | None, seed: int
     ) -> None:
-        self.sequences, self.starts = sequences, frames - length + 1
-        self.per_sequence, self.seed, self.epoch = per_sequence, seed, 0
+        fitting = np.array(lengths) // length
+        counts = fitting if per_sequence is None else np.where(fitting > 0, per_sequence, 0)
+        self.sequences = np.repeat(np.arange(len(counts)), counts)
+        self.starts = np.array(lengths) - length + 1
+        self.seed, self.epoch = seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose windows come next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.sequences * self.per_sequence
+        return len(self.sequences)
 
     def __iter__(self) -> Iterator[Position]:
         random = np.random.default_rng([self.seed, self.epoch])
-        sequences = random.permutation(np.repeat(np.arange(self.sequences), self.per_sequence))
-        starts = random.integers(self.starts, size=len(sequences))
+        sequences = random.permutation(self.sequences)
+        starts = random.integers(self.starts[sequences])
         return iter(list(zip(sequences.tolist(), starts.tolist(), strict=True)))
 
 
 def side_by_side(frames: Frames, length: int) -> list[Position]:
     """Positions of the windows that follow one another without overlap in each sequence."""
     check_length(frames, length)
-    starts = range(0, frames.length - length + 1, length)
-    return [(n, start) for n in range(len(frames.values)) for start in starts]
+    return [
+        (sequence, start)
+        for sequence, frames_of_it in enumerate(frames.lengths)
+        for start in range(0, frames_of_it - length + 1, length)
+    ]
 
 
 def check_length(frames: Frames, length: int) -> None:

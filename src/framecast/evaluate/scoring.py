@@ -131,8 +131,9 @@ def evaluate(
     positions = side_by_side(frames, context + steps)
     windows = DataLoader(Windows(frames.values, context + steps), batch_size, sampler=positions)
     scored = _score(predictors, track(windows, "evaluate", len(windows), progress), context)
+    first, start = positions[0]
     return Evaluation(
-        first=frames.select(slice(0, 1), slice(0, context + steps)).load(),
+        first=frames.select(slice(first, first + 1), slice(start, start + context + steps)).load(),
         windows=len(positions),
         context=context,
         models=_models(loaded, scored[len(baselines) :]),

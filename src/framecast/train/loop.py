@@ -165,10 +165,9 @@ def _batches(
     frames: Frames, statistics: Statistics, data: DataConfig, config: TrainingConfig
 ) -> DataLoader[Tensor]:
     sampler = CropSampler(
-        sequences=len(frames.values),
-        frames=frames.length,
+        lengths=frames.lengths,
         length=config.window,
-        per_sequence=data.crops_per_sequence or frames.length // config.window,
+        per_sequence=data.crops_per_sequence,
         seed=config.seed,
     )
     windows = Windows(frames.values, config.window, statistics.normalise)
