@@ -17,7 +17,17 @@ COMMON = ["csrc/framecast.cpp", "csrc/parallel.cpp"]
 FOR_EACH_SET = "csrc/kernels.cpp"
 HEADERS = [
     f"csrc/{name}.hpp"
-    for name in ("blocks", "cell", "complex", "kernels", "parallel", "scans", "simd")
+    for name in (
+        "blocks",
+        "cell",
+        "complex",
+        "kernels",
+        "norm",
+        "parallel",
+        "scans",
+        "simd",
+        "wrap",
+    )
 ]
 # No -ffast-math: NaN and infinity must go through. The two flags here only free the compiler
 # from errno and from floating-point traps, contraction allows fused multiply-adds.

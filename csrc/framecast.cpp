@@ -51,7 +51,7 @@ std::atomic<const Kernels*>& chosen() {
 
 using namespace framecast;
 
-FRAMECAST_API int framecast_version() { return 1; }
+FRAMECAST_API int framecast_version() { return 2; }
 
 FRAMECAST_API const char* framecast_instruction_set() { return chosen().load()->name; }
 
@@ -114,4 +114,37 @@ FRAMECAST_API void framecast_lstm_cell_backward(FRAMECAST_TENSORS, const void* g
                                                 const void* c, void* grad_gates, void* grad_c) {
     chosen().load()->cell_backward({FRAMECAST_TYPE_AND_SHAPE, grad_h, grad_next_c, gates, c,
                                     grad_gates, grad_c, threads});
+}
+
+// The shape's time is 1.
+FRAMECAST_API void framecast_norm(FRAMECAST_TENSORS, int whole, double epsilon, const void* x,
+                                  const void* update, const void* weight, const void* bias,
+                                  void* y, void* mean, void* scale) {
+    chosen().load()->norm_forward({FRAMECAST_TYPE_AND_SHAPE, whole != 0, epsilon, x, update,
+                                   weight, bias, y, mean, scale, threads});
+}
+
+FRAMECAST_API void framecast_norm_backward(FRAMECAST_TENSORS, int whole, const void* grad,
+                                           const void* x, const void* update,
+                                           const void* weight, const void* mean,
+                                           const void* scale, void* grad_x, void* grad_weight,
+                                           void* grad_bias) {
+    chosen().load()->norm_backward({FRAMECAST_TYPE_AND_SHAPE, whole != 0, grad, x, update,
+                                    weight, mean, scale, grad_x, grad_weight, grad_bias,
+                                    threads});
+}
+
+#define FRAMECAST_WRAP                                                                        \
+    int type, int threads, int64_t frames, int64_t channels, int64_t height, int64_t width,   \
+        int64_t reach_y, int64_t reach_x, const void *from, void *to
+#define FRAMECAST_WRAP_CALL                                                                   \
+    {{static_cast<Type>(type), frames, channels, height, width, reach_y, reach_x, from, to,   \
+      threads}}
+
+FRAMECAST_API void framecast_wrap(FRAMECAST_WRAP) {
+    chosen().load()->wrap_forward(FRAMECAST_WRAP_CALL);
+}
+
+FRAMECAST_API void framecast_wrap_backward(FRAMECAST_WRAP) {
+    chosen().load()->wrap_backward(FRAMECAST_WRAP_CALL);
 }

@@ -4,7 +4,9 @@
 
 #include "cell.hpp"
 #include "complex.hpp"
+#include "norm.hpp"
 #include "scans.hpp"
+#include "wrap.hpp"
 
 namespace framecast::FRAMECAST_SET {
 namespace {
@@ -36,6 +38,10 @@ struct Of {
     static void run(const ComplexBackwardCall& call) { complex_backward<Stored>(call); }
     static void run(const CellForwardCall& call) { cell_forward<Stored>(call); }
     static void run(const CellBackwardCall& call) { cell_backward<Stored>(call); }
+    static void run(const NormForwardCall& call) { norm_forward<Stored>(call); }
+    static void run(const NormBackwardCall& call) { norm_backward<Stored>(call); }
+    static void run(const WrapForwardCall& call) { wrap_forward<Stored>(call); }
+    static void run(const WrapBackwardCall& call) { wrap_backward<Stored>(call); }
 };
 
 template <class Call>
@@ -52,7 +58,8 @@ void run_type(const Call& call) {
 const Kernels kernels{
     FRAMECAST_TEXT(FRAMECAST_SET),  run_type<ScanForwardCall>,     run_type<ScanBackwardCall>,
     run_type<ComplexForwardCall>,   run_type<ComplexBackwardCall>, run_type<CellForwardCall>,
-    run_type<CellBackwardCall>,
+    run_type<CellBackwardCall>,     run_type<NormForwardCall>,     run_type<NormBackwardCall>,
+    run_type<WrapForwardCall>,      run_type<WrapBackwardCall>,
 };
 
 }  // namespace framecast::FRAMECAST_SET

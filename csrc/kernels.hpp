@@ -71,6 +71,41 @@ struct CellBackwardCall {
     int threads;
 };
 
+// Layer norm of x + update (or of x, update null), frames [batch, channels, space] stored
+// channels-last: over the grid, weight and bias of `space` elements; or over the `whole` frame,
+// of `channels` elements. mean and scale = 1/√(variance + epsilon) are [batch, channels], or
+// [batch] of whole frames. They, weight and bias are float32, or float64 where x is.
+struct NormForwardCall {
+    Type type;
+    Shape shape;
+    bool whole;
+    double epsilon;
+    const void *x, *update, *weight, *bias;
+    void *y, *mean, *scale;
+    int threads;
+};
+
+struct NormBackwardCall {
+    Type type;
+    Shape shape;
+    bool whole;
+    const void *grad, *x, *update, *weight, *mean, *scale;
+    void *grad_x, *grad_weight, *grad_bias;
+    int threads;
+};
+
+// Frames [frames, height, width, channels] and the same with `reach` cells more on each side,
+// continued periodically; the way back goes from the larger to the smaller.
+struct WrapCall {
+    Type type;
+    int64_t frames, channels, height, width, reach_y, reach_x;
+    const void* from;
+    void* to;
+    int threads;
+};
+struct WrapForwardCall : WrapCall {};
+struct WrapBackwardCall : WrapCall {};
+
 struct Kernels {
     const char* name;
     void (*scan_forward)(const ScanForwardCall&);
@@ -79,6 +114,10 @@ struct Kernels {
     void (*complex_backward)(const ComplexBackwardCall&);
     void (*cell_forward)(const CellForwardCall&);
     void (*cell_backward)(const CellBackwardCall&);
+    void (*norm_forward)(const NormForwardCall&);
+    void (*norm_backward)(const NormBackwardCall&);
+    void (*wrap_forward)(const WrapForwardCall&);
+    void (*wrap_backward)(const WrapBackwardCall&);
 };
 
 namespace baseline {

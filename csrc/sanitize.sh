@@ -13,4 +13,4 @@ CFLAGS="$flags" LDFLAGS="$flags" "$python" setup.py -q build_ext --inplace
 # Python and torch themselves are not built for it, so leaks are not looked for.
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
     ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=src \
-    "$python" -m pytest -q -p no:cacheprovider tests/test_native_kernels.py
+    "$python" -m pytest -q -p no:cacheprovider tests/test_native_kernels.py tests/test_grid_ops.py

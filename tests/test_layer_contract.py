@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 from conftest import TOLERANCE, close
 from framecast.models import ResidualStack, SkipStack, layer_entry, layer_names
-from framecast.models.blocks import ChannelNorm
+from framecast.models.blocks import ChannelNorm, FrameNorm
 from framecast.models.stacks import skip_channels
 
 B, T, C_IN, C, H, W = 2, 7, 3, 5, 6, 9
@@ -27,7 +27,7 @@ def make(name, in_channels=C_IN, out_channels=C, dtype=torch.float64, **options)
         channels = skip_channels(in_channels, widths, layers=1)
         names = zip(layer_names(), channels, strict=True)
         layers = [make(n, a, b, dtype, **options) for n, (a, b) in names]
-        return SkipStack(layers, [nn.GroupNorm(1, w) for w in widths], len(widths)).to(dtype)
+        return SkipStack(layers, [FrameNorm(w) for w in widths], len(widths)).to(dtype)
     return layer_entry(name).layer(in_channels, out_channels, **options).to(dtype)
 
 

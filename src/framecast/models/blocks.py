@@ -1,13 +1,17 @@
 """Building blocks for single frames: convolution with boundary padding, and norms."""
 
+from abc import ABC, abstractmethod
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from framecast.ops import residual_norm, wrap
+from framecast.shapes import Frame
+
 Padding = Literal["zeros", "circular", "cylinder", "replicate", "reflect"]
-Norm = Literal["group", "channel", "grid", "none"]
+NormKind = Literal["group", "channel", "grid", "none"]
 
 
 def pad_grid(x: Tensor, reach: int, padding: Padding) -> Tensor:
@@ -31,25 +35,17 @@ def pad_grid(x: Tensor, reach: int, padding: Padding) -> Tensor:
     if padding == "zeros":
         return F.pad(x, sides + sides)
     if padding == "cylinder":
-        return F.pad(_wrap(x, reach, -1), (0, 0, *sides))
+        return F.pad(wrap(x, 0, reach), (0, 0, *sides))
     if padding == "circular":
-        return _wrap(_wrap(x, reach, -2), reach, -1)
+        return wrap(x, reach, reach)
     if padding == "replicate":
         return _repeat(_repeat(x, reach, -2), reach, -1)
     return F.pad(x, sides + sides, mode=padding)
 
 
-# `F.pad` would not keep a channels-last layout in these two, nor compile in the second.
-
-
-def _wrap(x: Tensor, reach: int, dim: int) -> Tensor:
-    """Continue periodically along an axis."""
-    end = x.narrow(dim, x.shape[dim] - reach, reach)
-    return torch.cat([end, x, x.narrow(dim, 0, reach)], dim)
-
-
 def _repeat(x: Tensor, reach: int, dim: int) -> Tensor:
     """Continue with the values at both ends of an axis."""
+    # `F.pad` would not keep a channels-last layout, nor compile.
     first, last = x.narrow(dim, 0, 1), x.narrow(dim, x.shape[dim] - 1, 1)
     return torch.cat([*[first] * reach, x, *[last] * reach], dim)
 
@@ -107,16 +103,29 @@ class GridConv(nn.Conv2d):
         return result
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of each pixel of frames [B,C,H,W]."""
+class Norm(nn.Module, ABC):
+    """A layer norm of frames, or of frames and what a residual layer adds to them."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise [B,C,H,W] over C."""
-        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+    @abstractmethod
+    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+        """Normalise x [B,C,H,W], or x + update."""
 
 
-class GridNorm(nn.Module):
-    """Layer norm over the grid of each channel of frames [B,C,H,W].
+class FrameNorm(Norm):
+    """Layer norm over a whole frame, with a learned scale and shift for each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+        """Normalise over C×H×W."""
+        return residual_norm(x, update, self.weight, self.bias)
+
+
+class GridNorm(Norm):
+    """Layer norm over the grid of each channel.
 
     Scale and shift are learned for each pixel, [H,W], which ties the weights to one grid.
     """
@@ -126,13 +135,34 @@ class GridNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(grid))
         self.bias = nn.Parameter(torch.zeros(grid))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise [B,C,H,W] over H×W."""
-        # One group for each channel is this norm too, and it keeps a channels-last layout.
-        return F.group_norm(x, x.shape[1]) * self.weight + self.bias
+    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+        """Normalise over H×W."""
+        return residual_norm(x, update, self.weight, self.bias)
 
 
-def make_norm(kind: Norm, channels: int, grid: tuple[int, int] | None) -> nn.Module:
+class ChannelNorm(Norm):
+    """Layer norm over the channels of each pixel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+        """Normalise over C."""
+        pixels = (x if update is None else x + update).movedim(1, -1)
+        return F.layer_norm(pixels, self.weight.shape, self.weight, self.bias).movedim(-1, 1)
+
+
+class NoNorm(Norm):
+    """Leaves frames as they are."""
+
+    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+        """Return x, or x + update."""
+        return x if update is None else x + update
+
+
+def make_norm(kind: NormKind, channels: int, grid: tuple[int, int] | None) -> Norm:
     """Build a norm for frames [B,C,H,W].
 
     Args:
@@ -147,13 +177,13 @@ def make_norm(kind: Norm, channels: int, grid: tuple[int, int] | None) -> nn.Mod
         ValueError: if `kind` is unknown, or is `grid` and no grid was given.
     """
     if kind == "group":
-        return nn.GroupNorm(1, channels)
+        return FrameNorm(channels)
     if kind == "channel":
         return ChannelNorm(channels)
     if kind == "none":
-        return nn.Identity()
+        return NoNorm()
     if kind != "grid":
-        raise ValueError(f"norm {kind!r} is not one of {', '.join(get_args(Norm))}")
+        raise ValueError(f"norm {kind!r} is not one of {', '.join(get_args(NormKind))}")
     if grid is None:
         raise ValueError("norm 'grid' is tied to a grid size: give grid=(height, width)")
     return GridNorm(grid)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from framecast.models.blocks import Norm, Padding, make_norm
+from framecast.models.blocks import NormKind, Padding, make_norm
 from framecast.models.recurrence import State, per_frame
 from framecast.models.registry import layer_entry
 from framecast.models.stacks import ResidualStack, SkipStack, Stack, skip_channels
@@ -48,7 +48,7 @@ class ForecasterConfig:
     stack: Literal["residual", "skip"] = "residual"
     kernel: int = 3
     padding: Padding = "zeros"
-    norm: Norm = "group"
+    norm: NormKind = "group"
     encoder: Literal["pointwise", "none"] = "pointwise"
     encoder_activation: Literal["none", "tanh"] = "none"
     output: Literal["linear", "sigmoid", "tanh"] = "linear"

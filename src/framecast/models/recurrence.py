@@ -64,7 +64,7 @@ class Recurrence(nn.Module, ABC):
         return self.initial_state(batch, height, width, device=frames.device, dtype=frames.dtype)
 
 
-def per_frame(module: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
-    """Apply a function of frames [B,C,H,W] to every frame of a sequence [B,T,C,H,W] at once."""
-    out = module(frames.flatten(0, 1))
-    return out.view(*frames.shape[:2], *out.shape[1:])
+def per_frame(module: Callable[..., Tensor], *sequences: Tensor) -> Tensor:
+    """Apply a function of frames [B,C,H,W] to every frame of sequences [B,T,C,H,W] at once."""
+    out = module(*(frames.flatten(0, 1) for frames in sequences))
+    return out.view(*sequences[0].shape[:2], *out.shape[1:])

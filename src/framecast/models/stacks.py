@@ -8,10 +8,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from framecast.models.blocks import Norm
 from framecast.models.recurrence import Recurrence, State, per_frame
 from framecast.shapes import Frame, FrameSequence
 
-Pass = tuple[Callable[[Tensor, State], tuple[Tensor, State]], Callable[[Tensor], Tensor], State]
+Pass = tuple[Callable[[Tensor, State], tuple[Tensor, State]], Callable[..., Tensor], State]
 """A layer and its norm, over a sequence or over one frame, and the layer's state."""
 
 
@@ -22,10 +23,10 @@ class Stack(Recurrence):
 
     Args:
         layers: recurrences, each fit for what the one before puts out.
-        norms: one module for each layer, for frames [B,C,H,W].
+        norms: one for each layer.
     """
 
-    def __init__(self, layers: Sequence[Recurrence], norms: Sequence[nn.Module]) -> None:
+    def __init__(self, layers: Sequence[Recurrence], norms: Sequence[Norm]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.norms = nn.ModuleList(norms)
@@ -64,7 +65,7 @@ class ResidualStack(Stack):
 
     Args:
         layers: recurrences whose channels in and out are all equal.
-        norms: one module for each layer, for frames [B,C,H,W].
+        norms: one for each layer.
     """
 
     def run(self, x: Tensor, passes: Sequence[Pass]) -> tuple[Tensor, State]:
@@ -72,7 +73,7 @@ class ResidualStack(Stack):
         states = []
         for layer, norm, before in passes:
             out, after = layer(x, before)
-            x = norm(x + out)
+            x = norm(x, out)
             states.append(after)
         return x, tuple(states)
 
@@ -86,13 +87,11 @@ class SkipStack(Stack):
 
     Args:
         layers: recurrences, first to last; see `skip_channels` for their channels.
-        norms: one module for each layer, for frames [B,C,H,W].
+        norms: one for each layer.
         blocks: number of blocks, of equal numbers of layers.
     """
 
-    def __init__(
-        self, layers: Sequence[Recurrence], norms: Sequence[nn.Module], blocks: int
-    ) -> None:
+    def __init__(self, layers: Sequence[Recurrence], norms: Sequence[Norm], blocks: int) -> None:
         super().__init__(layers, norms)
         self.block = len(layers) // blocks
         if blocks > 2:

@@ -1,6 +1,7 @@
 """Mathematics on tensors: pure functions, no modules, no configuration."""
 
 from framecast.ops.cell import lstm_cell
+from framecast.ops.grid import residual_norm, wrap
 from framecast.ops.scan import (
     complex_diagonal_scan,
     linear_scan,
@@ -16,4 +17,6 @@ __all__ = [
     "min_exp_lstm_scan",
     "min_gru_scan",
     "min_lstm_scan",
+    "residual_norm",
+    "wrap",
 ]

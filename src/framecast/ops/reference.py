@@ -82,3 +82,27 @@ def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     i, f, o, g = gates.chunk(4, dim=1)
     next_c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(next_c), next_c
+
+
+def residual_norm(
+    x: Tensor, update: Tensor | None, weight: Tensor, bias: Tensor, eps: float = 1e-5
+) -> Tensor:
+    """(s − mean(s)) / √(var(s) + eps) ⊙ weight + bias with s = x + update, [B,C,H,W].
+
+    Over H×W with weight [H,W]; over C×H×W with weight [C].
+    """
+    s = x if update is None else x + update
+    whole = weight.ndim == 1
+    axes = (1, 2, 3) if whole else (2, 3)
+    centred = s - s.mean(axes, keepdim=True)
+    unit = centred / (centred.square().mean(axes, keepdim=True) + eps).sqrt()
+    if whole:
+        weight, bias = weight[:, None, None], bias[:, None, None]
+    return unit * weight + bias
+
+
+def wrap(x: Tensor, reach_y: int, reach_x: int) -> Tensor:
+    """Frames [B,C,H,W] → [B,C,H+2·reach_y,W+2·reach_x]: cell i shows cell (i − reach) mod size."""
+    rows = torch.arange(-reach_y, x.shape[2] + reach_y) % x.shape[2]
+    columns = torch.arange(-reach_x, x.shape[3] + reach_x) % x.shape[3]
+    return x[:, :, rows][:, :, :, columns]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from framecast.ops.kernels import layout
 from framecast.ops.kernels.choice import kernel_for
-from framecast.ops.kernels.pytorch import GATINGS
+from framecast.ops.kernels.pytorch import GATINGS, empty_statistics
 
 _LIBRARY = torch.library.Library("framecast", "DEF")  # type: ignore[no-untyped-call]
 
@@ -222,3 +222,102 @@ _differentiate(
     lambda ctx, *grads: lstm_cell_backward(*grads, *ctx.saved_tensors),
     _keep_cell,
 )
+
+
+# --- norms of frames -----------------------------------------------------------------------
+
+
+def _norm(
+    x: Tensor, update: Tensor | None, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    last = layout.is_channels_last_frame(x)
+    norm = _kernel(x, "residual_norm")
+    dense = layout.frame(x, last), None if update is None else layout.frame(update, last)
+    y, mean, scale = norm(*dense, weight.contiguous(), bias.contiguous(), eps)
+    return layout.frame(y, last), mean, scale
+
+
+def _norm_shapes(
+    x: Tensor, update: Tensor | None, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    y = torch.empty_like(layout.frame(x, layout.is_channels_last_frame(x)))
+    mean = empty_statistics(x, weight)
+    return y, mean, torch.empty_like(mean)
+
+
+def _norm_backward(
+    grad: Tensor, x: Tensor, update: Tensor | None, weight: Tensor, mean: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    last = layout.is_channels_last_frame(x)
+    backward = _kernel(x, "residual_norm_backward")
+    dense = layout.frame(grad, last), layout.frame(x, last)
+    beside = None if update is None else layout.frame(update, last)
+    grad_x, grad_weight, grad_bias = backward(*dense, beside, weight.contiguous(), mean, scale)
+    return layout.frame(grad_x, last), grad_weight, grad_bias
+
+
+def _norm_backward_shapes(
+    grad: Tensor, x: Tensor, update: Tensor | None, weight: Tensor, mean: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    grad_x = torch.empty_like(layout.frame(x, layout.is_channels_last_frame(x)))
+    return grad_x, weight.new_empty(weight.shape), weight.new_empty(weight.shape)
+
+
+def _keep_norm(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, update, weight, _, _ = inputs
+    _, mean, scale = output
+    ctx.mark_non_differentiable(mean, scale)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(x, update, weight, mean, scale)
+
+
+def _norm_rule(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return (None,) * 5
+    # The gradient of a sum is that of each of its terms.
+    grad_x, grad_weight, grad_bias = residual_norm_backward(grad, *ctx.saved_tensors)
+    grad_update = None if ctx.saved_tensors[1] is None else grad_x
+    return grad_x, grad_update, grad_weight, grad_bias, None
+
+
+residual_norm = _define("residual_norm", _norm, _norm_shapes)
+residual_norm_backward = _define("residual_norm_backward", _norm_backward, _norm_backward_shapes)
+_differentiate("residual_norm", _norm_rule, _keep_norm)
+
+
+# --- periodic frames -----------------------------------------------------------------------
+
+
+def _wrap(x: Tensor, reach_y: int, reach_x: int) -> Tensor:
+    last = layout.is_channels_last_frame(x)
+    return layout.frame(_kernel(x, "wrap")(layout.frame(x, last), reach_y, reach_x), last)
+
+
+def _wrap_shapes(x: Tensor, reach_y: int, reach_x: int) -> Tensor:
+    return _resized(x, reach_y, reach_x)
+
+
+def _wrap_backward(grad: Tensor, reach_y: int, reach_x: int) -> Tensor:
+    last = layout.is_channels_last_frame(grad)
+    backward = _kernel(grad, "wrap_backward")
+    return layout.frame(backward(layout.frame(grad, last), reach_y, reach_x), last)
+
+
+def _wrap_backward_shapes(grad: Tensor, reach_y: int, reach_x: int) -> Tensor:
+    return _resized(grad, -reach_y, -reach_x)
+
+
+def _resized(x: Tensor, reach_y: int, reach_x: int) -> Tensor:
+    batch, channels, height, width = x.shape
+    size = batch, channels, height + 2 * reach_y, width + 2 * reach_x
+    form = torch.channels_last if layout.is_channels_last_frame(x) else torch.contiguous_format
+    return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=form)
+
+
+def _keep_reach(ctx: Any, inputs: tuple[Tensor, int, int], output: Tensor) -> None:
+    ctx.reach = inputs[1:]
+
+
+wrap = _define("wrap", _wrap, _wrap_shapes)
+wrap_backward = _define("wrap_backward", _wrap_backward, _wrap_backward_shapes)
+_differentiate("wrap", lambda ctx, grad: (wrap_backward(grad, *ctx.reach), None, None), _keep_reach)

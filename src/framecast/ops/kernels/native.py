@@ -15,7 +15,7 @@ from torch import Tensor
 
 from framecast.ops.kernels import layout, pytorch
 
-_VERSION = 1
+_VERSION = 2
 _PATH = Path(__file__).with_name("_native.so")
 _SCANS = {"linear_scan": 0, "min_gru_scan": 1, "min_lstm_scan": 2, "min_exp_lstm_scan": 3}
 _TENSORS = [ctypes.c_int] * 3 + [ctypes.c_int64] * 4
@@ -27,7 +27,10 @@ _ARGUMENTS: dict[str, list[type]] = {
     "complex_scan_backward": [_POINTER] * 9,
     "lstm_cell": [_POINTER] * 4,
     "lstm_cell_backward": [_POINTER] * 6,
+    "norm": [ctypes.c_int, ctypes.c_double, *[_POINTER] * 7],
+    "norm_backward": [ctypes.c_int] + [_POINTER] * 9,
 }
+_WRAP = [ctypes.c_int] * 2 + [ctypes.c_int64] * 6 + [_POINTER] * 2
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
 """The types that the kernels read and write; bfloat16 is computed in float32."""
 
@@ -51,6 +54,9 @@ def _declare(library: ctypes.CDLL) -> None:
         function = getattr(library, f"framecast_{name}")
         function.argtypes = [*_TENSORS, *arguments]
         function.restype = None
+    for name in ("wrap", "wrap_backward"):
+        function = getattr(library, f"framecast_{name}")
+        function.argtypes, function.restype = _WRAP, None
 
 
 _library, _reason = _load()
@@ -62,6 +68,8 @@ if _library is not None:
     _complex_scan_backward = _library.framecast_complex_scan_backward
     _lstm_cell = _library.framecast_lstm_cell
     _lstm_cell_backward = _library.framecast_lstm_cell_backward
+    _norm, _norm_backward = _library.framecast_norm, _library.framecast_norm_backward
+    _wrap, _wrap_backward = _library.framecast_wrap, _library.framecast_wrap_backward
 
 
 def unavailable_reason() -> str | None:
@@ -196,6 +204,57 @@ def lstm_cell_backward(
     return results
 
 
+# --- frames --------------------------------------------------------------------------------
+# These are for channels-last frames; in PyTorch's own layout its code is as fast.
+
+
+def residual_norm(
+    x: Tensor, update: Tensor | None, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Norm of x + update [B,C,H,W]; also mean and 1/√(variance + eps), for the way back."""
+    if not layout.is_channels_last_frame(x):
+        return pytorch.residual_norm(x, update, weight, bias, eps)
+    y = torch.empty_like(x)
+    mean = pytorch.empty_statistics(x, weight)
+    scale = torch.empty_like(mean)
+    inputs = [None if part is None else part.data_ptr() for part in (x, update, weight, bias)]
+    results = y.data_ptr(), mean.data_ptr(), scale.data_ptr()
+    _norm(*_describe_frame(x, x), weight.ndim == 1, eps, *inputs, *results)
+    return y, mean, scale
+
+
+def residual_norm_backward(
+    grad: Tensor, x: Tensor, update: Tensor | None, weight: Tensor, mean: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients for x + update, weight and bias."""
+    if not layout.is_channels_last_frame(x):
+        return pytorch.residual_norm_backward(grad, x, update, weight, mean, scale)
+    results = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
+    inputs = grad, x, update, weight, mean, scale
+    pointers = [None if part is None else part.data_ptr() for part in inputs]
+    tensors = _describe_frame(x, x)
+    _norm_backward(*tensors, weight.ndim == 1, *pointers, *[y.data_ptr() for y in results])
+    return results
+
+
+def wrap(x: Tensor, reach_y: int, reach_x: int) -> Tensor:
+    """Frames [B,C,H,W] continued periodically by so many cells on each side."""
+    if not layout.is_channels_last_frame(x):
+        return pytorch.wrap(x, reach_y, reach_x)
+    padded = pytorch.empty_wrapped(x, reach_y, reach_x)
+    _wrap(*_describe_wrap(x, reach_y, reach_x), x.data_ptr(), padded.data_ptr())
+    return padded
+
+
+def wrap_backward(grad: Tensor, reach_y: int, reach_x: int) -> Tensor:
+    """The gradient of the frames, each the sum over its copies."""
+    if not layout.is_channels_last_frame(grad):
+        return pytorch.wrap_backward(grad, reach_y, reach_x)
+    summed = pytorch.empty_wrapped(grad, -reach_y, -reach_x)
+    _wrap_backward(*_describe_wrap(summed, reach_y, reach_x), grad.data_ptr(), summed.data_ptr())
+    return summed
+
+
 # --- what the library is told of its tensors: type, layout, threads, B, T, C and pixels ----
 
 
@@ -217,3 +276,8 @@ def _describe_linear(x: Tensor) -> tuple[int, ...]:
     batch, time, *rest = x.shape
     sizes = batch, time, 1, math.prod(rest)
     return DTYPES[x.dtype], False, torch.get_num_threads(), *sizes, _SCANS["linear_scan"]
+
+
+def _describe_wrap(x: Tensor, reach_y: int, reach_x: int) -> tuple[int, ...]:
+    """Of the frames without their continuation: type, threads, B, C, H, W and the reach."""
+    return DTYPES[x.dtype], torch.get_num_threads(), *x.shape, reach_y, reach_x

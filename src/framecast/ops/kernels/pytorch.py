@@ -147,6 +147,82 @@ def lstm_cell_backward(
     return torch.cat(grads, dim=1).to(gates.dtype), (to_c * f).to(c.dtype)
 
 
+def residual_norm(
+    x: Tensor, update: Tensor | None, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Norm of x + update [B,C,H,W]; also mean and 1/√(variance + eps), for the way back."""
+    total = _sum(x, update)
+    variance, mean = torch.var_mean(total, _axes(weight), correction=0, keepdim=True)
+    scale = torch.rsqrt(variance + eps)
+    y = ((total - mean) * scale).mul_(_beside(weight)).add_(_beside(bias))
+    shape = empty_statistics(x, weight).shape
+    return y.to(x.dtype), mean.reshape(shape), scale.reshape(shape)
+
+
+def residual_norm_backward(
+    grad: Tensor, x: Tensor, update: Tensor | None, weight: Tensor, mean: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients for x + update, weight and bias."""
+    mean, scale = (part.reshape(len(x), -1, 1, 1) for part in (mean, scale))
+    unit = (_sum(x, update) - mean) * scale
+    wide, axes = _widen(grad), _axes(weight)
+    affine_axes = (0, 2, 3) if weight.ndim == 1 else (0, 1)
+    grad_weight, grad_bias = (wide * unit).sum(affine_axes), wide.sum(affine_axes)
+    inner = wide * _beside(weight)
+    straight = inner.mean(axes, keepdim=True)
+    along = (inner * unit).mean(axes, keepdim=True)
+    return ((inner - straight - unit * along) * scale).to(grad.dtype), grad_weight, grad_bias
+
+
+def empty_statistics(x: Tensor, weight: Tensor) -> Tensor:
+    """Memory for one number of each mean: [B] of whole frames, [B,C] of grids."""
+    size = x.shape[:1] if weight.ndim == 1 else x.shape[:2]
+    return weight.new_empty(size)
+
+
+def wrap(x: Tensor, reach_y: int, reach_x: int) -> Tensor:
+    """Frames [B,C,H,W] continued periodically by so many cells on each side."""
+    for dim, reach in ((2, reach_y), (3, reach_x)):
+        if reach:
+            size = x.shape[dim]
+            end, start = x.narrow(dim, size - reach, reach), x.narrow(dim, 0, reach)
+            x = torch.cat([end, x, start], dim)
+    return x
+
+
+def wrap_backward(grad: Tensor, reach_y: int, reach_x: int) -> Tensor:
+    """The gradient of the frames, each the sum over its copies."""
+    wide = _widen(grad)
+    for dim, reach in ((3, reach_x), (2, reach_y)):
+        if reach:
+            size = wide.shape[dim] - 2 * reach
+            inner = wide.narrow(dim, reach, size).clone()
+            inner.narrow(dim, size - reach, reach).add_(wide.narrow(dim, 0, reach))
+            inner.narrow(dim, 0, reach).add_(wide.narrow(dim, size + reach, reach))
+            wide = inner
+    return wide.to(grad.dtype)
+
+
+def empty_wrapped(x: Tensor, reach_y: int, reach_x: int) -> Tensor:
+    """Memory for channels-last frames as `x` with so many more cells on each side."""
+    batch, channels, height, width = x.shape
+    size = batch, height + 2 * reach_y, width + 2 * reach_x, channels
+    return x.new_empty(size).permute(0, 3, 1, 2)
+
+
+def _sum(x: Tensor, update: Tensor | None) -> Tensor:
+    return _widen(x) if update is None else _widen(x) + _widen(update)
+
+
+def _axes(weight: Tensor) -> tuple[int, ...]:
+    """The axes of a mean: all of a frame where the weight is [C], its grid where it is [H,W]."""
+    return (1, 2, 3) if weight.ndim == 1 else (2, 3)
+
+
+def _beside(weight: Tensor) -> Tensor:
+    return weight[:, None, None] if weight.ndim == 1 else weight
+
+
 def _rotate(lam_re: Tensor, lam_im: Tensor, x: Tensor, b: Tensor, out: Tensor) -> None:
     """Write λ ⊙ x + b to out, which is neither; x, b and out [B,2P,...] = [Re, Im]."""
     (re, im), (b_re, b_im), (to_re, to_im) = (part.chunk(2, dim=1) for part in (x, b, out))
