@@ -50,6 +50,28 @@ def test_with_kernels_of_one_cell_it_is_a_state_space_model_at_each_pixel():
         close(output[0, :, :, i, j], torch.from_numpy(expected), 1e-10)
 
 
+def test_a_frame_that_stands_for_two_steps_is_that_frame_twice():
+    layer, frames = ConvS5(3, 4).double(), random(2, 4, 3, 6, 5)
+    twice = frames.repeat_interleave(torch.tensor([1, 2, 1, 2]), dim=1)
+    intervals = torch.tensor([[1.0, 2, 1, 2]] * 2, dtype=torch.float64)
+    expected, last = layer(twice)
+    output, state = layer(frames, None, intervals)
+    close(output, expected[:, [0, 2, 3, 5]], 1e-12)
+    close(state, last, 1e-12)
+
+
+def test_intervals_may_differ_between_sequences_and_be_stepped_through():
+    layer, frames = ConvS5(3, 4, discretisation="bilinear").double(), random(2, 4, 3, 6, 5)
+    intervals = random(2, 4).exp()
+    output, last = layer(frames, None, intervals)
+    state = layer.state_for(frames, None)
+    for t in range(4):
+        out, state = layer.step(frames[:, t], state, intervals[:, t])
+        close(out, output[:, t], 1e-12)
+    close(state, last, 1e-12)
+    close(layer(frames, None, torch.ones_like(intervals))[0], layer(frames)[0], 1e-12)
+
+
 @pytest.mark.parametrize("options", [{}, {"discretisation": "bilinear", "kernel_c": 1}])
 def test_without_readout_inputs_and_states_superpose(options):
     layer = linear(**options)

@@ -3,6 +3,7 @@
 from typing import Any, Literal, get_args
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from framecast.models.blocks import GridConv, Padding
@@ -96,35 +97,55 @@ class ConvS5(Recurrence):
         return torch.zeros(batch, self.state_size, height, width, **like)
 
     def forward(
-        self, frames: FrameSequence, state: Tensor | None = None
+        self,
+        frames: FrameSequence,
+        state: Tensor | None = None,
+        intervals: Float[Tensor, "B T"] | None = None,
     ) -> tuple[FrameSequence, Tensor]:
-        """Run over a whole sequence at once (see `Recurrence`)."""
-        states = self.scan(frames, self.state_for(frames, state))
+        """Run over a whole sequence at once (see `Recurrence`).
+
+        Args:
+            frames: T ≥ 1 frames.
+            state: what an earlier pass returned; None starts afresh.
+            intervals: times that each frame stands for, in units of the regular step; None
+                for frames at regular steps, 1 each.
+        """
+        states = self.scan(frames, self.state_for(frames, state), intervals)
         # A factor of the weights costs less than one of all frames.
         y = per_frame(lambda x: self.c.convolve(x, 2 * self.c.weight), states)
         out = self.readout(y.flatten(0, 1), frames.flatten(0, 1))
         return out.view(y.shape), states[:, -1]
 
-    def scan(self, frames: FrameSequence, state: Tensor) -> FrameSequence:
+    def scan(
+        self, frames: FrameSequence, state: Tensor, intervals: Float[Tensor, "B T"] | None = None
+    ) -> FrameSequence:
         """Return the states [B,T,2P,H,W] after each of the frames, from the one before them."""
-        system = self.sampled()
-        weight = _times(system.gain_re, system.gain_im, self.b.weight, dim=0)
-        driven = per_frame(lambda u: self.b.convolve(u, weight), frames)
+        system = self.sampled(intervals)
+        if intervals is None:
+            weight = _times(system.gain_re, system.gain_im, self.b.weight, dim=0)
+            driven = per_frame(lambda u: self.b.convolve(u, weight), frames)
+        else:
+            driven = _times(system.gain_re, system.gain_im, per_frame(self.b, frames), dim=2)
         return complex_diagonal_scan(system.lam_re, system.lam_im, driven, state)
 
-    def step(self, frame: Frame, state: Tensor) -> tuple[Frame, Tensor]:
-        """Run over one frame (see `Recurrence`)."""
+    def step(
+        self, frame: Frame, state: Tensor, interval: Float[Tensor, " B"] | None = None
+    ) -> tuple[Frame, Tensor]:
+        """Run over one frame (see `Recurrence`), which stands for `interval` regular steps."""
         # One frame has fewer elements than B and C, so that the factors are left to it, and
         # nothing that follows from the weights need be kept from step to step.
-        system = self.sampled()
+        system = self.sampled(interval)
         driven = _times(system.gain_re, system.gain_im, self.b(frame), dim=1)
         state = _times(system.lam_re, system.lam_im, state, dim=1) + driven
         return self.readout(2 * self.c(state), frame), state
 
-    def sampled(self) -> Discrete:
-        """Λ̄ and the gain γ, with B̄ = γ ⊙ B, of the present weights."""
+    def sampled(self, intervals: Float[Tensor, "*frames"] | None = None) -> Discrete:
+        """Λ̄ and the gain γ, with B̄ = γ ⊙ B, of the present weights: [P], or [*frames,P]."""
         lam_re = self.lam_re.clamp(max=SLOWEST) if self.clip else self.lam_re
-        return DISCRETISATIONS[self.discretisation](lam_re, self.lam_im, self.log_step.exp())
+        step = self.log_step.exp()
+        if intervals is not None:
+            step = step * intervals[..., None]
+        return DISCRETISATIONS[self.discretisation](lam_re, self.lam_im, step)
 
     def _start(self, blocks: int) -> None:
         """HiPPO-N for Λ; B and C He-normal in its coordinates; Δ log-uniform in `STEPS`."""
@@ -148,8 +169,11 @@ def _he_normal(like: Tensor) -> Tensor:
 
 
 def _times(re: Tensor, im: Tensor, x: Tensor, dim: int) -> Tensor:
-    """Multiply complex channels, [Re, Im] side by side along `dim`, by one number for each."""
+    """Multiply complex channels, [Re, Im] side by side along `dim`, by one number for each.
+
+    The numbers, [P] or with dimensions before it, have those of `x` up to `dim`.
+    """
     trailing = [1] * (x.ndim - dim - 1)
-    re, im = re.view(-1, *trailing), im.view(-1, *trailing)
+    re, im = re.view(*re.shape, *trailing), im.view(*im.shape, *trailing)
     x_re, x_im = x.chunk(2, dim)
     return torch.cat([re * x_re - im * x_im, re * x_im + im * x_re], dim)
