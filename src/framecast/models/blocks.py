@@ -141,17 +141,19 @@ class GridNorm(Norm):
 
 
 class ChannelNorm(Norm):
-    """Layer norm over the channels of each pixel."""
+    """Layer norm over the channels of each pixel; `eps` is added to each variance."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
+        self.eps = eps
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Frame, update: Frame | None = None) -> Frame:
         """Normalise over C."""
         pixels = (x if update is None else x + update).movedim(1, -1)
-        return F.layer_norm(pixels, self.weight.shape, self.weight, self.bias).movedim(-1, 1)
+        shape = self.weight.shape
+        return F.layer_norm(pixels, shape, self.weight, self.bias, self.eps).movedim(-1, 1)
 
 
 class NoNorm(Norm):
