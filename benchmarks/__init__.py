@@ -2,5 +2,6 @@
 
 An entry is a module here with a docstring and a function `run() -> dict`, which checks that
 its candidates agree before it times them, prints tables, and returns what is written to
-benchmarks/results/PROCESSOR/NAME.json.
+benchmarks/results/PROCESSOR/NAME.json. Where it also has `plot(results) -> Figure`, the
+picture is saved beside them.
 """

@@ -5,7 +5,7 @@ import pkgutil
 import sys
 from pathlib import Path
 
-from benchmarks.timing import write
+from benchmarks.timing import result_path, write
 
 _NOT_ENTRIES = {"__main__", "timing"}
 
@@ -18,7 +18,13 @@ def main(names: list[str]) -> None:
     if unknown:
         sys.exit(f"unknown entry {', '.join(unknown)}: choose from {', '.join(entries)}")
     for name in names or entries:
-        print(f"results in {write(name, importlib.import_module(f'benchmarks.{name}').run())}")
+        entry = importlib.import_module(f"benchmarks.{name}")
+        results = entry.run()
+        print(f"results in {write(name, results)}")
+        if hasattr(entry, "plot"):
+            picture = result_path(name).with_suffix(".png")
+            entry.plot(results).savefig(picture, dpi=120)
+            print(f"plotted in {picture}")
 
 
 if __name__ == "__main__":

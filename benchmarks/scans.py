@@ -8,8 +8,7 @@ allocator that keeps freed memory, which spares the operating system's page faul
 
 import ctypes
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -50,10 +49,6 @@ def run() -> dict[str, Any]:
     print_table("Complex diagonal scan, forward and backward", results["complex"])
     results["cell"] = [cell_row(shape, dtype) for shape in CELL_SHAPES for dtype in DTYPES]
     print_table("LSTM cell, forward and backward", results["cell"])
-    results["length"] = [length_row(time) for time in (10, 20, 50, 100, 200, 500, 1000, 2000)]
-    print_table("Growth with the length of the sequence, min_gru_scan", results["length"])
-    results["memory"] = [memory_row(name) for name in GATED]
-    print_table("Peak memory of a training step of a scan", results["memory"])
     results["kept"] = kept_rows()
     print_table(f"Memory kept by the allocator, at {SHAPES[1]}", results["kept"])
     return results
@@ -248,30 +243,6 @@ def cell_row(shape: Sequence[int], dtype: torch.dtype) -> dict[str, object]:
     return {"shape": _text(shape), "type": _type(dtype), **ratios(times)}
 
 
-def length_row(time: int) -> dict[str, object]:
-    """Time of a step of min_gru_scan for one frame of it, on one thread."""
-    inputs = gated_inputs("min_gru_scan", (1, time, 64, 32, 32), torch.float32)
-    with KeptMemory(), one_thread():
-        timing = interleave({"native": step(ops.min_gru_scan, inputs)}, seconds=1)["native"]
-    return {"T": time, "native": timing, "us a frame": f"{1e6 * timing.median / time:.2f}"}
-
-
-def memory_row(name: str) -> dict[str, object]:
-    """Peak of allocated memory in a step beside inputs, outputs and their gradients."""
-    inputs = [x.requires_grad_() for x in gated_inputs(name, (2, 50, 64, 32, 32), torch.float32)]
-    needed = 2 * sum(x.nbytes for x in inputs)
-    with torch.profiler.profile(profile_memory=True) as profile:
-        h = getattr(ops, name)(*inputs)
-        needed += 2 * h.nbytes
-        h.backward(torch.ones_like(h))
-    now = peak = sum(x.nbytes for x in inputs)
-    events = [x for x in profile.profiler.kineto_results.events() if x.name() == "[memory]"]
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        peak = max(peak, now)
-    return {"scan": name, "needed MB": needed // 10**6, "peak / needed": f"{peak / needed:.3f}"}
-
-
 def kept_rows() -> list[dict[str, object]]:
     """The larger shape again, without page faults."""
     with KeptMemory():
@@ -299,15 +270,6 @@ class KeptMemory:
             library = ctypes.CDLL(None)
             library.mallopt(self.trim_threshold, trim)
             library.mallopt(self.mmap_max, most_mmaps)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """While it is open, no time is spent on waiting for other threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _text(shape: Sequence[int]) -> str:

@@ -50,10 +50,11 @@ def interleave(
             samples[name].append(time.perf_counter() - start)
             if sum(samples[name]) > seconds and len(samples[name]) >= fewest:
                 del waiting[name]
-    return {name: _summary(values) for name, values in samples.items()}
+    return {name: summary(values) for name, values in samples.items()}
 
 
-def _summary(values: list[float]) -> Timing:
+def summary(values: Sequence[float]) -> Timing:
+    """Median and quartiles of some times."""
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
     return Timing(median, low, high, len(values))
 
@@ -78,10 +79,16 @@ def processor() -> str:
     return re.sub(r"[^\w.]+", "-", f"{name} {family}").strip("-").lower()
 
 
-def write(name: str, results: Mapping[str, Any]) -> Path:
-    """Write results beside what produced them; returns the file."""
+def result_path(name: str) -> Path:
+    """Where the results of an entry go: a folder named after the processor."""
     path = RESULTS / processor() / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write(name: str, results: Mapping[str, Any]) -> Path:
+    """Write results beside what produced them; returns the file."""
+    path = result_path(name)
     about = {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

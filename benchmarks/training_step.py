@@ -76,10 +76,10 @@ def check() -> None:
         torch.testing.assert_close(own, published, rtol=1e-3, atol=1e-3)
 
 
-def model_of(layer: str, published: bool = False) -> Forecaster:
+def model_of(layer: str, published: bool = False, grid: tuple[int, int] = GRID) -> Forecaster:
     """The network of a full recipe; `published` puts the log-domain scan in."""
     torch.manual_seed(0)
-    model = Forecaster(_experiment(layer).model, 1, grid=GRID)
+    model = Forecaster(_experiment(layer).model, 1, grid=grid)
     if published:
         for recurrence in model.recurrences.layers:
             setattr(recurrence, "scan", LOG_DOMAIN[layer])  # noqa: B010
