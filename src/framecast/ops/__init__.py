@@ -1,6 +1,7 @@
 """Mathematics on tensors: pure functions, no modules, no configuration."""
 
 from framecast.ops.cell import lstm_cell
+from framecast.ops.conv_scans import bounded_kernel, conv_scan, spectral_conv_scan
 from framecast.ops.grid import residual_norm, wrap
 from framecast.ops.scan import (
     complex_diagonal_scan,
@@ -11,12 +12,15 @@ from framecast.ops.scan import (
 )
 
 __all__ = [
+    "bounded_kernel",
     "complex_diagonal_scan",
+    "conv_scan",
     "linear_scan",
     "lstm_cell",
     "min_exp_lstm_scan",
     "min_gru_scan",
     "min_lstm_scan",
     "residual_norm",
+    "spectral_conv_scan",
     "wrap",
 ]

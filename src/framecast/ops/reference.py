@@ -8,6 +8,7 @@ one convolution leaves them.
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -74,6 +75,17 @@ def complex_diagonal_scan(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor)
     for t in range(b.shape[1]):
         x = lam[:, t] * x + torch.complex(*b[:, t].chunk(2, dim=1))
         states.append(torch.cat([x.real, x.imag], dim=1))
+    return torch.stack(states, dim=1)
+
+
+def conv_scan(kernel: Tensor, b: Tensor, x0: Tensor) -> Tensor:
+    """x_t = A ∗ x_{t−1} + b_t on a periodic grid.  A [P,1,k,k] or [P,P,k,k], b [B,T,P,H,W]."""
+    x, states = x0, []
+    reach, groups = kernel.shape[-1] // 2, kernel.shape[0] // kernel.shape[1]
+    for t in range(b.shape[1]):
+        around = F.pad(x, (reach,) * 4, mode="circular")
+        x = F.conv2d(around, kernel, groups=groups) + b[:, t]
+        states.append(x)
     return torch.stack(states, dim=1)
 
 

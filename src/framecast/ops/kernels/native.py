@@ -160,7 +160,7 @@ def complex_diagonal_scan(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor)
     if lam_re.ndim > 1:
         return pytorch.complex_diagonal_scan(lam_re, lam_im, b, x0)
     x = torch.empty_like(b)
-    tensors = _describe(b, lam_re.numel(), layout.is_channels_last(b))
+    tensors = _describe_complex(b, lam_re.numel())
     _complex_scan(*tensors, *[y.data_ptr() for y in (lam_re, lam_im, b, x0, x)])
     return x
 
@@ -178,7 +178,7 @@ def complex_diagonal_scan_backward(
         torch.empty_like(x),
         torch.empty_like(x0),
     )
-    tensors = _describe(x, lam_re.numel(), layout.is_channels_last(x))
+    tensors = _describe_complex(x, lam_re.numel())
     _complex_scan_backward(*tensors, *[y.data_ptr() for y in (*inputs, *results)])
     return results
 
@@ -262,6 +262,12 @@ def _describe(x: Tensor, channels: int, channels_last: bool) -> tuple[int, ...]:
     batch, time, _, *space = x.shape
     sizes = batch, time, channels, math.prod(space)
     return DTYPES[x.dtype], channels_last, torch.get_num_threads(), *sizes
+
+
+def _describe_complex(x: Tensor, channels: int) -> tuple[int, ...]:
+    """Of a complex scan; channels without pixels are taken as the channels of one pixel."""
+    last = layout.is_channels_last(x) or math.prod(x.shape[3:]) == 1
+    return _describe(x, channels, last)
 
 
 def _describe_frame(gates: Tensor, c: Tensor) -> tuple[int, ...]:
