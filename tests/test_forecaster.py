@@ -108,11 +108,20 @@ def test_blocks_are_joined_by_the_one_two_before():
     close(model(frames)[0], expected, 1e-12)
 
 
-def test_the_paper_s_conv_lstm_network_has_its_number_of_parameters():
-    """Conv-TT-LSTM (2020), table 4."""
-    config = ForecasterConfig(**SKIP, depth=12, hidden=[32, 48, 48, 32], kernel=5)
-    parameters = sum(p.numel() for p in Forecaster(config, 1).parameters())
-    assert parameters == pytest.approx(3.97e6, abs=0.005e6)
+@pytest.mark.parametrize(
+    ("layer", "options", "millions"),
+    [
+        ({"layer": "conv_lstm"}, {}, 3.97),
+        ({"layer": "conv_tt_lstm"}, {"order": 3, "steps": 3}, 2.69),
+        ({"layer": "conv_tt_lstm"}, {"order": 3, "steps": 5}, 3.26),
+    ],
+)
+def test_the_paper_s_networks_have_their_numbers_of_parameters(layer, options, millions):
+    """Conv-TT-LSTM (2020), table 4; its text has M = 5 steps, its table the number of M = 3."""
+    network = SKIP | layer | {"depth": 12, "hidden": [32, 48, 48, 32], "kernel": 5}
+    model = Forecaster(ForecasterConfig(**network, options=options), 1)
+    parameters = sum(p.numel() for p in model.parameters())
+    assert parameters == pytest.approx(millions * 1e6, abs=0.005e6)
 
 
 @pytest.mark.parametrize(("output", "low"), [("sigmoid", 0), ("tanh", -1)])

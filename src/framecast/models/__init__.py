@@ -3,6 +3,7 @@
 from framecast.models.conv_gru import ConvGRU
 from framecast.models.conv_lstm import ConvLSTM, LSTMState
 from framecast.models.conv_s5 import ConvS5
+from framecast.models.conv_tt_lstm import ConvTTLSTM, HistoryState
 from framecast.models.forecaster import Forecaster, ForecasterConfig
 from framecast.models.min_conv import MinConvExpLSTM, MinConvGRU, MinConvLSTM
 from framecast.models.recurrence import Recurrence, State
@@ -13,8 +14,10 @@ __all__ = [
     "ConvGRU",
     "ConvLSTM",
     "ConvS5",
+    "ConvTTLSTM",
     "Forecaster",
     "ForecasterConfig",
+    "HistoryState",
     "LSTMState",
     "MinConvExpLSTM",
     "MinConvGRU",

@@ -61,6 +61,18 @@ def _check_grid(x: Tensor, reach: int, padding: Padding) -> None:
         )
 
 
+def convolve(x: Tensor, kernel: Tensor, padding: Padding) -> Tensor:
+    """Convolve fields [B,C,H,W] with a kernel [C',C,k,k] of odd side, keeping the grid.
+
+    Raises:
+        ValueError: as `pad_grid`.
+    """
+    reach = kernel.shape[-1] // 2
+    if padding == "zeros":
+        return F.conv2d(x, kernel, padding=reach)
+    return F.conv2d(pad_grid(x, reach, padding), kernel)
+
+
 class GridConv(nn.Conv2d):
     """Convolution that keeps the grid's size, with a choice of boundary.
 

@@ -47,8 +47,10 @@ class ConvLSTM(HoistedRecurrence):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.input_conv = GridConv(in_channels, 4 * out_channels, kernel, padding)
         self.state_conv = GridConv(out_channels, 4 * out_channels, kernel, padding, bias=False)
-        draw = start_as_one if start == "uniform" else start_xavier_normal
-        draw(self.input_conv, self.state_conv)
+        if start == "uniform":
+            start_as_one(self.input_conv, self.state_conv)
+        else:
+            start_xavier_normal(self.input_conv, self.state_conv.weight)
 
     def initial_state(self, batch: int, height: int, width: int, **like: Any) -> LSTMState:
         """Return zeros (see `Recurrence`)."""

@@ -49,24 +49,24 @@ def start_as_one(input_conv: nn.Conv2d, *state_convs: nn.Conv2d) -> None:
 
     Apart, each would start with the range of its own, smaller fan-in.
     """
-    fan_in = _joint_fan_in(input_conv, state_convs[0])
+    fan_in = input_conv.weight[0].numel() + state_convs[0].weight[0].numel()
     for conv in (input_conv, *state_convs):
         for parameter in conv.parameters():
             nn.init.uniform_(parameter, -(fan_in**-0.5), fan_in**-0.5)
 
 
-def start_xavier_normal(input_conv: nn.Conv2d, state_conv: nn.Conv2d) -> None:
+def start_xavier_normal(input_conv: nn.Conv2d, state_kernel: Tensor) -> None:
     """Draw the weights as the two halves of one convolution over [x, h], Xavier-normal.
 
     The variance is 2 / (fan-in + fan-out); biases start at zero (Glorot and Bengio, 2010).
+
+    Args:
+        input_conv: the half that reads x.
+        state_kernel: weights [C_out,C,k,k] of the half that reads h.
     """
+    fan_in = input_conv.weight[0].numel() + state_kernel[0].numel()
     fan_out = input_conv.weight[:, 0].numel()
-    deviation = (2 / (_joint_fan_in(input_conv, state_conv) + fan_out)) ** 0.5
-    for conv in (input_conv, state_conv):
-        nn.init.normal_(conv.weight, std=deviation)
-        if conv.bias is not None:
-            nn.init.zeros_(conv.bias)
-
-
-def _joint_fan_in(input_conv: nn.Conv2d, state_conv: nn.Conv2d) -> int:
-    return input_conv.weight[0].numel() + state_conv.weight[0].numel()
+    for weight in (input_conv.weight, state_kernel):
+        nn.init.normal_(weight, std=(2 / (fan_in + fan_out)) ** 0.5)
+    if input_conv.bias is not None:
+        nn.init.zeros_(input_conv.bias)

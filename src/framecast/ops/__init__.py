@@ -10,16 +10,24 @@ from framecast.ops.scan import (
     min_gru_scan,
     min_lstm_scan,
 )
+from framecast.ops.tensor_train import (
+    conv_tensor_train,
+    conv_tensor_train_reconstructed,
+    reconstruct_kernels,
+)
 
 __all__ = [
     "bounded_kernel",
     "complex_diagonal_scan",
     "conv_scan",
+    "conv_tensor_train",
+    "conv_tensor_train_reconstructed",
     "linear_scan",
     "lstm_cell",
     "min_exp_lstm_scan",
     "min_gru_scan",
     "min_lstm_scan",
+    "reconstruct_kernels",
     "residual_norm",
     "spectral_conv_scan",
     "wrap",
