@@ -91,6 +91,24 @@ def _train(arguments: list[str]) -> None:
     print(f"Trained {options.out}. Next: framecast evaluate {options.out} --out EVALUATION")
 
 
+def _import(arguments: list[str]) -> None:
+    from framecast.config import config_parser, parse_config
+    from framecast.published import PublishedNetwork, import_published
+
+    parser = config_parser(PublishedNetwork, **_about("import"))
+    parser.add_argument(
+        "weights", type=Path, metavar="FILE", help="state dict: .safetensors, or .pt of tensors"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="RUN", help="folder of the run; must be new"
+    )
+    network, options = parse_config(PublishedNetwork, parser, arguments)
+    import_published(options.weights, network, options.out)
+    print(
+        f"Imported {options.out}. Next: framecast forecast {options.out} INPUT --steps K --out FILE"
+    )
+
+
 def _forecast(arguments: list[str]) -> None:
     from framecast.forecast import forecast_file
 
@@ -190,6 +208,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "simulate": Command("make a data set by simulation", _simulate),
     "train": Command("train a forecaster from a recipe or a YAML file", _train),
+    "import": Command("make a run from a published ConvLSTM or Conv-TT-LSTM network", _import),
     "forecast": Command("forecast from past frames into a file", _forecast),
     "evaluate": Command("measure the error of runs by lead time, beside baselines", _evaluate),
     "models": Command("list the recurrent layers, their papers and sizes", _models),

@@ -1,0 +1,142 @@
+"""The published ConvLSTM and Conv-TT-LSTM cells and networks: the same outputs and gradients.
+
+Arrays in tests/data/conv_tt_lstm come from what the paper's authors published.
+"""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from conftest import DATA, close
+from framecast import DataConfig, Experiment, UserError, load_checkpoint, rollout
+from framecast.cli import main
+from framecast.config import load_config
+from framecast.models import ConvLSTM, ConvTTLSTM, Forecaster
+from framecast.published import (
+    PublishedNetwork,
+    import_published,
+    translate_cell,
+    translate_network,
+)
+from test_train import Bomb
+
+CELLS = {
+    "convlstm_k3": ConvLSTM(3, 4, 3),
+    "convttlstm_o3s3_k3": ConvTTLSTM(3, 4, 3, ranks=4),
+    "convttlstm_o3s5_k5": ConvTTLSTM(3, 4, 5, steps=5, ranks=4),
+}
+NETWORKS = ("convlstm_k3_skip2", "convttlstm_s5_k3_skip2")
+
+
+def arrays(name):
+    with np.load(DATA / "conv_tt_lstm" / f"{name}.npz") as file:
+        return {key: torch.from_numpy(value) for key, value in file.items()}
+
+
+def part(of, prefix):
+    return {k.removeprefix(prefix): v for k, v in of.items() if k.startswith(prefix)}
+
+
+def check(model, run, given, gradients):
+    frames = given["input"].clone().requires_grad_()
+    model.zero_grad()
+    output = run(frames)
+    (output * given["loss_weights"]).sum().backward()
+    close(output, given["f64/output"], 1e-4)
+    close(frames.grad, given["grad_input"], 1e-4)
+    for key, parameter in model.named_parameters():
+        close(parameter.grad, gradients[key], 1e-4)
+
+
+def without_shared_biases(gradients):
+    """Two biases that are only ever added have the gradient of their sum, and one counts."""
+    return {
+        key: torch.zeros_like(value) if is_shared_bias(key, gradients) else value
+        for key, value in gradients.items()
+    }
+
+
+def is_shared_bias(key, keys):
+    *cell, layer, kind = key.split(".")
+    following = ".".join([*cell, str(int(layer) + 1), kind]) if layer.isdigit() else ""
+    return cell[-1:] == ["layers"] and kind == "bias" and following in keys
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_is_the_published_one(name):
+    given, layer = arrays(f"cell_{name}"), CELLS[name]
+    layer.load_state_dict(translate_cell(part(given, "param/")))
+    gradients = translate_cell(without_shared_biases(part(given, "grad/")))
+    check(layer, lambda frames: layer(frames)[0], given, gradients)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_is_the_published_one(name):
+    """Four given frames, then its own predictions: six of them, of frames 2 to 7."""
+    given = arrays(f"net_{name}")
+    config, weights = translate_network(part(given, "param/"), "sigmoid")
+    model = Forecaster(config, in_channels=1)
+    model.load_state_dict(weights)
+    _, gradients = translate_network(without_shared_biases(part(given, "grad/")), "sigmoid")
+
+    check(model, lambda frames: six_predictions(model, frames), given, gradients)
+
+
+def six_predictions(model, frames):
+    predictions, state = model(frames)
+    outputs = list(predictions.unbind(1))
+    for _ in range(2):
+        frame, state = model.step(outputs[-1], state)
+        outputs.append(frame)
+    return torch.stack(outputs, 1)
+
+
+@pytest.fixture
+def videos(tmp_path):
+    file = tmp_path / "videos.npy"
+    np.save(file, np.random.default_rng(0).random((8, 9, 1, 12, 10), np.float32))
+    return file
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_import_makes_a_run_that_forecasts(tmp_path, videos, suffix):
+    given = arrays("net_convttlstm_s5_k3_skip2")
+    weights = {f"module.{k}": v for k, v in part(given, "param/").items()}
+    file = tmp_path / f"state{suffix}"
+    (torch.save if suffix == ".pt" else save_file)(weights, file)
+    about = ["--data.path", str(videos), "--output", "sigmoid"]
+    assert main(["import", str(file), "--out", str(tmp_path / "run"), *about]) == 0
+
+    checkpoint = load_checkpoint(tmp_path / "run")
+    frames = checkpoint.statistics.denormalise(given["input"])
+    forecast = torch.stack(list(rollout(checkpoint, frames, 3)), 1)
+    close(checkpoint.statistics.normalise(forecast), given["f64/output"][:, 3:], 1e-4)
+    experiment = load_config(Experiment, tmp_path / "run" / "config.yaml")
+    assert experiment.model == checkpoint.model.config
+    assert experiment.data.path == str(videos)
+    written = tmp_path / "forecast.npz"
+    steps = ["--steps", "2", "--context", "4", "--out", str(written)]
+    assert main(["forecast", str(tmp_path / "run"), str(videos), *steps]) == 0
+    assert written.exists()
+
+
+def test_what_is_no_published_network_is_refused_and_leaves_nothing(tmp_path, videos):
+    network = PublishedNetwork(DataConfig(path=str(videos)))
+    out = tmp_path / "run"
+
+    def refused(content, message):
+        torch.save(content, tmp_path / "state.pt")
+        with pytest.raises(UserError, match=message):
+            import_published(tmp_path / "state.pt", network, out)
+        assert not out.exists()
+
+    weights = part(arrays("net_convlstm_k3_skip2"), "param/")
+    refused({"weights": weights}, "not a state dict")
+    refused({"conv.weight": torch.ones(2)}, "not a published ConvLSTM")
+    refused({k: v[:1] for k, v in weights.items()}, "not a published ConvLSTM")
+    refused({"bomb": Bomb(tmp_path / "exploded")}, "cannot be read as")
+    assert not (tmp_path / "exploded").exists()
+    out.mkdir()
+    with pytest.raises(UserError, match="exists already"):
+        import_published(tmp_path / "state.pt", network, out)
