@@ -16,7 +16,7 @@ from framecast.data.normalise import Statistics
 from framecast.data.sources import DataConfig
 from framecast.errors import UserError
 from framecast.evaluate import evaluate
-from framecast.metrics import METRICS
+from framecast.metrics import ERRORS
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.report import draw_strips, evaluate_to, lead_times, print_table, write_report
 
@@ -170,7 +170,7 @@ def test_runs_that_differ_by_seed_become_mean_and_spread(tmp_path, data):
         ("min_conv_gru", 3),
         ("conv_gru", 1),
     ]
-    for metric in METRICS:
+    for metric in ERRORS:
         values = np.stack([a.mean(metric).numpy() for a in alone])
         np.testing.assert_allclose(together.models[0].mean(metric), values.mean(0), rtol=1e-12)
         spread = np.sqrt(((values - values.mean(0)) ** 2).sum(0) / 2)

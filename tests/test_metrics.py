@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
-from framecast.metrics import METRICS, Scores
+from framecast.metrics import ERRORS, Scores
 
 
 def _pair(seed=0, shape=(6, 4, 2, 5, 3)):
@@ -18,7 +18,7 @@ def _scores(predictions, truth):
     return Scores.of(torch.from_numpy(predictions), torch.from_numpy(truth))
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", ERRORS)
 def test_a_perfect_prediction_has_no_error_at_all(metric):
     _, truth = _pair()
     assert torch.equal(getattr(_scores(truth, truth), metric), torch.zeros(4, 2).double())
@@ -70,16 +70,52 @@ def test_scores_merge_in_any_order_and_parts(order, cuts):
     merged = parts[0]
     for part in parts[1:]:
         merged = merged + part
-    for metric in METRICS:
+    for metric in ERRORS:
         assert torch.allclose(
             getattr(merged, metric), getattr(whole, metric), rtol=1e-12, atol=1e-13
         )
 
 
-def test_a_stretch_of_steps_scores_as_it_does_alone():
+def test_stretches_of_steps_are_put_behind_one_another():
     predictions, truth = _pair()
-    part, alone = _scores(predictions, truth)[1:3], _scores(predictions[:, 1:3], truth[:, 1:3])
-    assert all(torch.equal(getattr(part, m), getattr(alone, m)) for m in METRICS)
+    whole = _scores(predictions, truth)
+    stretches = (slice(0, 1), slice(1, 3), slice(3, 4))
+    joined = Scores.cat([_scores(predictions[:, s], truth[:, s]) for s in stretches])
+    assert all(torch.equal(joined.metric(m), whole.metric(m)) for m in ERRORS)
+
+
+def test_steps_that_are_pooled_score_as_one_step_of_all_their_frames():
+    predictions, truth = _pair()
+    one = [array[:, 1:].reshape(18, 1, 2, 5, 3) for array in (predictions, truth)]
+    pooled, expected = _scores(predictions, truth).pool(slice(1, None)), _scores(*one)
+    assert pooled.rmse.shape == (1, 2)
+    for metric in ERRORS:
+        torch.testing.assert_close(pooled.metric(metric), expected.metric(metric))
+
+
+def _with_numbers(numbers):
+    numbers = torch.tensor(numbers).double()
+    frames = torch.zeros(*numbers.shape, 1, 2, 2)
+    return Scores.of(frames, frames, {"psnr": numbers})
+
+
+def test_numbers_of_frames_are_means_over_frames():
+    some, more = _with_numbers([[10.0, 20.0]]), _with_numbers([[16.0, 26.0], [22.0, 32.0]])
+    both = some + more
+    assert both.metric("psnr").tolist() == [[16.0], [26.0]]
+    assert both.pool().metric("psnr").tolist() == [[21.0]]
+    assert Scores.cat([both, some + more]).metric("psnr").shape == (4, 1)
+
+
+def test_frames_that_equal_the_truth_are_left_out_of_a_mean():
+    scores = _with_numbers([[30.0, torch.inf], [torch.inf, torch.inf], [40.0, torch.inf]])
+    assert scores.metric("psnr").flatten().tolist() == [35.0, torch.inf]
+    assert scores.left_out("psnr").tolist() == [1, 3]
+    assert scores.pool().metric("psnr").item() == 35.0
+
+
+def test_a_number_that_is_none_is_seen():
+    assert _with_numbers([[30.0], [torch.nan]]).metric("psnr").isnan().all()
 
 
 def test_nothing_counted_is_not_a_number():
@@ -92,3 +128,7 @@ def test_what_does_not_fit_is_refused():
         _scores(predictions, truth[:, :1])
     with pytest.raises(ValueError, match="do not merge"):
         _scores(predictions, truth) + _scores(predictions[:, :1], truth[:, :1])
+    with pytest.raises(ValueError, match="do not merge"):
+        _with_numbers([[1.0]]) + _scores(*np.zeros((2, 1, 1, 1, 2, 2), np.float32))
+    with pytest.raises(ValueError, match="no clip"):
+        _ = _scores(predictions, truth).fvd

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from framecast.evaluate import Evaluation, Forecasts
-from framecast.metrics import METRICS
+from framecast.metrics import ERRORS
 from framecast.report.labels import lead_times
 
 COLUMNS = ("model", "phase", "frame", "lead", "lead_time", "channel", "metric", "value", "spread")
@@ -57,7 +57,7 @@ def _describe(forecasts: Forecasts, evaluation: Evaluation) -> dict[str, Any]:
     ]
     metrics = {
         channel.name: {
-            phase: {metric: of(metric, steps, place) for metric in METRICS}
+            phase: {metric: of(metric, steps, place) for metric in ERRORS}
             for phase, steps in evaluation.phases.items()
         }
         for place, channel in enumerate(evaluation.first.channels)
@@ -81,7 +81,7 @@ def _rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
         (*evaluation.models, *evaluation.baselines),
         enumerate(evaluation.first.names),
         evaluation.phases.items(),
-        METRICS,
+        ERRORS,
     ):
         values = forecasts.mean(metric)[part, place].tolist()
         spread = forecasts.spread(metric)

@@ -1,0 +1,102 @@
+"""Features of short clips of video, from a network that is loaded from a TorchScript file."""
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from framecast.errors import UserError
+from framecast.files import PathLike
+
+CLIP = 16
+"""Frames of a clip; fewer where the forecast is shorter."""
+SHORTEST = 9
+"""Least frames of a clip that I3D can read: two are left after it has halved time three times."""
+I3D_SHA256 = "bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2"
+"""Of i3d_torchscript.pt (51,235,320 bytes): I3D trained on Kinetics-400, 400 features, the file by
+which FVD is commonly reported."""
+_BATCH = 4
+"""Clips that go through the network together; bounds memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClipFeatures:
+    """Turns clips into features, by I3D or another network that is called as it is.
+
+    Attributes:
+        network: maps clips [N,3,T,H,W] in [0, 255] to features [N,F]; called with the keywords
+            rescale, resize and return_features, all true: it brings values and size to what
+            it was trained on and returns what comes before its probabilities.
+        source: the file, for messages.
+    """
+
+    network: torch.jit.ScriptModule
+    source: str
+
+    @classmethod
+    def load(cls, path: PathLike, sha256: str | None = None) -> "ClipFeatures":
+        """Read a TorchScript file, whose code is run from then on.
+
+        Args:
+            path: of the file.
+            sha256: the checksum of a file that is trusted; None to trust the known I3D alone.
+
+        Raises:
+            UserError: if the file has another checksum (it is then not loaded), or it is no
+                TorchScript.
+        """
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error}") from error
+        found = hashlib.sha256(content).hexdigest()
+        if sha256 is None and found != I3D_SHA256:
+            raise UserError(
+                f"{path} is not the I3D network that is known here (SHA-256 {I3D_SHA256[:12]}...), "
+                "and was not loaded, since TorchScript runs code. If you trust this file, say so "
+                f"with --fvd-sha256 {found}"
+            )
+        if sha256 is not None and found != sha256.lower():
+            raise UserError(
+                f"{path} has SHA-256 {found}, not {sha256}: it is another file, or damaged, and "
+                "was not loaded"
+            )
+        try:
+            with warnings.catch_warnings():
+                # torch.jit is deprecated, but TorchScript is how the network is published.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                network = torch.jit.load(  # type: ignore[no-untyped-call]
+                    io.BytesIO(content), map_location="cpu"
+                )
+        except RuntimeError as error:
+            raise UserError(f"{path} is no TorchScript file: {error}") from error
+        return cls(network.eval(), str(path))
+
+    def __call__(self, clips: Float[Tensor, "N T C H W"]) -> Float[Tensor, "N F"]:
+        """Return the features of clips with values in [0, 1], of 3 channels, or 1 for grey.
+
+        Raises:
+            UserError: if the network cannot be called as I3D is, or gives no features.
+        """
+        colour = (255 * clips.float()).expand(-1, -1, 3, -1, -1).transpose(1, 2)
+        try:
+            features = [
+                self.network(part, rescale=True, resize=True, return_features=True)
+                for part in torch.split(colour, _BATCH)
+            ]
+        except (RuntimeError, torch.jit.Error) as error:
+            raise UserError(
+                f"{self.source} cannot be called as I3D is, with {list(colour.shape)}: {error}"
+            ) from error
+        result = torch.cat(features)
+        if result.shape[:-1] != clips.shape[:1]:
+            raise UserError(
+                f"{self.source} gives {list(result.shape)} for {len(clips)} clips: one row of "
+                "features for each is needed"
+            )
+        return result
