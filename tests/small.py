@@ -1,9 +1,16 @@
-"""A small data set and a small run, for the tests of training and what follows it."""
+"""A small data set and small runs, for the tests of training and what follows it."""
+
+import dataclasses
 
 import numpy as np
+import torch
+import yaml
 
+from framecast.checkpoint import BEST, Checkpoint, FrameSpec
+from framecast.data.files import read_frames, split
+from framecast.data.normalise import Statistics
 from framecast.data.sources import DataConfig
-from framecast.models import ForecasterConfig
+from framecast.models import Forecaster, ForecasterConfig
 from framecast.train import Experiment, TrainingConfig
 
 
@@ -28,3 +35,32 @@ def experiment(folder, data=None, model=None, **training):
         ForecasterConfig(**network | (model or {})),
         TrainingConfig(**settings | training),
     )
+
+
+CONTEXT, HORIZON = 3, 4
+
+
+def untrained_run(path, data, *, seed=0, normalise="standard", **model):
+    """A run folder around an untrained network; the second half of the data is its test part."""
+    config = DataConfig(
+        path=str(data), validation_fraction=0.0, test_fraction=0.5, normalise=normalise
+    )
+    train = split(read_frames(data), 0.0, 0.5).train
+    network = ForecasterConfig(**{"layer": "min_conv_gru", "depth": 2, "hidden": 4} | model)
+    torch.manual_seed(seed)
+    Checkpoint(
+        model=Forecaster(network, len(train.channels), grid=train.grid),
+        statistics=Statistics.of(train, normalise),
+        frames=FrameSpec.of(train),
+        context=CONTEXT,
+        horizon=HORIZON,
+        epoch=7,
+        loss=0.5,
+    ).save(path / BEST)
+    described = {
+        "data": dataclasses.asdict(config),
+        "model": dataclasses.asdict(network),
+        "training": {"context": CONTEXT, "seed": seed},
+    }
+    (path / "config.yaml").write_text(yaml.safe_dump(described))
+    return path

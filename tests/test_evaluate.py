@@ -9,18 +9,13 @@ import xarray as xr
 import yaml
 from matplotlib.image import imread
 
-from framecast.checkpoint import BEST, Checkpoint, FrameSpec, load_checkpoint
-from framecast.data.files import read_frames, split
+from framecast.checkpoint import load_checkpoint
 from framecast.data.frames import Channel, Coordinate, Frames
-from framecast.data.normalise import Statistics
-from framecast.data.sources import DataConfig
 from framecast.errors import UserError
 from framecast.evaluate import evaluate
 from framecast.metrics import ERRORS
-from framecast.models import Forecaster, ForecasterConfig
 from framecast.report import draw_strips, evaluate_to, lead_times, print_table, write_report
-
-CONTEXT, HORIZON = 3, 4
+from small import CONTEXT, untrained_run
 
 
 @pytest.fixture(autouse=True)
@@ -32,31 +27,6 @@ def walk(*shape, seed=0):
     """Frames that wander: [N,T,C,H,W]."""
     random = np.random.default_rng(seed)
     return 280 + random.normal(size=shape).cumsum(axis=1).astype(np.float32)
-
-
-def make_run(path, data, *, seed=0, file=None, **model):
-    """A run folder around an untrained network."""
-    config = DataConfig(path=str(data), validation_fraction=0.0, test_fraction=0.5)
-    frames = read_frames(data)
-    train = split(frames, 0.0, 0.5).train
-    network = ForecasterConfig(**{"layer": "min_conv_gru", "depth": 2, "hidden": 4} | model)
-    torch.manual_seed(seed)
-    Checkpoint(
-        model=Forecaster(network, len(train.channels), grid=train.grid),
-        statistics=Statistics.of(train),
-        frames=FrameSpec.of(train),
-        context=CONTEXT,
-        horizon=HORIZON,
-        epoch=7,
-        loss=0.5,
-    ).save(path / BEST)
-    described = {
-        "data": dataclasses.asdict(config),
-        "model": dataclasses.asdict(network),
-        "training": {"context": CONTEXT, "seed": seed},
-    }
-    (path / "config.yaml").write_text(yaml.safe_dump(described))
-    return path
 
 
 @pytest.fixture
@@ -104,7 +74,7 @@ def plain_scores(run, windows, context):
 
 @pytest.mark.parametrize("layer", ["min_conv_gru", "conv_lstm"])
 def test_scores_equal_a_straightforward_loop(tmp_path, data, layer):
-    run = make_run(tmp_path / "run", data, layer=layer)
+    run = untrained_run(tmp_path / "run", data, layer=layer)
     evaluation = evaluate([run], batch_size=3)
     test = np.load(data)[2:]
     windows = [s[start : start + 7] for s in test for start in (0, 7)]
@@ -121,7 +91,7 @@ def test_scores_equal_a_straightforward_loop(tmp_path, data, layer):
 
 
 def test_baselines_equal_their_definitions(tmp_path, data):
-    evaluation = evaluate([make_run(tmp_path / "run", data)])
+    evaluation = evaluate([untrained_run(tmp_path / "run", data)])
     train, test = np.load(data)[:2].astype(np.float64), np.load(data)[2:].astype(np.float64)
     windows = np.stack([s[start : start + 7] for s in test for start in (0, 7)])
     before = windows[:, [0, 1, 2, 2, 2, 2]]
@@ -136,7 +106,7 @@ def test_baselines_equal_their_definitions(tmp_path, data):
 def test_persistence_errs_in_proportion_to_the_lead_time_on_a_ramp(tmp_path):
     ramp = 0.5 * np.arange(40, dtype=np.float32).reshape(1, 40, 1, 1, 1) * np.ones((5, 6))
     np.save(tmp_path / "ramp.npy", ramp)
-    evaluation = evaluate([make_run(tmp_path / "run", tmp_path / "ramp.npy")], steps=6)
+    evaluation = evaluate([untrained_run(tmp_path / "run", tmp_path / "ramp.npy")], steps=6)
     persistence, phases = evaluation.baselines[0], evaluation.phases
     forced, free = phases["teacher_forced"], phases["closed_loop"]
     assert persistence.mean("rmse")[forced, 0].tolist() == [0.5, 0.5]
@@ -145,7 +115,7 @@ def test_persistence_errs_in_proportion_to_the_lead_time_on_a_ramp(tmp_path):
 
 
 def test_a_forecast_that_is_persistence_has_no_skill(tmp_path, data):
-    evaluation = evaluate([make_run(tmp_path / "run", data)])
+    evaluation = evaluate([untrained_run(tmp_path / "run", data)])
     same = dataclasses.replace(evaluation.models[0], scores=evaluation.baselines[0].scores)
     assert (evaluation.skill(same) == 0).all()
     rmse = [f.mean("rmse")[2:] for f in (evaluation.models[0], evaluation.baselines[0])]
@@ -155,15 +125,15 @@ def test_a_forecast_that_is_persistence_has_no_skill(tmp_path, data):
 
 
 def test_the_batch_size_changes_no_score(tmp_path, data):
-    run = make_run(tmp_path / "run", data)
+    run = untrained_run(tmp_path / "run", data)
     one, all_ = (evaluate([run], batch_size=size).models[0] for size in (1, 16))
     torch.testing.assert_close(one.mean("rmse"), all_.mean("rmse"), rtol=1e-6, atol=0)
     torch.testing.assert_close(one.example, all_.example)
 
 
 def test_runs_that_differ_by_seed_become_mean_and_spread(tmp_path, data):
-    runs = [make_run(tmp_path / f"seed{s}", data, seed=s) for s in range(3)]
-    other = make_run(tmp_path / "other", data, layer="conv_gru")
+    runs = [untrained_run(tmp_path / f"seed{s}", data, seed=s) for s in range(3)]
+    other = untrained_run(tmp_path / "other", data, layer="conv_gru")
     together = evaluate([runs[0], other, *runs[1:]])
     alone = [evaluate([run]).models[0] for run in runs]
     assert [(m.label, len(m.runs)) for m in together.models] == [
@@ -180,13 +150,13 @@ def test_runs_that_differ_by_seed_become_mean_and_spread(tmp_path, data):
 
 def test_labels_tell_the_models_apart(tmp_path, data):
     paths = [tmp_path / "a/small", tmp_path / "a/large", tmp_path / "b/small"]
-    runs = [make_run(p, data, hidden=h) for p, h in zip(paths, (4, 5, 6), strict=True)]
+    runs = [untrained_run(p, data, hidden=h) for p, h in zip(paths, (4, 5, 6), strict=True)]
     assert [m.label for m in evaluate(runs[:2]).models] == ["small", "large"]
     assert [m.label for m in evaluate(runs).models] == [str(p) for p in paths]
 
 
 def test_context_and_steps_can_be_chosen(tmp_path, data):
-    run = make_run(tmp_path / "run", data)
+    run = untrained_run(tmp_path / "run", data)
     evaluation = evaluate([run], context=1, steps=2)
     assert (evaluation.windows, evaluation.steps) == (10, 2)
     assert evaluation.phases["teacher_forced"] == slice(0, 0)
@@ -196,7 +166,7 @@ def test_context_and_steps_can_be_chosen(tmp_path, data):
 
 
 def test_other_data_are_used_whole_or_by_their_test_part(tmp_path, data):
-    run = make_run(tmp_path / "run", data)
+    run = untrained_run(tmp_path / "run", data)
     folder = tmp_path / "folder"
     folder.mkdir()
     np.save(folder / "test.npy", np.load(data)[2:])
@@ -209,21 +179,23 @@ def test_other_data_are_used_whole_or_by_their_test_part(tmp_path, data):
 
 def test_on_another_grid_there_is_no_climatology(tmp_path, data):
     np.save(tmp_path / "wide.npy", walk(1, 16, 2, 5, 9))
-    run = make_run(tmp_path / "run", data)
+    run = untrained_run(tmp_path / "run", data)
     evaluation = evaluate_to([run], tmp_path / "out", data=tmp_path / "wide.npy")
     assert [f.label for f in evaluation.baselines] == ["persistence"]
 
 
 def test_the_report_has_every_number_twice_and_pictures(tmp_path, data, capsys):
-    runs = [make_run(tmp_path / f"seed{s}", data, seed=s) for s in range(2)]
+    runs = [untrained_run(tmp_path / f"seed{s}", data, seed=s) for s in range(2)]
     out = tmp_path / "out"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
     (out / "curves.png").write_text("of a former evaluation")
-    evaluation = evaluate_to([*runs, make_run(tmp_path / "other", data, layer="conv_gru")], out)
+    evaluation = evaluate_to(
+        [*runs, untrained_run(tmp_path / "other", data, layer="conv_gru")], out
+    )
     pictures = ["curves.png", "strips_channel_0.png", "strips_channel_1.png"]
     files = sorted(f.name for f in out.iterdir())
-    assert files == sorted(["metrics.csv", "metrics.json", "notes.txt", *pictures])
+    assert files == sorted(["averages.csv", "metrics.csv", "metrics.json", "notes.txt", *pictures])
     for picture in pictures:
         pixels = imread(out / picture)
         assert 300 < pixels.shape[0] < 3000
@@ -258,7 +230,7 @@ def compare(described, rows):
 
 
 def test_strips_show_truth_forecast_and_error(tmp_path, data):
-    evaluation = evaluate([make_run(tmp_path / "run", data)], steps=12)
+    evaluation = evaluate([untrained_run(tmp_path / "run", data)], steps=12)
     *panels, values, errors = draw_strips(evaluation, 1).axes
     leads = [0, 1, 3, 5, 7, 9, 11]
     assert len(panels) == 3 * len(leads)
@@ -271,7 +243,7 @@ def test_strips_show_truth_forecast_and_error(tmp_path, data):
 
 
 def test_a_forecast_that_explodes_still_makes_a_report(tmp_path, data):
-    run = make_run(tmp_path / "run", data)
+    run = untrained_run(tmp_path / "run", data)
     evaluation = evaluate([run])
     wild = evaluation.models[0]
     scores = dataclasses.replace(wild.scores[0], squared=wild.scores[0].squared * torch.inf)
@@ -310,7 +282,7 @@ def test_lead_times_have_the_units_of_the_time_axis(frames, expected, units):
 
 def test_labelled_data_are_reported_in_their_units(tmp_path, capsys):
     file = gridded(tmp_path / "air.nc", walk(1, 30, 5, 6)[0])
-    evaluate_to([make_run(tmp_path / "run", file)], tmp_path / "out")
+    evaluate_to([untrained_run(tmp_path / "run", file)], tmp_path / "out")
     described = json.loads((tmp_path / "out/metrics.json").read_text())
     assert described["lead_time_units"] == "h"
     assert described["lead_times"] == [6, 12, 18, 24]
@@ -319,7 +291,7 @@ def test_labelled_data_are_reported_in_their_units(tmp_path, capsys):
 
 
 def test_mistakes_are_named_with_their_remedy(tmp_path, data):
-    run = make_run(tmp_path / "run", data)
+    run = untrained_run(tmp_path / "run", data)
     mistakes = {
         "too few for 3 given and 40": lambda: evaluate([run], steps=40),
         "--context 0 must be at least 1": lambda: evaluate([run], context=0),
@@ -335,7 +307,7 @@ def test_mistakes_are_named_with_their_remedy(tmp_path, data):
 
 
 def test_data_that_lack_a_test_part_are_named(tmp_path, data):
-    run = make_run(tmp_path / "run", data)
+    run = untrained_run(tmp_path / "run", data)
     with pytest.raises(UserError, match=r"test_fraction 0.*--data"):
         evaluate([change(run, "data", test_fraction=0.0)])
     with pytest.raises(UserError, match=r"does not exist.*--data"):
@@ -345,12 +317,12 @@ def test_data_that_lack_a_test_part_are_named(tmp_path, data):
 
 
 def test_runs_that_cannot_be_compared_are_named(tmp_path, data):
-    run = make_run(tmp_path / "run", data)
+    run = untrained_run(tmp_path / "run", data)
     np.save(tmp_path / "one.npy", walk(4, 16, 1, 5, 6))
-    other = make_run(tmp_path / "other", tmp_path / "one.npy")
+    other = untrained_run(tmp_path / "other", tmp_path / "one.npy")
     with pytest.raises(UserError, match="cannot be compared"):
         evaluate([run, other])
-    third = change(make_run(tmp_path / "third", data, hidden=5), "data", test_fraction=0.25)
+    third = change(untrained_run(tmp_path / "third", data, hidden=5), "data", test_fraction=0.25)
     with pytest.raises(UserError, match=r"different data.*--data"):
         evaluate([run, third])
     assert evaluate([run, third], data=data).windows == 8
@@ -359,9 +331,9 @@ def test_runs_that_cannot_be_compared_are_named(tmp_path, data):
 def test_data_unlike_the_training_data_are_named(tmp_path):
     kelvin = gridded(tmp_path / "kelvin.nc", walk(1, 30, 5, 6)[0])
     celsius = gridded(tmp_path / "celsius.nc", walk(1, 30, 5, 6)[0], units="degC")
-    run = make_run(tmp_path / "run", kelvin)
+    run = untrained_run(tmp_path / "run", kelvin)
     with pytest.raises(UserError, match="degC, but the model was trained on K"):
         evaluate([run], data=celsius)
-    other = make_run(tmp_path / "other", celsius)
+    other = untrained_run(tmp_path / "other", celsius)
     with pytest.raises(UserError, match=r"air \[K\].*air \[degC\]"):
         evaluate([run, other])

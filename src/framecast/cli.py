@@ -141,6 +141,7 @@ def _forecast(arguments: list[str]) -> None:
 
 
 def _evaluate(arguments: list[str]) -> None:
+    from framecast.metrics import MetricChoice
     from framecast.report import evaluate_to
 
     parser = argparse.ArgumentParser(**_about("evaluate"))
@@ -156,6 +157,10 @@ def _evaluate(arguments: list[str]) -> None:
         "--steps", type=int, metavar="K", help="lead times (default: as in training)"
     )
     _add_context(parser)
+    parser.add_argument(
+        "--by", metavar="COORDINATE", help="also for each value of a coordinate of the sequences"
+    )
+    _add_metrics(parser)
     options = parser.parse_args(arguments)
     evaluate_to(
         options.runs,
@@ -163,6 +168,44 @@ def _evaluate(arguments: list[str]) -> None:
         data=options.data,
         steps=options.steps,
         context=options.context,
+        metrics=MetricChoice(
+            names=None if options.metrics is None else tuple(options.metrics),
+            data_range=None if options.data_range is None else tuple(options.data_range),
+            lpips_weights=options.lpips_weights,
+            fvd_features=options.fvd_features,
+            fvd_sha256=options.fvd_sha256,
+        ),
+        by=options.by,
+    )
+
+
+def _add_metrics(parser: argparse.ArgumentParser) -> None:
+    from framecast.metrics import METRICS
+
+    group = parser.add_argument_group(
+        "metrics",
+        "; ".join(f"{name}: {metric.summary}" for name, metric in METRICS.items())
+        + ". Without --metrics: those of the error (rmse, mae, mse, bias) and, for video, those "
+        "of images that can be had.",
+    )
+    group.add_argument(
+        "--metrics", nargs="+", choices=METRICS, metavar="METRIC", help="these alone"
+    )
+    group.add_argument(
+        "--data-range",
+        nargs=2,
+        type=float,
+        metavar=("LO", "HI"),
+        help="values that are black and white in an image (default: as the data declare, if so)",
+    )
+    group.add_argument(
+        "--lpips-weights", type=Path, metavar="FILE", help="AlexNet and heads, .safetensors"
+    )
+    group.add_argument(
+        "--fvd-features", type=Path, metavar="FILE", help="I3D as TorchScript (i3d_torchscript.pt)"
+    )
+    group.add_argument(
+        "--fvd-sha256", metavar="CHECKSUM", help="trust a file of features that is not known here"
     )
 
 

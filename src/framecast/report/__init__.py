@@ -10,15 +10,16 @@ from matplotlib.figure import Figure
 from framecast.errors import UserError
 from framecast.evaluate import Evaluation, evaluate
 from framecast.files import PathLike, whole, write_text
+from framecast.metrics import IMAGES, MetricChoice
 from framecast.report.labels import lead_times
-from framecast.report.numbers import COLUMNS, describe, to_csv
-from framecast.report.pictures import draw_curves, draw_strips
+from framecast.report.numbers import averages_to_csv, describe, to_csv
+from framecast.report.pictures import draw_curves, draw_image_curves, draw_strips
 from framecast.report.table import print_table
 
 __all__ = [
-    "COLUMNS",
     "describe",
     "draw_curves",
+    "draw_image_curves",
     "draw_strips",
     "evaluate_to",
     "lead_times",
@@ -34,6 +35,8 @@ def evaluate_to(
     data: PathLike | None = None,
     steps: int | None = None,
     context: int | None = None,
+    metrics: MetricChoice | None = None,
+    by: str | None = None,
     progress: bool = True,
 ) -> Evaluation:
     """Evaluate runs, write the report into the folder `out`, and print the table.
@@ -45,14 +48,19 @@ def evaluate_to(
     """
     out = Path(out)
     _check_out(out)
-    evaluation = evaluate(runs, data=data, steps=steps, context=context, progress=progress)
+    evaluation = evaluate(
+        runs, data=data, steps=steps, context=context, metrics=metrics, by=by, progress=progress
+    )
     write_report(evaluation, out)
     print_table(evaluation)
     return evaluation
 
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
-    """Write metrics.json, metrics.csv, curves.png and a strips_CHANNEL.png for each channel.
+    """Write the numbers and pictures of an evaluation.
+
+    They are metrics.json, metrics.csv, averages.csv, curves.png, a strips_CHANNEL.png for each
+    channel, and, where metrics of images were taken, curves_images.png.
 
     Args:
         evaluation: what to report.
@@ -64,7 +72,10 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     _check_out(out)
     write_text(out / "metrics.json", json.dumps(describe(evaluation), indent=2) + "\n")
     write_text(out / "metrics.csv", to_csv(evaluation))
+    write_text(out / "averages.csv", averages_to_csv(evaluation))
     _save(draw_curves(evaluation), out / "curves.png")
+    if any(name in IMAGES for name in evaluation.metrics):
+        _save(draw_image_curves(evaluation), out / "curves_images.png")
     for place, channel in enumerate(evaluation.first.channels):
         name = re.sub(r"[^\w.-]+", "_", channel.name)
         _save(draw_strips(evaluation, place), out / f"strips_{name}.png")

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from framecast.data.frames import Frames
 from framecast.data.lazy import load
 from framecast.evaluate import Evaluation
+from framecast.metrics import ERRORS, METRICS
 from framecast.report.labels import chosen, lead_times, title, with_units
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -23,47 +24,88 @@ _MARKERS = "os^Dv*"
 _BASELINES = {"persistence": ("--", "x"), "climatology": (":", "+")}
 _PHASE_TITLES = {"teacher_forced": "one step ahead", "closed_loop": "forecast (closed loop)"}
 _STRIP_COLUMNS = 8
+_IMAGE_CURVES = ("image_mse", "psnr", "ssim", "lpips", "fvd")
+"""Metrics with a curve; mse_frame_sum is image_mse in another unit."""
 
 
 def draw_curves(evaluation: Evaluation) -> Figure:
-    """Draw the RMSE by step: a row a channel, the teacher-forced phase beside the forecast."""
+    """Draw the RMSE by step: a row a channel, the teacher-forced phase beside the forecast.
+
+    If RMSE is not among the metrics, the first of those of the error that is; the RMSE if none is.
+    """
+    metric = next((name for name in evaluation.metrics if name in ERRORS), "rmse")
     channels = evaluation.first.channels
     phases = [p for p in evaluation.phases if p == "closed_loop" or evaluation.context > 1]
     size = (2.4 + 3.8 * len(phases), 0.4 + 2.9 * len(channels))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(channels), len(phases), sharey="row", squeeze=False)
     for (row, channel), (column, phase) in product(enumerate(channels), enumerate(phases)):
-        _draw_phase(axes[row, column], evaluation, phase, row)
+        x, label = _steps(evaluation, phase)
+        _draw(axes[row, column], evaluation, (metric, row), x, evaluation.phases[phase])
+        axes[row, column].set_xlabel(label)
         axes[0, column].set_title(_PHASE_TITLES[phase], fontsize="medium")
-        axes[row, 0].set_ylabel(with_units(f"RMSE of {channel.name}", channel.units))
-    for last in axes[:, -1]:  # the row shares its limits, which are known when all is drawn
-        last.set_ylim(bottom=0)
-    handles, labels = axes[0, -1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize="small")
+        label = f"{METRICS[metric].label} of {channel.name}"
+        axes[row, 0].set_ylabel(with_units(label, channel.units if metric != "mse" else ""))
+    if metric != "bias":
+        for last in axes[:, -1]:  # the row shares its limits, which are known when all is drawn
+            last.set_ylim(bottom=0)
+    _legend(figure, axes[0, -1])
     return figure
 
 
-def _draw_phase(axes: Axes, evaluation: Evaluation, phase: str, channel: int) -> None:
-    part = evaluation.phases[phase]
+def draw_image_curves(evaluation: Evaluation) -> Figure:
+    """Draw the metrics of images by lead time, a panel each; an arrow points to the better."""
+    names = [name for name in evaluation.metrics if name in _IMAGE_CURVES]
+    columns = min(len(names), 3)
+    rows = math.ceil(len(names) / columns)
+    figure = Figure(figsize=(1.8 + 3.4 * columns, 0.4 + 2.9 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    times, label = _steps(evaluation, "closed_loop")
+    for place, name in zip(axes, names, strict=False):
+        clips = METRICS[name].per == "clip"
+        x = times[np.array(evaluation.clip_ends) - 1] if clips else times
+        part = slice(None) if clips else evaluation.phases["closed_loop"]
+        _draw(place, evaluation, (name, 0), x, part)
+        place.set_xlabel(f"{label} at the end of a clip" if clips else label)
+        arrow = "↑" if METRICS[name].better == "higher" else "↓"
+        place.set_title(f"{METRICS[name].label} {arrow}", fontsize="medium")
+    for place in axes[len(names) :]:
+        place.remove()
+    _legend(figure, axes[0])
+    return figure
+
+
+def _steps(evaluation: Evaluation, phase: str) -> tuple[np.ndarray, str]:
+    """Where the steps of a phase lie on the axis, and what the axis is called."""
     if phase == "teacher_forced":
-        x, label = np.arange(2, evaluation.context + 1), "predicted frame of the window"
-    else:
-        x, units = lead_times(evaluation.first, evaluation.steps)
-        label = with_units("lead time", units)
+        return np.arange(2, evaluation.context + 1), "predicted frame of the window"
+    times, units = lead_times(evaluation.first, evaluation.steps)
+    return times, with_units("lead time", units)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize="small")
+
+
+def _draw(
+    axes: Axes, evaluation: Evaluation, what: tuple[str, int], x: np.ndarray, part: slice
+) -> None:
+    """Draw a metric of a channel, (name, place), of all models and baselines."""
+    metric, place = what
     every = math.ceil(len(x) / 8)
     looks = zip(cycle(_COLOURS), cycle(_MARKERS), strict=False)
     for model, (colour, marker) in zip(evaluation.models, looks, strict=False):
-        mean, spread = model.mean("rmse")[part, channel], model.spread("rmse")
+        mean, spread = model.mean(metric)[part, place], model.spread(metric)
         (line,) = axes.plot(x, mean, c=colour, label=title(model))
         line.set(marker=marker, markersize=4, markevery=(every - 1, every))
         if spread is not None:
-            low, high = mean - spread[part, channel], mean + spread[part, channel]
+            low, high = mean - spread[part, place], mean + spread[part, place]
             axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     for baseline in evaluation.baselines:
-        mean, (style, marker) = baseline.mean("rmse")[part, channel], _BASELINES[baseline.label]
+        mean, (style, marker) = baseline.mean(metric)[part, place], _BASELINES[baseline.label]
         size = 6 if len(x) == 1 else 0  # one point makes no line
         axes.plot(x, mean, style, c="0.45", marker=marker, ms=size, label=baseline.label)
-    axes.set_xlabel(label)
     axes.set_xticks(x[every - 1 :: every])
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,7 +1,8 @@
-"""An evaluation as a table in the terminal."""
+"""An evaluation as tables in the terminal."""
 
 import math
 import sys
+from typing import NamedTuple
 
 import torch
 from rich.console import Console
@@ -9,18 +10,85 @@ from rich.table import Table
 from torch import Tensor
 
 from framecast.evaluate import Evaluation, Forecasts
-from framecast.report.labels import chosen, lead_times, title, with_units
+from framecast.metrics import IMAGES, METRICS
+from framecast.report.labels import chosen, lead_times, shown, title, with_units
+from framecast.report.numbers import columns_of, each_group
 
 _TABLE_ROWS = 12
 _PIPE_WIDTH = 160
 """Characters of a line where the output is no terminal."""
+_THOUSANDTHS = ("image_mse",)
+"""Metrics that papers print in thousandths."""
 
 
 def print_table(evaluation: Evaluation) -> None:
-    """Print the RMSE of each model by lead time, beside the baselines; a table a channel."""
+    """Print the RMSE of each model by lead time, beside the baselines; a table a channel.
+
+    Where frames are images, or windows are grouped, a table of averages over lead times follows.
+    """
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    for channel in range(len(evaluation.first.channels)):
-        console.print(_table(evaluation, channel))
+    if "rmse" in evaluation.metrics:
+        for channel in range(len(evaluation.first.channels)):
+            console.print(_table(evaluation, channel))
+    images = any(name in IMAGES for name in evaluation.metrics)
+    if images or evaluation.groups or "rmse" not in evaluation.metrics:
+        console.print(_averages(evaluation))
+    if images:
+        for name, reason in evaluation.measure.absent.items():
+            console.print(f"{METRICS[name].label} is left out: it {reason}.", style="dim")
+
+
+class _Column(NamedTuple):
+    """A column of the averages: a metric, the place of its channel, and a heading."""
+
+    metric: str
+    place: int
+    heading: str
+
+
+def _averages(evaluation: Evaluation) -> Table:
+    """A row for each model and baseline, or for each of them in each group."""
+    table = Table(
+        title=f"Averages over lead times 1 to {evaluation.steps}",
+        caption=f"windows: {evaluation.windows}",
+    )
+    if evaluation.groups:
+        table.add_column(evaluation.by)
+        table.add_column("windows", justify="right")
+    table.add_column("")
+    table.add_column("parameters", justify="right")
+    columns = [
+        _Column(metric, place, _heading(metric, channel))
+        for metric in shown(evaluation)
+        for place, channel in enumerate(columns_of(evaluation, metric))
+    ]
+    for column in columns:
+        table.add_column(column.heading, justify="right")
+    rows = [(g, n, evaluation.average(f)) for g, n, f in each_group(evaluation)]
+    digits = [
+        _digits(torch.stack([_scaled(f.mean(c.metric), c) for *_, f in rows])) for c in columns
+    ]
+    for group, windows, forecasts in rows:
+        cells = [_average(forecasts, c, d) for c, d in zip(columns, digits, strict=True)]
+        size = f"{forecasts.runs[0].parameters:,}" if forecasts.runs else ""
+        where = [group or "all", str(windows)] if evaluation.groups else []
+        table.add_row(*where, title(forecasts), size, *cells)
+    return table
+
+
+def _heading(metric: str, channel: str) -> str:
+    label = METRICS[metric].label + (" (10⁻³)" if metric in _THOUSANDTHS else "")
+    return f"{label} of {channel}" if channel else label
+
+
+def _average(forecasts: Forecasts, column: _Column, digits: str) -> str:
+    value = format(_scaled(forecasts.mean(column.metric), column).item(), digits)
+    spread = forecasts.spread(column.metric)
+    return value if spread is None else f"{value} ±{_scaled(spread, column).item():{digits}}"
+
+
+def _scaled(values: Tensor, column: _Column) -> Tensor:
+    return values[0, column.place] * (1e3 if column.metric in _THOUSANDTHS else 1)
 
 
 def _table(evaluation: Evaluation, place: int) -> Table:

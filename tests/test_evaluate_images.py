@@ -1,0 +1,294 @@
+"""Evaluation of video: metrics of images, long horizons, groups of sequences."""
+
+import csv
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from matplotlib.image import imread
+from safetensors.torch import save_file
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from framecast.cli import main
+from framecast.data.files import read_frames
+from framecast.errors import UserError
+from framecast.evaluate import evaluate, scoring
+from framecast.metrics import ERRORS, MetricChoice
+from framecast.metrics.clips import ClipFeatures
+from framecast.metrics.frechet import Gaussians, frechet_distances
+from framecast.metrics.lpips import Lpips
+from framecast.report import evaluate_to, write_report
+from small import untrained_run
+from test_evaluate import plain_scores, walk
+from test_fvd import scripted
+from test_image_metrics import random_weights
+
+ACTIONS = ("walking", "boxing", "walking", "running", "boxing", "walking")
+OF_IMAGES = ("image_mse", "mse_frame_sum", "psnr", "ssim")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def write_video(path, length=24, size=32, actions=ACTIONS):
+    """Grey videos of a bright square that wanders, in 0 to 255, labelled by action."""
+    random = np.random.default_rng(0)
+    values = random.uniform(0, 40, (len(actions), length, size, size))
+    for n in range(len(actions)):
+        corner = random.integers(0, size - 8, 2)
+        for t in range(length):
+            y, x = (corner + random.integers(-2, 3, 2) * t // 4) % (size - 8)
+            values[n, t, y : y + 8, x : x + 8] += 200
+    video = (("sequence", "time", "y", "x"), values.astype(np.float32), {"valid_range": [0, 255]})
+    labels = {"action": ("sequence", np.array(actions)), "time": np.arange(length)}
+    xr.Dataset({"grey": video}, labels).to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+@pytest.fixture
+def video(tmp_path):
+    return write_video(tmp_path / "video.nc")
+
+
+@pytest.fixture
+def run(tmp_path, video):
+    return untrained_run(tmp_path / "run", video, normalise="unit")
+
+
+def windows_of(file, length):
+    """All windows of a file in [0, 1], [windows,length,H,W]."""
+    sequences = xr.open_dataset(file, engine="h5netcdf")["grey"].to_numpy().astype(np.float64)
+    starts = range(0, sequences.shape[1] - length + 1, length)
+    return np.stack([s[start : start + length] for s in sequences for start in starts]) / 255
+
+
+def test_video_is_judged_as_images_without_being_asked(run, video):
+    evaluation = evaluate([run], data=video)
+    assert evaluation.metrics == (*ERRORS, *OF_IMAGES)
+    assert {m: r.split(":")[0] for m, r in evaluation.measure.absent.items()} == {
+        "lpips": "needs its weights",
+        "fvd": "needs 9 lead times or more",
+    }
+
+
+def test_other_frames_are_not(tmp_path):
+    np.save(tmp_path / "air.npy", walk(4, 16, 1, 12, 13))
+    run = untrained_run(tmp_path / "weather", tmp_path / "air.npy")
+    assert evaluate([run]).metrics == ERRORS
+    with pytest.raises(UserError, match="psnr needs the range of the data: --data-range"):
+        evaluate([run], metrics=MetricChoice(("psnr",)))
+    asked = evaluate([run], metrics=MetricChoice(data_range=(200.0, 400.0)))
+    assert asked.metrics == (*ERRORS, *OF_IMAGES)
+
+
+def test_metrics_of_images_equal_scikit_image_frame_by_frame(run, video):
+    evaluation = evaluate([run], data=video, steps=4, batch_size=4)
+    windows = windows_of(video, 7)
+    last = np.repeat(windows[:, 2:3], 4, axis=1)
+    expected = {name: np.zeros((len(windows), 4)) for name in ("image_mse", "psnr", "ssim")}
+    for place in np.ndindex(len(windows), 4):
+        truth, frame = windows[:, 3:][place], last[place]
+        expected["image_mse"][place] = np.mean((truth - frame) ** 2)
+        expected["psnr"][place] = peak_signal_noise_ratio(truth, frame, data_range=1)
+        expected["ssim"][place] = structural_similarity(
+            truth, frame, data_range=1,
+            gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+        )  # fmt: skip
+    expected["mse_frame_sum"] = expected["image_mse"] * 32 * 32
+    persistence = evaluation.baselines[0]
+    for name, values in expected.items():
+        ours = persistence.mean(name)[evaluation.phases["closed_loop"], 0]
+        np.testing.assert_allclose(ours, values.mean(0), rtol=1e-5)
+        average = evaluation.average(persistence).mean(name).item()
+        assert average == pytest.approx(values.mean(), rel=1e-5)
+
+
+def test_images_are_clipped_to_their_range(run, video):
+    """A network that was not trained leaves the range; no image does."""
+    evaluation = evaluate([run], data=video, metrics=MetricChoice(data_range=(-1e4, 1e4)))
+    clipped = evaluate([run], data=video)
+    wide, narrow = (e.average(e.models[0]).mean("image_mse").item() for e in (evaluation, clipped))
+    assert narrow < wide * (2e4 / 255) ** 2
+    assert clipped.models[0].mean("mse").equal(evaluation.models[0].mean("mse"))
+
+
+@pytest.mark.parametrize(("context", "steps"), [(3, 37), (20, 20), (16, 17), (1, 38)])
+def test_long_windows_score_as_in_one_piece(tmp_path, context, steps):
+    data = tmp_path / "long.npy"
+    np.save(data, walk(2, 40, 1, 5, 6))
+    run = untrained_run(tmp_path / "long", data)
+    evaluation = evaluate([run], context=context, steps=steps)
+    errors = plain_scores(run, np.load(data)[1:, : context + steps], context)
+    rmse = np.sqrt((errors**2).mean((0, 3, 4)))
+    np.testing.assert_allclose(evaluation.models[0].mean("rmse"), rmse, rtol=1e-4)
+
+
+def test_memory_does_not_grow_with_the_horizon(tmp_path, monkeypatch):
+    """Whatever the horizon, no more than 16 frames are read or measured at once."""
+    data = tmp_path / "long.npy"
+    np.save(data, walk(2, 140, 1, 5, 6))
+    run = untrained_run(tmp_path / "long", data)
+    read, longest = scoring.Windows.read, []
+
+    def watched(self, batch, start, stop):
+        longest.append(stop - start)
+        return read(self, batch, start, stop)
+
+    monkeypatch.setattr(scoring.Windows, "read", watched)
+    assert evaluate([run], context=20, steps=120).steps == 120
+    assert max(longest) == 16
+
+
+def test_groups_are_scored_as_they_are_alone(tmp_path, run, video):
+    together = evaluate([run], data=video, by="action", batch_size=2)
+    assert together.groups == {"walking": 9, "boxing": 6, "running": 3}
+    boxing = tmp_path / "boxing.nc"
+    whole = xr.open_dataset(video, engine="h5netcdf")
+    whole.isel(sequence=[1, 4]).to_netcdf(boxing, engine="h5netcdf")
+    alone = evaluate([run], data=boxing)
+    every = evaluate([run], data=video)
+    for metric in (*ERRORS, *OF_IMAGES):
+        for ours, theirs, all_of_it in zip(
+            (*together.models, *together.baselines),
+            (*alone.models, *alone.baselines),
+            (*every.models, *every.baselines),
+            strict=True,
+        ):
+            group = ours.of_group("boxing").mean(metric)
+            torch.testing.assert_close(group, theirs.mean(metric), rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(
+                ours.mean(metric), all_of_it.mean(metric), rtol=1e-5, atol=1e-6
+            )
+
+
+def test_a_coordinate_that_is_not_there_is_named(run, video):
+    with pytest.raises(UserError, match="no coordinate person over its sequences: there are act"):
+        evaluate([run], data=video, by="person")
+
+
+def test_lpips_and_fvd_equal_their_definitions(tmp_path, run):
+    """Persistence, by the networks applied to the whole windows at once."""
+    video = write_video(tmp_path / "long.nc", length=40)
+    save_file(random_weights(), tmp_path / "lpips.safetensors")
+    features, digest = scripted(tmp_path / "features.pt")
+    choice = MetricChoice(
+        lpips_weights=tmp_path / "lpips.safetensors", fvd_features=features, fvd_sha256=digest
+    )
+    evaluation = evaluate([run], data=video, context=3, steps=36, metrics=choice, batch_size=4)
+    assert evaluation.metrics == (*ERRORS, *OF_IMAGES, "lpips", "fvd")
+    assert evaluation.clip_ends == [16, 32]
+    persistence = evaluation.baselines[0]
+    truth = torch.from_numpy(windows_of(video, 39))[:, 3:, None].float()
+    last = torch.from_numpy(windows_of(video, 39))[:, 2:3, None].float().expand_as(truth)
+
+    network = Lpips.load(tmp_path / "lpips.safetensors")
+    distances = network(last.flatten(0, 1), truth.flatten(0, 1)).view(6, 36).mean(0)
+    ours = persistence.mean("lpips")[evaluation.phases["closed_loop"], 0]
+    torch.testing.assert_close(ours, distances, rtol=1e-4, atol=1e-6)
+
+    of = ClipFeatures.load(features, digest)
+    sides = [[of(clips[:, a:b]) for a, b in pairwise((0, 16, 32))] for clips in (last, truth)]
+    apart = frechet_distances(*(Gaussians.cat([*map(Gaussians.of, side)]) for side in sides))
+    torch.testing.assert_close(persistence.mean("fvd")[:, 0], apart, rtol=1e-4, atol=1e-8)
+    pooled = frechet_distances(*(Gaussians.of(torch.cat(side)) for side in sides))
+    average = evaluation.average(persistence).mean("fvd")[:, 0]
+    torch.testing.assert_close(average, pooled, rtol=1e-4, atol=1e-8)
+
+
+def test_the_report_of_video(tmp_path, run, video, capsys):
+    other = untrained_run(tmp_path / "other", video, normalise="unit", seed=1)
+    evaluation = evaluate_to([run, other], tmp_path / "out", data=video, by="action")
+    pixels = imread(tmp_path / "out/curves_images.png")
+    assert pixels.std() > 0.05
+    described = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert described["data"]["data_range"] == [[0, 255]]
+    assert set(described["absent_metrics"]) == {"lpips", "fvd"}
+    model = described["models"][0]
+    ssim = evaluation.models[0].mean("ssim")[2:, 0].tolist()
+    assert model["frame_metrics"]["closed_loop"]["ssim"]["value"] == ssim
+    boxing = evaluation.average(evaluation.models[0].of_group("boxing")).mean("psnr").item()
+    averages = model["groups"]["boxing"]["averages"]["frame_metrics"]
+    assert averages["psnr"]["value"] == [boxing]
+    rows = list(csv.DictReader((tmp_path / "out/averages.csv").read_text().splitlines()))
+    (row,) = (
+        r for r in rows
+        if (r["model"], r["group"], r["metric"]) == ("min_conv_gru", "boxing", "psnr")
+    )  # fmt: skip
+    assert (float(row["value"]), row["windows"], row["channel"]) == (boxing, "6", "")
+    by_frame = list(csv.DictReader((tmp_path / "out/metrics.csv").read_text().splitlines()))
+    assert len(by_frame) == 3 * 4 * 6 * 8  # models, groups and all, frames, metrics
+    printed = capsys.readouterr().out
+    assert "Averages over lead times 1 to 4" in printed
+    assert f"{boxing:.2f} ±" in printed
+    mse = 1e3 * evaluation.average(evaluation.models[0]).mean("image_mse").item()
+    assert f"{mse:.1f} ±" in printed
+    assert "LPIPS is left out: it needs its weights" in printed
+
+
+def test_a_perfect_forecast_is_infinitely_good_and_makes_a_report(tmp_path):
+    still = tmp_path / "still.nc"
+    write_video(still)
+    frames = xr.open_dataset(still, engine="h5netcdf").load()
+    frames["grey"].values[:] = frames["grey"].values[:, :1]
+    frames.to_netcdf(tmp_path / "same.nc", engine="h5netcdf")
+    run = untrained_run(tmp_path / "still", tmp_path / "same.nc", normalise="unit")
+    evaluation = evaluate([run])
+    persistence = evaluation.baselines[0]
+    assert (persistence.mean("psnr") == torch.inf).all()
+    torch.testing.assert_close(persistence.mean("ssim"), torch.ones(6, 1).double())
+    write_report(evaluation, tmp_path / "out")
+    described = json.loads((tmp_path / "out/metrics.json").read_text())
+    psnr = described["baselines"][0]["frame_metrics"]["closed_loop"]["psnr"]
+    assert psnr["value"] == [None] * 4
+    assert psnr["left_out"] == [9] * 4
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"names": ("psnrr",)}, "unknown metric psnrr"),
+        ({"data_range": (1.0, 0.0)}, "--data-range 1 0"),
+        ({"fvd_sha256": "00"}, "--fvd-features"),
+        ({"data_range": (0.0, 1.0)}, r"data range is 0 to 1, but .*--data-range"),
+        ({"names": ("lpips",)}, "lpips needs its weights: --lpips-weights FILE"),
+        ({"names": ("fvd",)}, "fvd needs 9 lead times or more"),
+        ({"lpips_weights": "gone.safetensors"}, "gone.safetensors"),
+    ],
+)
+def test_metrics_that_cannot_be_had_are_named(run, video, choice, message):
+    with pytest.raises(UserError, match=message):
+        evaluate([run], data=video, metrics=MetricChoice(**choice))
+
+
+def test_small_frames_have_no_ssim(tmp_path):
+    small = write_video(tmp_path / "small.nc", size=10)
+    run = untrained_run(tmp_path / "small", small, normalise="unit")
+    evaluation = evaluate([run])
+    assert "ssim" not in evaluation.metrics
+    assert evaluation.measure.absent["ssim"] == "needs frames of 11×11 or more, not 10×10"
+
+
+def test_the_command_line(tmp_path, run, video, capsys):
+    out = str(tmp_path / "out")
+    arguments = ["evaluate", str(run), "--data", str(video), "--out", out, "--by", "action"]
+    assert main([*arguments, "--metrics", "psnr", "ssim", "--data-range", "0", "256"]) == 0
+    printed = capsys.readouterr().out
+    assert "PSNR (dB)" in printed
+    assert "RMSE" not in printed
+    described = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert described["data"]["data_range"] == [[0, 256]]
+    assert list(described["models"][0]["groups"]) == ["walking", "boxing", "running"]
+    assert main([*arguments, "--metrics", "lpips"]) == 2
+    assert "--lpips-weights" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    assert "structural similarity" in capsys.readouterr().out
+
+
+def test_the_source_declares_the_range(video):
+    assert read_frames(video).channels[0].valid_range == (0, 255)
