@@ -15,8 +15,7 @@ from framecast.data.trajectories import Axis, Variable, fill, open_store, trajec
 COUNT = 7
 VARIABLE = Variable(
     name="height",
-    units="m",
-    long_name="height of a surface",
+    attributes={"units": "m", "long_name": "height of a surface"},
     time=Axis(np.array([0.0, 0.5]), "1", "time"),
     y=Axis(np.array([1.0, 2.0, 3.0]), "m", "distance along y"),
     x=Axis(np.array([10.0, 20.0, 30.0, 40.0]), "m", "distance along x"),

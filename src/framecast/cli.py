@@ -52,16 +52,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _simulate(arguments: list[str]) -> None:
     from framecast.config import config_parser, parse_config
-    from framecast.data.navier_stokes import SPLITS, NavierStokes, simulate
+    from framecast.data import moving_mnist, navier_stokes
 
-    parser = config_parser(NavierStokes, **_about("simulate"))
-    parser.add_argument("dataset", choices=["navier_stokes"], help="what to simulate")
+    known: dict[str, tuple[type[Any], Any]] = {
+        "navier_stokes": (navier_stokes.NavierStokes, navier_stokes),
+        "moving_mnist": (moving_mnist.MovingMnist, moving_mnist),
+    }
+    names = argparse.ArgumentParser(
+        **_about("simulate") | {"epilog": "framecast simulate DATASET --help explains its options"}
+    )
+    names.add_argument("dataset", choices=known, help="what to simulate")
+    names.add_argument("options", nargs=argparse.REMAINDER, help="of the data set")
+    chosen = names.parse_args(arguments)
+    kind, module = known[chosen.dataset]
+    about = _about("simulate") | {"prog": f"framecast simulate {chosen.dataset}"}
+    parser = config_parser(kind, **about)
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
-    for split, count in SPLITS.items():
+    for split, count in module.SPLITS.items():
         parser.add_argument(f"--{split}", type=int, default=count, help=f"sequences for {split}")
     parser.add_argument("--seed", type=int, default=0, help="of the whole data set")
-    config, options = parse_config(NavierStokes, parser, arguments)
-    simulate(options.out, config, {split: options[split] for split in SPLITS}, options.seed)
+    config, options = parse_config(kind, parser, chosen.options)
+    counts = {split: options[split] for split in module.SPLITS}
+    module.simulate(options.out, config, counts, options.seed)
+
+
+def _fetch(arguments: list[str]) -> None:
+    from framecast.fetch import DOWNLOADS, fetch
+
+    parser = argparse.ArgumentParser(**_about("fetch"))
+    parser.add_argument("name", nargs="?", help="what to fetch; without it, all are listed")
+    parser.add_argument(
+        "--mirror", action="append", default=[], metavar="URL", help="folder to try first"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where to (default: framecast's cache)"
+    )
+    options = parser.parse_args(arguments)
+    if options.name is None:
+        _print_table({n: f"{d.about} ({d.size / 1e6:.0f} MB)" for n, d in DOWNLOADS.items()})
+    else:
+        print(f"{options.name} is at {fetch(options.name, options.out, options.mirror)}")
 
 
 def _train(arguments: list[str]) -> None:
@@ -250,6 +280,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "simulate": Command("make a data set by simulation", _simulate),
+    "fetch": Command("download a data set or weights, with checksums, or list them", _fetch),
     "train": Command("train a forecaster from a recipe or a YAML file", _train),
     "import": Command("make a run from a published ConvLSTM or Conv-TT-LSTM network", _import),
     "forecast": Command("forecast from past frames into a file", _forecast),

@@ -1,13 +1,19 @@
 """NumPy files: frames without labels."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from framecast.data.frames import Channel, Frames
+from framecast.data.lazy import HELD, LazyValues, Values
 from framecast.errors import UserError
 
 SUFFIXES = (".npy", ".npz")
@@ -27,13 +33,7 @@ def read_arrays(path: Path, variables: Sequence[str] | None = None) -> Frames:
     Raises:
         UserError: if the file cannot be read, or the shape is none of these.
     """
-    try:
-        content = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise UserError(
-            f"{path} cannot be read as a NumPy file ({error}): it may be truncated, "
-            "or hold Python objects, which are never loaded"
-        ) from error
+    content = _load(path)
     if isinstance(content, np.ndarray):
         return _frames(content, path, variables)
     with content:
@@ -48,6 +48,62 @@ def read_arrays(path: Path, variables: Sequence[str] | None = None) -> Frames:
                 "frames: name the channels with --data.variables"
             )
         return _frames(content[name], path, variables)
+
+
+def open_array(path: Path) -> np.ndarray:
+    """Map a `.npy` file into memory, of any shape and type.
+
+    Raises:
+        UserError: if it is not there, or is no array.
+    """
+    array = _load(path)
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{path} is not a single array in NumPy's format (.npy)")
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayReader:
+    """Reads an array [N,T,C,H,W] of any numbers a window at a time: a `Reader`.
+
+    Attributes:
+        array: perhaps mapped from a file.
+        source: the file.
+        scale: what numbers are multiplied by, in float32.
+    """
+
+    array: np.ndarray
+    source: str
+    scale: float = 1.0
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """(N, T, C, H, W)."""
+        n, t, c, h, w = self.array.shape
+        return n, t, c, h, w
+
+    def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
+        """Return frames start to stop - 1 of a sequence."""
+        return torch.from_numpy(self.array[sequence, start:stop].astype(np.float32) * self.scale)
+
+    def fingerprint(self) -> str:
+        """Return a digest of all values, which are read in the order in which they are stored."""
+        digest = hashlib.blake2b(repr((self.shape, self.scale)).encode(), digest_size=12)
+        stored = np.argsort(self.array.strides)[::-1]
+        for part in self.array.transpose(stored):
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
+
+def _load(path: Path) -> Any:
+    """The content of a `.npz` file, or an array that is mapped into memory."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise UserError(
+            f"{path} cannot be read as a NumPy file ({error}): it may be truncated, "
+            "or hold Python objects, which are never loaded"
+        ) from error
 
 
 def _stack(content: np.lib.npyio.NpzFile, path: Path, names: Sequence[str]) -> np.ndarray:
@@ -73,8 +129,12 @@ def _frames(array: np.ndarray, path: Path, names: Sequence[str] | None) -> Frame
             f"{path} has {array.shape[2]} channels, but {len(names)} names were given: "
             f"{', '.join(names)}"
         )
+    if array.size * 4 > HELD:
+        values: Values = LazyValues.of(ArrayReader(array, str(path)))
+    else:
+        values = torch.from_numpy(array.astype(np.float32))
     return Frames(
-        values=torch.from_numpy(array.astype(np.float32)),
+        values=values,
         channels=tuple(Channel(name) for name in names),
         dims=dims,
         source=str(path),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from framecast.data import arrays, gridded
+from framecast.data import arrays, gridded, moving_mnist
 from framecast.data.frames import Frames
 from framecast.data.registry import Splits, register_source
 from framecast.errors import UserError
@@ -69,6 +69,8 @@ def read_frames(path: PathLike, variables: Sequence[str] | None = None) -> Frame
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path} does not exist")
+    if path.name == moving_mnist.PUBLISHED:
+        return moving_mnist.read_published(path)
     if path.suffix in gridded.SUFFIXES:
         return gridded.read_gridded(path, variables)
     if path.suffix in arrays.SUFFIXES:

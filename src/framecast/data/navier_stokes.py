@@ -340,8 +340,7 @@ def _variable(config: NavierStokes) -> Variable:
     centre = (np.arange(0, config.grid, config.coarsen) + (config.coarsen - 1) / 2) / config.grid
     return Variable(
         name="vorticity",
-        units="1",
-        long_name="vorticity",
+        attributes={"units": "1", "long_name": "vorticity"},
         time=Axis(time, "1", "time"),
         y=Axis(centre, "1", "distance along y"),
         x=Axis(centre, "1", "distance along x"),

@@ -3,10 +3,9 @@
 One array of dimensions (trajectory, time, y, x) with its coordinate arrays, laid out so that
 `xarray.open_zarr` reads it as a data set. The attributes of the group say how it was made.
 
-A trajectory is a chunk of its own, so that no chunk is written again once it counts, and the count
+A trajectory has chunks of its own, so that none is written again once it counts, and the count
 of complete trajectories is raised after their chunks are on disk. Zarr replaces each file as a
-whole. A kill at any point therefore loses the batch at hand and nothing else; trajectories that
-were not yet computed read as NaN.
+whole. A kill at any point therefore loses the batch at hand and nothing else.
 """
 
 import hashlib
@@ -37,6 +36,8 @@ from framecast.errors import UserError
 
 DIMENSIONS = ("trajectory", "time", "y", "x")
 COMPLETE = "trajectories_complete"
+CHUNK_FRAMES = 100
+"""Most frames in a chunk, so that a window of a long trajectory is read without the rest."""
 
 Attributes = Mapping[str, str | int | float]
 
@@ -52,14 +53,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class Variable:
-    """What a store holds: one variable, in float32, and its coordinates."""
+    """What a store holds: one variable with its attributes and coordinates, and its kind of number.
+
+    Trajectories that were not yet computed read as NaN, in integers as 0.
+    """
 
     name: str
-    units: str
-    long_name: str
+    attributes: Mapping[str, Any]
     time: Axis
     y: Axis
     x: Axis
+    dtype: str = "float32"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -84,7 +88,7 @@ class TrajectoryStore:
         """Trajectories it already holds: the first ones."""
         return cast(int, self._group.attrs[COMPLETE])
 
-    def append(self, values: NDArray[np.float32]) -> None:
+    def append(self, values: NDArray[Any]) -> None:
         """Write the next trajectories, [N, T, H, W], and then count them.
 
         Raises:
@@ -151,7 +155,7 @@ def open_store(
 
 def fill(
     stores: Mapping[str, TrajectoryStore],
-    produce: Callable[[str, range], NDArray[np.float32]],
+    produce: Callable[[str, range], NDArray[Any]],
     batch: int,
     progress: bool = True,
 ) -> None:
@@ -187,11 +191,11 @@ def _create(path: Path, variable: Variable, count: int, attributes: Attributes) 
     group.create_array(
         variable.name,
         shape=(count, *variable.shape),
-        chunks=(1, *variable.shape),
-        dtype="float32",
-        fill_value=float("nan"),
+        chunks=(1, min(variable.shape[0], CHUNK_FRAMES), *variable.shape[1:]),
+        dtype=variable.dtype,
+        fill_value=float("nan") if variable.dtype.startswith("float") else 0,
         dimension_names=DIMENSIONS,
-        attributes={"units": variable.units, "long_name": variable.long_name},
+        attributes=dict(variable.attributes),
     )
     for name, axis in (("time", variable.time), ("y", variable.y), ("x", variable.x)):
         group.create_array(
