@@ -1,5 +1,6 @@
 """The convolutional tensor-train: both evaluations, and the layers made of it."""
 
+import math
 from functools import partial
 from itertools import pairwise
 
@@ -9,13 +10,14 @@ import torch.nn.functional as F
 
 from conftest import close
 from framecast import UserError, train
-from framecast.models import ConvTTLSTM
+from framecast.models import ConvTTLSTM, TTConvLSTM
 from framecast.models.blocks import convolve
 from framecast.ops import (
     conv_tensor_train,
     conv_tensor_train_reconstructed,
     lstm_cell,
     reconstruct_kernels,
+    train_matrices,
 )
 from small import experiment
 
@@ -211,3 +213,85 @@ def test_a_network_that_cannot_be_built_is_refused_before_a_run_begins(tmp_path)
     with pytest.raises(UserError, match="the network cannot be built: order 4"):
         train(impossible, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def classic(order, ranks, out_factors, in_factors, kernel=3):
+    """A layer, and the kernel that its factors stand for, summed element by element (Eq. 13)."""
+    torch.manual_seed(0)
+    outputs, inputs = math.prod(out_factors), math.prod(in_factors)
+    factors = {"out_factors": out_factors, "in_factors": in_factors}
+    layer = TTConvLSTM(inputs, outputs // 4, kernel, order=order, ranks=ranks, **factors).double()
+    conv = layer.input_conv
+    letters = "abcdefgh"
+    terms = ["aij"] + [letters[n : n + 2] + "tuvw"[n] + "pqrs"[n] for n in range(order - 1)]
+    result = "tuvw"[: order - 1] + "pqrs"[: order - 1] + "ij"
+    kernel = torch.einsum(",".join(terms) + f"->{result}", conv.filters, *conv.cores)
+    return layer, kernel.reshape(outputs, inputs, *kernel.shape[-2:])
+
+
+@pytest.mark.parametrize(
+    ("order", "ranks", "out_factors", "in_factors"),
+    [
+        (2, 3, [8], [5]),
+        (3, [2, 4], [4, 3], [2, 3]),
+        (4, [2, 3, 2], [2, 2, 5], [3, 1, 2]),
+        (2, 1, [64], [16]),  # cheaper without the kernel
+    ],
+)
+def test_a_compressed_convolution_is_that_of_the_whole_kernel(
+    order, ranks, out_factors, in_factors
+):
+    layer, kernel = classic(order, ranks, out_factors, in_factors)
+    frames = torch.randn(2, kernel.shape[1], 5, 6, dtype=torch.float64, requires_grad=True)
+    weights = layer.input_conv.parameters()
+    output, expected = layer.input_conv(frames), F.conv2d(frames, kernel, padding=1)
+    close(output, expected, 1e-12)
+    loss = torch.randn_like(output)
+    inputs = [frames, *(p for p in weights if p is not layer.input_conv.bias)]
+    ours = torch.autograd.grad((output * loss).sum(), inputs)
+    theirs = torch.autograd.grad((expected * loss).sum(), inputs)
+    for a, b in zip(ours, theirs, strict=True):
+        close(a, b, 1e-12)
+
+
+def test_factors_of_channels_are_as_equal_as_can_be_and_the_kernel_starts_xavier_normal():
+    torch.manual_seed(0)
+    layer = TTConvLSTM(48, 32, 5, order=3, ranks=16)
+    assert [core.shape[2:] for core in layer.input_conv.cores] == [(8, 6), (16, 8)]
+    matrices = train_matrices(list(layer.input_conv.cores))
+    kernel = torch.einsum("rij,rts->tsij", layer.input_conv.filters, matrices)
+    joint = (2 / (25 * (48 + 32) + 25 * 128)) ** 0.5
+    assert kernel.std().item() == pytest.approx(joint, rel=0.15)
+    assert layer.state_conv.weight.std().item() == pytest.approx(joint, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"order": 1}, "order 1 must be at least 2"),
+        ({"order": 3, "ranks": [4]}, r"ranks \[4\] must be one number, or 2"),
+        ({"out_factors": [5]}, r"out_factors \[5\] must be 1 numbers with product 8"),
+        ({"order": 3, "in_factors": [2]}, "in_factors .* must be 2 numbers with product 3"),
+    ],
+)
+def test_impossible_compressions_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        TTConvLSTM(3, 2, **options)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"order": 3},
+        {"ranks": 4},
+        {"order": 3, "out_factors": [2, 8]},
+        {"order": 3, "in_factors": [2, 1]},
+    ],
+)
+def test_each_option_of_the_compression_changes_the_output(option):
+    def output(**options):
+        torch.manual_seed(0)
+        return TTConvLSTM(2, 4, **options)(torch.ones(1, 3, 2, 4, 4))[0]
+
+    base = {} if option == {"order": 3} else {"order": option.get("order", 2)}
+    assert not torch.allclose(output(**base), output(**option))

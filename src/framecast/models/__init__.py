@@ -1,7 +1,7 @@
 """Recurrent layers, one family a file, and the network made of them."""
 
 from framecast.models.conv_gru import ConvGRU
-from framecast.models.conv_lstm import ConvLSTM, LSTMState
+from framecast.models.conv_lstm import ConvLSTM, LSTMState, TTConvLSTM
 from framecast.models.conv_s5 import ConvS5
 from framecast.models.conv_tt_lstm import ConvTTLSTM, HistoryState
 from framecast.models.forecaster import Forecaster, ForecasterConfig
@@ -26,6 +26,7 @@ __all__ = [
     "ResidualStack",
     "SkipStack",
     "State",
+    "TTConvLSTM",
     "layer_entry",
     "layer_names",
 ]

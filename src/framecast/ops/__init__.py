@@ -14,6 +14,8 @@ from framecast.ops.tensor_train import (
     conv_tensor_train,
     conv_tensor_train_reconstructed,
     reconstruct_kernels,
+    tensor_train_conv,
+    train_matrices,
 )
 
 __all__ = [
@@ -30,5 +32,7 @@ __all__ = [
     "reconstruct_kernels",
     "residual_norm",
     "spectral_conv_scan",
+    "tensor_train_conv",
+    "train_matrices",
     "wrap",
 ]

@@ -1,4 +1,7 @@
-"""Convolutional tensor-train: a sum of ever wider convolutions, held as a chain of small ones.
+"""Tensor-trains of convolution kernels, contracted without building the kernels.
+
+The convolutional one is a sum of ever wider convolutions, held as a chain of small ones; the
+classic one a single kernel, held as filters and a chain of arrays over factors of its channels.
 
 Source: Convolutional Tensor-Train LSTM for Spatio-Temporal Learning (2020), section 3.2 and
 appendix A, whose numbers of equations and algorithms are used here.
@@ -13,6 +16,10 @@ from torch import Tensor
 
 Convolve = Callable[[Tensor, Tensor], Tensor]
 """Convolves a frame [B,C,H,W] with a kernel [C',C,k,k] → [B,C',H,W]."""
+
+SPARSE = 32
+"""Time of a multiplication of a filter on one channel, in those of a convolution that mixes
+channels, forward and backward on a CPU: the former waits for memory."""
 
 
 def convolve_zeros(frame: Tensor, kernel: Tensor) -> Tensor:
@@ -95,3 +102,42 @@ def _check(states: Sequence[Tensor], factors: Sequence[Tensor]) -> None:
                 f"{factor.shape[0]}, expected {expected[1]} (of state {i}) to {expected[0]}"
             )
         below = factor.shape[1]
+
+
+def train_matrices(cores: Sequence[Float[Tensor, "_A _B _T _S"]]) -> Float[Tensor, "R0 T S"]:
+    """Contract the channel cores of a classic tensor-train (Eq. 13).
+
+    Args:
+        cores: G(1), ..., G(N−1), where G(i) is [R(i−1),R(i),T(i),S(i)], and the last rank is 1.
+
+    Returns:
+        A matrix [C_out,C_in] for each of the R(0) filters; C_out is the product of all T(i), C_in
+        of all S(i), the first factor the slowest index.
+    """
+    matrices = cores[-1].squeeze(1)
+    for core in reversed(cores[:-1]):
+        product = torch.einsum("abts,buv->atusv", core, matrices)
+        matrices = product.flatten(3, 4).flatten(1, 2)
+    return matrices
+
+
+def tensor_train_conv(
+    frames: Float[Tensor, "B S _H _W"],
+    filters: Float[Tensor, "R0 k k"],
+    matrices: Float[Tensor, "R0 T S"],
+) -> Float[Tensor, "B T _h _w"]:
+    """Convolve with the kernel Σ_r matrices[r] ⊗ filters[r], built only where that is cheaper.
+
+    Args:
+        frames: already continued beyond their edges: the result is k − 1 cells smaller.
+        filters: R(0) filters of odd side k.
+        matrices: what each filter does to channels (see `train_matrices`).
+    """
+    ranks, outputs, inputs = matrices.shape
+    taps = filters[0].numel()
+    if inputs * ranks * (SPARSE * taps + outputs) < inputs * outputs * taps:
+        # All filters on every channel, then channels are mixed: no kernel [T,S,k,k].
+        filtered = F.conv2d(frames, filters[:, None].repeat(inputs, 1, 1, 1), groups=inputs)
+        return F.conv2d(filtered, matrices.permute(1, 2, 0).flatten(1)[..., None, None])
+    kernel = torch.einsum("rij,rts->tsij", filters, matrices)
+    return F.conv2d(frames, kernel.contiguous(memory_format=torch.channels_last))
