@@ -3,6 +3,7 @@
 from framecast.models.conv_gru import ConvGRU
 from framecast.models.conv_lstm import ConvLSTM, LSTMState, TTConvLSTM
 from framecast.models.conv_s5 import ConvS5
+from framecast.models.conv_ssm import ConvSSM
 from framecast.models.conv_tt_lstm import ConvTTLSTM, HistoryState
 from framecast.models.forecaster import Forecaster, ForecasterConfig
 from framecast.models.min_conv import MinConvExpLSTM, MinConvGRU, MinConvLSTM
@@ -14,6 +15,7 @@ __all__ = [
     "ConvGRU",
     "ConvLSTM",
     "ConvS5",
+    "ConvSSM",
     "ConvTTLSTM",
     "Forecaster",
     "ForecasterConfig",
