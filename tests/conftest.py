@@ -22,6 +22,14 @@ def _deterministic():
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """Keep what is decoded and fetched out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FRAMECAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def unchecked_types():
     """Switch off the checks of types and shapes that the tests put around functions.

@@ -49,6 +49,14 @@ class FrameSpec:
         """Names of the channels."""
         return tuple(channel.name for channel in self.channels)
 
+    @property
+    def rate(self) -> float | None:
+        """Frames a second, where the time axis is one of plain numbers, as that of videos is."""
+        try:
+            return 1 / float(self.step)
+        except ValueError:
+            return None
+
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:

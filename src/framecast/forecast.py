@@ -54,7 +54,8 @@ def forecast_file(
 
     Args:
         run: a run folder or a checkpoint.
-        source: a NetCDF, Zarr or NumPy file that holds the channels of the training data.
+        source: a NetCDF, Zarr or NumPy file that holds the channels of the training data; or a
+            video, which is read at the size and rate of the training data.
         steps: lead times K, at least 1.
         out: `.nc`, `.zarr`, `.npz`, `.gif` or `.mp4`; an existing file is replaced when the
             forecast is whole.
@@ -72,7 +73,8 @@ def forecast_file(
     if steps < 1:
         raise UserError(f"--steps {steps} must be at least 1")
     checkpoint = load_checkpoint(run)
-    frames = read_frames(source, checkpoint.frames.names)
+    spec = checkpoint.frames
+    frames = read_frames(source, spec.names, spec.grid, spec.rate)
     checkpoint.check(frames)
     places = [find_start(frames, start) for start in starts]
     past = _contexts(frames, places, checkpoint.context if context is None else context)

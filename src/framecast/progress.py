@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Item = TypeVar("Item")
 
 
-def track(items: Iterable[Item], what: str, total: int, show: bool = True) -> Iterator[Item]:
-    """Yield `items`, showing how many of `total` are done; on a terminal only."""
+def track(items: Iterable[Item], what: str, total: int | None, show: bool = True) -> Iterator[Item]:
+    """Yield `items`, showing how many of `total`, if known, are done; on a terminal only."""
     console = Console(file=sys.stderr)
     bar = Progress(
         TextColumn(what),

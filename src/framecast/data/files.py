@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from framecast.data import arrays, gridded, moving_mnist
+from framecast.data import arrays, gridded, moving_mnist, video
+from framecast.data.clips import read_videos
 from framecast.data.frames import Frames
 from framecast.data.registry import Splits, register_source
 from framecast.errors import UserError
 from framecast.files import PathLike
 
+_READABLE = (*gridded.SUFFIXES, *arrays.SUFFIXES, *video.SUFFIXES)
+
 
 @register_source("files")
 @dataclass(frozen=True)
 class Files:
-    """A NetCDF (.nc), Zarr (.zarr) or NumPy (.npy, .npz) file, or a folder of such files.
+    """A NetCDF (.nc), Zarr (.zarr), NumPy (.npy, .npz) or video file, or a folder of such files.
 
     Attributes:
         path: the file, or a folder that holds files named train, validation and test.
@@ -60,8 +63,19 @@ class Files:
         return path
 
 
-def read_frames(path: PathLike, variables: Sequence[str] | None = None) -> Frames:
+def read_frames(
+    path: PathLike,
+    variables: Sequence[str] | None = None,
+    size: Sequence[int] | None = None,
+    rate: float | None = None,
+) -> Frames:
     """Read a file of frames, by its suffix.
+
+    Args:
+        path: NetCDF, Zarr, NumPy or video.
+        variables: which become channels, in this order; None for all.
+        size: (H, W) to which a video is resized; None for its own.
+        rate: frames a second that are taken from a video; None for all.
 
     Raises:
         UserError: if it is missing, of an unknown kind, or cannot be read.
@@ -75,25 +89,41 @@ def read_frames(path: PathLike, variables: Sequence[str] | None = None) -> Frame
         return gridded.read_gridded(path, variables)
     if path.suffix in arrays.SUFFIXES:
         return arrays.read_arrays(path, variables)
-    known = ", ".join((*gridded.SUFFIXES, *arrays.SUFFIXES))
-    raise UserError(f"{path}: cannot tell its kind from its name; readable are {known}")
+    if path.suffix.lower() in video.SUFFIXES:
+        return read_videos([path], variables, size, rate)
+    raise UserError(
+        f"{path}: cannot tell its kind from its name; readable are {', '.join(_READABLE)}"
+    )
 
 
-def read_test(path: PathLike, variables: Sequence[str] | None = None) -> Frames:
-    """Read a file of frames, or of a folder the file that is named test.
+def read_test(
+    path: PathLike,
+    variables: Sequence[str] | None = None,
+    size: Sequence[int] | None = None,
+    rate: float | None = None,
+) -> Frames:
+    """Read a file of frames; of a folder, the file or the folder of videos that is named test.
+
+    A folder of videos that has no such parts is read whole. The arguments are those of
+    `read_frames`.
 
     Raises:
         UserError: if there is none, or it cannot be read.
     """
     path = Path(path)
     if not is_folder(path):
-        return read_frames(path, variables)
-    file = _part_file(path, "test")
-    if file is None:
+        return read_frames(path, variables, size, rate)
+    file = part_file(path, "test")
+    if file is not None:
+        return read_frames(file, variables, size, rate)
+    has_parts = part_file(path, "train") is not None or (path / "train").is_dir()
+    videos = video.find_videos(path / "test" if has_parts else path)
+    if not videos:
         raise UserError(
-            f"{path} is a folder without a file named test (test.nc, test.zarr, test.npy ...)"
+            f"{path} is a folder without a file named test (test.nc, test.zarr, test.npy ...), "
+            "and not one of videos"
         )
-    return read_frames(file, variables)
+    return read_videos(videos, variables, size, rate, source=str(path))
 
 
 def is_folder(path: Path) -> bool:
@@ -134,20 +164,21 @@ def _count(name: str, fraction: float, total: int, source: str) -> int:
     return count
 
 
-def _part_file(folder: Path, name: str) -> Path | None:
+def part_file(folder: Path, name: str) -> Path | None:
     """The file of a folder that is named train, validation or test, if there is one."""
-    readable = (*gridded.SUFFIXES, *arrays.SUFFIXES)
-    return next((f for f in sorted(folder.glob(f"{name}.*")) if f.suffix in readable), None)
+    return next((f for f in sorted(folder.glob(f"{name}.*")) if f.suffix in _READABLE), None)
 
 
 def _read_folder(path: Path, variables: Sequence[str] | None) -> Splits:
     def part(name: str) -> Frames | None:
-        file = _part_file(path, name)
+        file = part_file(path, name)
         return None if file is None else read_frames(file, variables)
 
     train = part("train")
     if train is None:
+        hint = "for a folder of videos add --data.source videos"
         raise UserError(
             f"{path} is a folder without a file named train (train.nc, train.zarr, train.npy ...)"
+            + (f": {hint}" if video.find_videos(path) else "")
         )
     return Splits(train, part("validation"), part("test"))

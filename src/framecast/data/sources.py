@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from framecast.config import check_options
-from framecast.data import files, moving_mnist  # noqa: F401  each source registers itself
+
+# Each source registers itself.
+from framecast.data import files, kth, moving_mnist, videos  # noqa: F401
 from framecast.data.normalise import Normalise
 from framecast.data.registry import Source, find_source
 

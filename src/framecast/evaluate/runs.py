@@ -103,7 +103,8 @@ def test_frames(runs: Sequence[Run], data: PathLike | None) -> Frames:
         UserError: if there are none, or the runs were trained on different data.
     """
     if data is not None:
-        return read_test(data, runs[0].checkpoint.frames.names)
+        spec = runs[0].checkpoint.frames
+        return read_test(data, spec.names, spec.grid, spec.rate)
     source = _common_source(runs)
     try:
         test = source.test()

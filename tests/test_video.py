@@ -1,0 +1,294 @@
+"""Videos: decoded once, read exactly, refused with a reason."""
+
+import os
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import DATA
+from framecast.data.files import read_frames, read_test
+from framecast.data.registry import Splits
+from framecast.data.sources import DataConfig
+from framecast.errors import UserError
+from framecast.fetch import cache_folder
+
+WALKING = DATA / "kth" / "walking" / "person01_walking_d1_uncomp.avi"
+
+
+def noise(length, height, width, seed=0):
+    """Frames [T,H,W,3] of bytes."""
+    return np.random.default_rng(seed).integers(0, 256, (length, height, width, 3), np.uint8)
+
+
+def write_video(path, frames, rate=10, codec="ffv1", form="bgr0", times=None):
+    """Write frames [T,H,W] or [T,H,W,3]; FFV1 keeps every value."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(path, "w") as file:
+        stream = file.add_stream(codec, rate=rate)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = form
+        for place, frame in enumerate(frames):
+            picture = av.VideoFrame.from_ndarray(frame, "gray" if frame.ndim == 2 else "rgb24")
+            picture = picture.reformat(format=form)
+            picture.pts = place if times is None else times[place]
+            picture.time_base = Fraction(1, rate)
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode())
+    return path
+
+
+def values_of(path, *arguments):
+    return read_frames(path, *arguments).load().values[0]
+
+
+@given(
+    sides=st.tuples(st.integers(4, 19), st.integers(4, 19)),
+    length=st.integers(1, 5),
+    grey=st.booleans(),
+)
+@settings(max_examples=20)
+def test_frames_of_any_size_come_back_exactly(tmp_path_factory, sides, length, grey):
+    frames = noise(length, *sides)
+    path = tmp_path_factory.mktemp("video") / "x.avi"
+    if grey:
+        write_video(path, frames[..., 0].copy(), form="gray")
+        expected = frames[..., :1]
+    else:
+        write_video(path, frames)
+        expected = frames
+    values = values_of(path)
+    assert torch.equal(values, torch.from_numpy(expected).permute(0, 3, 1, 2).float())
+
+
+def test_a_video_is_labelled(tmp_path):
+    frames = read_frames(write_video(tmp_path / "x.avi", noise(7, 5, 6), rate=25))
+    assert frames.names == ("red", "green", "blue")
+    assert frames.channels[0].valid_range == (0, 255)
+    assert frames.dims == ("time", "y", "x")
+    assert frames.times.tolist() == [0, 0.04, 0.08, 0.12, 0.16, 0.2, 0.24]
+    assert frames.coordinates["time"].attributes["units"] == "s"
+
+
+def test_a_real_video():
+    frames = read_frames(WALKING, ["grey"])
+    assert frames.values.shape == (1, 30, 1, 60, 80)
+    assert str(frames.step) == "0.04"
+    values = frames.load().values
+    assert 60 < values.mean() < 180
+    still, moving = (values[:, 1:] - values[:, :-1]).abs().quantile(torch.tensor([0.5, 1.0]))
+    assert still < 5 < 40 < moving  # a static camera, and somebody walks
+
+
+def test_resized_pixels_are_means_over_what_they_cover(tmp_path):
+    frames = noise(3, 24, 36)
+    path = write_video(tmp_path / "x.avi", frames)
+    means = frames.reshape(3, 6, 4, 9, 4, 3).mean((2, 4))
+    values = values_of(path, None, (6, 9)).permute(0, 2, 3, 1)
+    assert np.abs(values.numpy() - means).max() <= 1
+
+
+def test_grey_and_colour_are_asked_for_by_name(tmp_path):
+    level = np.arange(0, 250, 50, np.uint8)
+    frames = np.broadcast_to(level[:, None, None, None], (5, 4, 4, 3)).copy()
+    path = write_video(tmp_path / "x.avi", frames)
+    assert values_of(path, ["grey"]).shape == (5, 1, 4, 4)
+    assert np.abs(values_of(path, ["grey"])[:, 0, 2, 2].numpy() - level).max() <= 1
+    with pytest.raises(UserError, match="are grey, or red, green, blue; not air"):
+        read_frames(path, ["air"])
+
+
+@pytest.mark.parametrize(("suffix", "codec", "form"), [
+    (".mp4", "h264", "yuv420p"), (".gif", "gif", "rgb8"), (".mkv", "h264", "yuv420p"),
+    (".avi", "mpeg4", "yuv420p"),
+])  # fmt: skip
+def test_kinds_of_files(tmp_path, suffix, codec, form):
+    level = np.linspace(20, 220, 12).astype(np.uint8)
+    frames = np.broadcast_to(level[:, None, None, None], (12, 32, 48, 3)).copy()
+    path = write_video(tmp_path / f"x{suffix}", frames, 10, codec, form)
+    read = read_frames(path)
+    assert read.values.shape == (1, 12, 3, 32, 48)
+    assert str(read.step) == "0.1"
+    error = read.load().values[0].mean((1, 2, 3)).numpy() - level
+    assert np.abs(error).max() < (20 if suffix == ".gif" else 4)
+
+
+def test_a_video_is_decoded_once_and_anew_when_it_changes(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "x.avi", noise(4, 5, 6))
+    first = values_of(path, ["grey"])
+    with monkeypatch.context() as patch:
+        patch.setattr("av.open", None)
+        assert torch.equal(values_of(path, ["grey"]), first)
+    write_video(path, noise(4, 5, 6, seed=1))
+    os.utime(path, (1, 1))
+    assert not torch.equal(values_of(path, ["grey"]), first)
+
+
+def test_decoding_that_is_stopped_leaves_nothing(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "stopped.avi", noise(4, 5, 6))
+    monkeypatch.setattr("framecast.data.video._timing", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        read_frames(path)
+    assert not list(cache_folder("videos").glob("*stopped*"))
+
+
+def cut(path):
+    whole = write_video(path, noise(20, 16, 16)).read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+
+
+def text(path):
+    path.write_text("no video")
+
+
+def sound(path):
+    with av.open(path, "w") as file:
+        stream = file.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        frame.rate = 8000
+        file.mux(stream.encode(frame))
+
+
+def two_sizes(path):
+    with av.open(path, "w") as file:
+        stream = file.add_stream("mjpeg", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 16, 16, "yuvj420p"
+        other = av.CodecContext.create("mjpeg", "w")
+        other.height, other.width, other.pix_fmt = 24, 16, "yuvj420p"
+        other.time_base = Fraction(1, 10)
+        for place, (encoder, height) in enumerate([(stream, 16), (other, 24)]):
+            frame = av.VideoFrame.from_ndarray(noise(1, height, 16)[0], "rgb24")
+            frame = frame.reformat(format="yuvj420p")
+            frame.pts, frame.time_base = place, Fraction(1, 10)
+            for packet in encoder.encode(frame):
+                packet.stream = stream
+                file.mux(packet)
+
+
+def uneven(path):
+    write_video(path, noise(8, 16, 16), times=[0, 1, 2, 9, 10, 11, 30, 31])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (text, "cannot be read as video"),
+        (cut, r"cut off or damaged: 1\d of its 20 frames"),
+        (sound, "holds no video, only audio"),
+        (two_sizes, "change from 16×16 to 24×16 at frame 1: give one size"),
+        (uneven, "do not follow one another at even times"),
+    ],
+)
+def test_what_is_wrong_with_a_video_is_said(tmp_path, make, message):
+    path = tmp_path / "x.avi"
+    make(path)
+    for _ in range(2):  # from the file, and from what is known of it
+        with pytest.raises(UserError, match=message) as error:
+            read_frames(path)
+        assert str(path) in str(error.value)
+
+
+def test_a_rate_takes_every_nth_frame(tmp_path):
+    frames = noise(11, 5, 6)
+    path = write_video(tmp_path / "x.avi", frames, rate=30)
+    read = read_frames(path, rate=10.0)
+    assert read.times.tolist() == [0, 0.1, 0.2, 0.3]
+    assert torch.equal(
+        read.values[0, 1:].permute(0, 2, 3, 1), torch.from_numpy(frames[3::3]).float()
+    )
+    with pytest.raises(UserError, match="none of this gives 20 a second"):
+        read_frames(path, rate=20.0)
+
+
+def folder_of_videos(folder, lengths=(12, 7, 9, 15, 8), rate=10):
+    for place, length in enumerate(lengths):
+        frames = np.full((length, 6, 8), place, np.uint8)
+        frames += 16 * np.arange(length, dtype=np.uint8)[:, None, None]
+        write_video(folder / f"{place}.avi", frames, rate, form="gray")
+    return folder
+
+
+def files_in(frames):
+    """Which of the files above a part holds, read off its pixels."""
+    if frames is None:
+        return []
+    first = [int(frames.values[n, :1].flatten()[0]) for n in range(len(frames.values))]
+    for n, file in enumerate(first):
+        numbers = frames.values[n, :][:, 0, 0, 0] - file
+        assert numbers.tolist() == [16 * t % 256 for t in range(frames.lengths[n])]
+    return first
+
+
+def splits_of(path, **settings):
+    return DataConfig("videos", str(path), **settings).open().splits()
+
+
+def test_a_folder_is_parted_by_files(tmp_path):
+    path = folder_of_videos(tmp_path / "all")
+    parts = splits_of(path, validation_fraction=0.2, test_fraction=0.4)
+    assert [files_in(part) for part in parts] == [[0, 1], [2], [3, 4]]
+    assert [part.lengths for part in parts] == [[12, 7], [9], [15, 8]]
+    assert parts.train.coordinates["sequence"].values.tolist() == ["0.avi", "1.avi"]
+    assert files_in(DataConfig("videos", str(path), test_fraction=0.4).open().test()) == [3, 4]
+
+
+def test_folders_within_name_the_parts(tmp_path):
+    folder_of_videos(tmp_path / "all" / "train" / "deeper", (6, 7))
+    folder_of_videos(tmp_path / "all" / "test", (5,))
+    parts = splits_of(tmp_path / "all")
+    assert [files_in(part) for part in parts] == [[0, 1], [], [0]]
+    assert read_test(tmp_path / "all").lengths == [5]
+    assert read_test(tmp_path / "all" / "train").lengths == [6, 7]
+
+
+def test_one_video_is_parted_by_time(tmp_path):
+    path = write_video(
+        tmp_path / "x.avi",
+        np.arange(20, dtype=np.uint8)[:, None, None].repeat(4, 1).repeat(4, 2),
+        form="gray",
+    )
+    parts = splits_of(path, validation_fraction=0.2, test_fraction=0.25)
+    held = [part.values[0, :][:, 0, 0, 0].tolist() for part in parts]
+    assert held == [list(range(11)), list(range(11, 15)), list(range(15, 20))]
+    assert parts.test.times[0] == 1.5
+    files = DataConfig("files", str(path), validation_fraction=0.2, test_fraction=0.25)
+    assert files.open().splits().test.fingerprint() == parts.test.fingerprint()
+
+
+def test_videos_that_are_not_alike_are_named(tmp_path):
+    write_video(tmp_path / "a.avi", noise(5, 6, 8))
+    write_video(tmp_path / "b.avi", noise(5, 6, 10))
+    fractions = {"validation_fraction": 0.0, "test_fraction": 0.5}
+    with pytest.raises(UserError, match=r"a.avi has frames of 6×8, but .*b.avi of 6×10: give one"):
+        splits_of(tmp_path, **fractions)
+    assert splits_of(tmp_path, options={"size": [3, 4]}, **fractions).test.grid == (3, 4)
+    write_video(tmp_path / "b.avi", noise(5, 6, 8), rate=20)
+    with pytest.raises(UserError, match=r"10 frames a second, but .*b.avi 20: give one rate"):
+        splits_of(tmp_path, **fractions)
+    assert splits_of(tmp_path, options={"rate": 10}, **fractions).test.lengths == [3]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"options": {"size": [4]}}, r"must be \[rows, columns\]"),
+        ({"options": {"rate": 0}}, "must be positive"),
+        ({"options": {"sise": [4, 4]}}, "did you mean size"),
+    ],
+)
+def test_settings_are_checked(settings, message):
+    with pytest.raises(ValueError, match=message):
+        DataConfig("videos", "x", **settings)
+
+
+def test_a_folder_without_videos_is_said(tmp_path):
+    with pytest.raises(UserError, match="holds no video"):
+        splits_of(tmp_path)
+    folder_of_videos(tmp_path, (4,))
+    with pytest.raises(UserError, match=r"add --data.source videos"):
+        DataConfig("files", str(tmp_path)).open().splits()
+    assert isinstance(splits_of(tmp_path, validation_fraction=0.0, test_fraction=0.0), Splits)
