@@ -94,6 +94,24 @@ def _fetch(arguments: list[str]) -> None:
         print(f"{options.name} is at {fetch(options.name, options.out, options.mirror)}")
 
 
+def _inspect(arguments: list[str]) -> None:
+    from framecast.inspect import inspect
+    from framecast.train import TrainingConfig
+
+    parser = argparse.ArgumentParser(**_about("inspect"))
+    parser.add_argument(
+        "path", type=Path, help="a video, a NetCDF, Zarr or NumPy file, or a folder of such files"
+    )
+    parser.add_argument(
+        "--context", type=int, default=TrainingConfig.context, metavar="N", help="given frames"
+    )
+    parser.add_argument(
+        "--horizon", type=int, default=TrainingConfig.horizon, metavar="K", help="forecast frames"
+    )
+    options = parser.parse_args(arguments)
+    _print_table(inspect(options.path, options.context, options.horizon))
+
+
 def _train(arguments: list[str]) -> None:
     from framecast.config import config_parser, parse_config
     from framecast.recipes import find_recipe
@@ -144,7 +162,7 @@ def _forecast(arguments: list[str]) -> None:
 
     parser = argparse.ArgumentParser(**_about("forecast"))
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder, or a checkpoint file")
-    parser.add_argument("input", type=Path, help="past frames: .nc, .zarr, .npy or .npz")
+    parser.add_argument("input", type=Path, help="past frames: .nc, .zarr, .npy, .npz or a video")
     parser.add_argument("--steps", type=int, required=True, metavar="K", help="frames to forecast")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help=".nc, .zarr, .npz, .gif or .mp4"
@@ -281,6 +299,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "simulate": Command("make a data set by simulation", _simulate),
     "fetch": Command("download a data set or weights, with checksums, or list them", _fetch),
+    "inspect": Command("describe a file or folder of frames, and what to do next", _inspect),
     "train": Command("train a forecaster from a recipe or a YAML file", _train),
     "import": Command("make a run from a published ConvLSTM or Conv-TT-LSTM network", _import),
     "forecast": Command("forecast from past frames into a file", _forecast),
