@@ -118,6 +118,10 @@ class Checkpoint:
                 f"the grid ({_by(spec.grid)}) and cannot change it: regrid the input, or train "
                 "with --model.norm group"
             )
+        try:
+            self.model.check_grid(*frames.grid)
+        except ValueError as error:
+            raise UserError(f"{frames.source} does not suit the model: {error}") from error
         if frames.step is not None and str(frames.step) != spec.step:
             raise UserError(
                 f"{frames.source} has a frame every {frames.step}, but the model was trained on "

@@ -3,15 +3,19 @@
 Source: ConvS5 (Smith et al. 2023), the networks for Moving-MNIST.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from framecast.config import check_options
 from framecast.models.blocks import ChannelNorm, GridConv, Padding
 from framecast.models.residual import EPSILON, ResidualBlock
 
+WIDTHS, GROUPS = (64, 128, 256), 32
+"""Of the published networks."""
 SCALE = 0.1
 """Of each residual branch."""
 
@@ -34,8 +38,8 @@ class PyramidEncoder(nn.Module):
         in_channels: int,
         padding: Padding = "zeros",
         *,
-        widths: Sequence[int] = (64, 128, 256),
-        groups: int = 32,
+        widths: Sequence[int] = WIDTHS,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
         _check_widths(widths)
@@ -71,8 +75,8 @@ class PyramidDecoder(nn.Module):
         out_channels: int,
         padding: Padding = "zeros",
         *,
-        widths: Sequence[int] = (64, 128, 256),
-        groups: int = 32,
+        widths: Sequence[int] = WIDTHS,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
         _check_widths(widths)
@@ -88,6 +92,16 @@ class PyramidDecoder(nn.Module):
             x = block(F.interpolate(x, scale_factor=2) if depth else x)
         frame: Tensor = self.dense(self.norm(x))
         return frame
+
+
+def pyramid_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all settings of the pyramid: `given` ones, checked, and defaults.
+
+    Raises:
+        ValueError: for a name that the pyramid does not take, or a value of the wrong type.
+    """
+    defaults = {"widths": WIDTHS, "groups": GROUPS}
+    return defaults | check_options(PyramidEncoder, given, {"in_channels", "padding"})
 
 
 def _blocks(channels: Sequence[int], padding: Padding, groups: int) -> nn.ModuleList:

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +24,14 @@ class Stack(Recurrence):
     Args:
         layers: recurrences, each fit for what the one before puts out.
         norms: one for each layer.
+        dropout: probability with which a number that a layer puts out becomes zero in training.
     """
 
-    def __init__(self, layers: Sequence[Recurrence], norms: Sequence[Norm]) -> None:
+    def __init__(
+        self, layers: Sequence[Recurrence], norms: Sequence[Norm], dropout: float = 0.0
+    ) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(layers)
         self.norms = nn.ModuleList(norms)
         self.in_channels = layers[0].in_channels
@@ -61,19 +65,33 @@ class Stack(Recurrence):
 
 
 class ResidualStack(Stack):
-    """Each layer has a residual connection and then a norm: x ← norm(x + layer(x)).
+    """Each layer has a residual connection and a norm, after it or before the layer.
 
     Args:
         layers: recurrences whose channels in and out are all equal.
         norms: one for each layer.
+        dropout: as in `Stack`.
+        norm_position: post, x ← norm(x + layer(x)); pre, x ← x + layer(norm(x)).
     """
+
+    def __init__(
+        self,
+        layers: Sequence[Recurrence],
+        norms: Sequence[Norm],
+        dropout: float = 0.0,
+        norm_position: Literal["post", "pre"] = "post",
+    ) -> None:
+        super().__init__(layers, norms, dropout)
+        self.norm_position = norm_position
 
     def run(self, x: Tensor, passes: Sequence[Pass]) -> tuple[Tensor, State]:
         """Run layer by layer (see `Stack`)."""
         states = []
         for layer, norm, before in passes:
-            out, after = layer(x, before)
-            x = norm(x, out)
+            pre = self.norm_position == "pre"
+            out, after = layer(norm(x) if pre else x, before)
+            out = self.dropout(out)
+            x = x + out if pre else norm(x, out)
             states.append(after)
         return x, tuple(states)
 
@@ -89,10 +107,17 @@ class SkipStack(Stack):
         layers: recurrences, first to last; see `skip_channels` for their channels.
         norms: one for each layer.
         blocks: number of blocks, of equal numbers of layers.
+        dropout: as in `Stack`.
     """
 
-    def __init__(self, layers: Sequence[Recurrence], norms: Sequence[Norm], blocks: int) -> None:
-        super().__init__(layers, norms)
+    def __init__(
+        self,
+        layers: Sequence[Recurrence],
+        norms: Sequence[Norm],
+        blocks: int,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(layers, norms, dropout)
         self.block = len(layers) // blocks
         if blocks > 2:
             self.out_channels += layers[-1 - 2 * self.block].out_channels
@@ -103,7 +128,7 @@ class SkipStack(Stack):
         for start in range(0, len(passes), self.block):
             for layer, norm, before in passes[start : start + self.block]:
                 x, after = layer(x, before)
-                x = norm(x)
+                x = norm(self.dropout(x))
                 states.append(after)
             ends.append(x)
             if len(ends) > 2:

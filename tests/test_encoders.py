@@ -1,0 +1,157 @@
+"""Networks whose layers see a coarser grid, or tokens; and actions joined to features."""
+
+import pytest
+import torch
+
+from conftest import close
+from framecast.models import Forecaster, ForecasterConfig
+from framecast.models.encoders import ActionConditioning
+
+PYRAMID = {"encoder": "pyramid", "encoder_options": {"widths": [4, 6], "groups": 2}}
+TOKENS = PYRAMID | {"patch": 4, "kernel": 1, "hidden": 10}
+
+
+def make(channels=1, grid=None, actions=0, **options):
+    torch.manual_seed(1)
+    config = ForecasterConfig(**{"layer": "conv_s5", "depth": 2, "hidden": 6} | options)
+    return Forecaster(config, channels, grid=grid, actions=actions).double()
+
+
+def random(*shape):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patch": 4},
+        PYRAMID,
+        PYRAMID | {"patch": 2, "hidden": 10},
+        TOKENS,
+        TOKENS | {"layer": "transformer", "norm": "none", "options": {"heads": 2}},
+        {"norm_position": "pre"},
+        {"stack": "skip", "hidden": [4, 6, 4], "depth": 3, "norm": "grid"},
+    ],
+)
+def test_a_forecast_is_the_closed_loop_of_passes(options):
+    model, frames = make(grid=(8, 16), **options).eval(), random(2, 5, 1, 8, 16)
+    forecast = [frame for frame, _ in model.forecast(frames, 3)]
+    for frame in forecast:
+        close(frame, model(frames)[0][:, -1], 1e-10)
+        frames = torch.cat([frames, frame.unsqueeze(1)], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "grid"), [({"patch": 4}, (2, 4)), (PYRAMID, (4, 8)), (TOKENS, (1, 2))]
+)
+def test_layers_see_the_grid_divided_by_the_reduction(options, grid):
+    model = make(**options)
+    state = model(random(2, 3, 1, 8, 16))[1]
+    assert state[0].shape[-2:] == grid
+
+
+def test_a_token_sees_the_whole_frame_and_the_decoder_gives_all_of_it_back():
+    model, frames = make(**TOKENS), random(1, 3, 1, 8, 8)
+    changed = frames.clone()
+    changed[:, -1, :, 0, 0] += 1
+    before, after = model(frames)[0], model(changed)[0]
+    assert (before[:, -1] != after[:, -1]).all()
+    assert torch.equal(before[:, :-1], after[:, :-1])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"encoder_options": {"widths": [2, 6], "groups": 2}},
+        {"encoder_options": {"widths": [4, 6], "groups": 1}},
+        {"encoder_options": {"widths": [4, 4, 6], "groups": 2}},
+        {"encoder_activation": "tanh"},
+        {"patch": 2},
+        {"norm_position": "pre"},
+    ],
+)
+def test_each_option_changes_the_output(options):
+    frames = random(1, 3, 1, 8, 8)
+    base = make(**PYRAMID)
+    changed = make(**PYRAMID | options)
+    assert not torch.allclose(base(frames)[0], changed(frames)[0])
+
+
+def test_the_published_network_for_moving_mnist_halves_the_grid_twice():
+    model = make(layer="min_conv_gru", hidden=256, depth=1, encoder="pyramid")
+    assert model.reduction == 4
+    assert [block.conv_out.out_channels for block in model.encoder[0].blocks] == [64, 128, 256]
+
+
+def test_dropout_is_for_training_alone():
+    model, plain = make(dropout=0.5), make()
+    frames = random(1, 3, 1, 8, 8)
+    assert not torch.allclose(model(frames)[0], plain(frames)[0])
+    close(model.eval()(frames)[0], plain(frames)[0], 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patch": 0}, "patch 0 must be at least 1"),
+        ({"dropout": 1.0}, "dropout 1.0 must be at least 0 and below 1"),
+        ({"norm_position": "pre", "norm": "none"}, "needs a norm"),
+        ({"norm_position": "pre", "stack": "skip", "depth": 4}, "pre needs stack residual"),
+        ({"encoder_options": {"groups": 2}}, "those of encoder pyramid, not pointwise"),
+        (PYRAMID | {"encoder_options": {"width": 2}}, r"encoder_options: .*did you mean widths\?"),
+        (PYRAMID | {"hidden": 8}, r"widths are \[4, 6\] and hidden is 8"),
+        ({"encoder": "none", "stack": "skip", "depth": 4, "patch": 2}, "but encoder is none"),
+    ],
+)
+def test_impossible_networks_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        ForecasterConfig(**{"layer": "conv_s5", "hidden": 6} | options)
+
+
+@pytest.mark.parametrize("options", [PYRAMID, {"patch": 2}])
+def test_a_grid_that_does_not_divide_is_refused(options):
+    with pytest.raises(ValueError, match="2×2 cells of a frame into one, but the grid is 9×8"):
+        make(grid=(9, 8), **options)
+    with pytest.raises(ValueError, match="but the grid is 8×7"):
+        make(**options)(random(1, 2, 1, 8, 7))
+
+
+def test_groups_that_do_not_divide_the_widths_are_refused():
+    with pytest.raises(ValueError, match="groups 32 must divide the 4 channels"):
+        make(encoder="pyramid", encoder_options={"widths": [4, 6]})
+
+
+def test_an_action_is_an_embedding_joined_to_the_features():
+    joined = ActionConditioning(3, 4).double()
+    features, embeddings = random(2, 4, 5, 6), random(3, 4)
+    mix, bias = random(4, 8), random(4)  # a matrix over [features, embedding]
+    joined.load_state_dict(
+        {
+            "features.weight": mix[:, :4, None, None],
+            "features.bias": bias,
+            "embedding.weight": mix[:, 4:] @ embeddings.T,
+        }
+    )
+    chosen = embeddings[[2, 0]][..., None, None].expand_as(features)
+    both = torch.cat([features, chosen], dim=1)
+    expected = torch.einsum("oc,bchw->bohw", mix, both) + bias[:, None, None]
+    unit = torch.eye(3, dtype=torch.float64)[[2, 0]]
+    close(joined(features, unit), expected, 1e-12)
+
+
+def test_a_forecast_follows_its_actions():
+    model, frames, actions = make(actions=3), random(2, 4, 1, 8, 8), random(2, 6, 3)
+    forecast = [frame for frame, _ in model.forecast(frames, 3, actions=actions)]
+    for known, frame in enumerate(forecast, start=4):
+        close(frame, model(frames, actions=actions[:, :known])[0][:, -1], 1e-10)
+        frames = torch.cat([frames, frame.unsqueeze(1)], dim=1)
+    other = model(frames[:, :4], actions=-actions[:, :4])[0][:, -1]
+    assert not torch.allclose(other, forecast[0])
+
+
+def test_actions_are_given_to_networks_that_read_them_and_no_others():
+    frames, actions = random(1, 2, 1, 8, 8), random(1, 2, 3)
+    with pytest.raises(ValueError, match="reads an action with each frame"):
+        make(actions=3)(frames)
+    with pytest.raises(ValueError, match="built without"):
+        make()(frames, actions=actions)
