@@ -11,6 +11,7 @@ from framecast.models.min_conv import MinConvExpLSTM, MinConvGRU, MinConvLSTM
 from framecast.models.recurrence import Recurrence, State
 from framecast.models.registry import layer_entry, layer_names
 from framecast.models.stacks import ResidualStack, SkipStack
+from framecast.models.transformer import Transformer
 
 __all__ = [
     "ConvGRU",
@@ -30,6 +31,7 @@ __all__ = [
     "SkipStack",
     "State",
     "TTConvLSTM",
+    "Transformer",
     "layer_entry",
     "layer_names",
 ]
