@@ -1,7 +1,9 @@
 """Evaluation of video: metrics of images, long horizons, groups of sequences."""
 
 import csv
+import hashlib
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +18,8 @@ from framecast.cli import main
 from framecast.data.files import read_frames
 from framecast.errors import UserError
 from framecast.evaluate import evaluate, scoring
-from framecast.metrics import ERRORS, MetricChoice
+from framecast.fetch import DOWNLOADS
+from framecast.metrics import ERRORS, MetricChoice, clips
 from framecast.metrics.clips import ClipFeatures
 from framecast.metrics.frechet import Gaussians, frechet_distances
 from framecast.metrics.lpips import Lpips
@@ -33,6 +36,7 @@ OF_IMAGES = ("image_mse", "mse_frame_sum", "psnr", "ssim")
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FRAMECAST_CACHE", str(tmp_path / "cache"))
 
 
 def write_video(path, length=24, size=32, actions=ACTIONS):
@@ -200,6 +204,47 @@ def test_lpips_and_fvd_equal_their_definitions(tmp_path, run):
     torch.testing.assert_close(average, pooled, rtol=1e-4, atol=1e-8)
 
 
+def test_what_was_fetched_is_used(tmp_path, monkeypatch, run, video):
+    """LPIPS as soon as its weights are there, FVD, which takes long, only if it is asked for."""
+    weights = random_weights()
+    heads = {k.replace(".", ".model.1."): v for k, v in weights.items() if "lin" in k}
+    backbone = {k: v for k, v in weights.items() if "features" in k}
+    put(tmp_path, monkeypatch, "lpips", [backbone, heads])
+    features, digest = scripted(tmp_path / "features.pt")
+    put(tmp_path, monkeypatch, "i3d", [features.read_bytes()])
+    save_file(weights, tmp_path / "same.safetensors")
+
+    fetched = evaluate([run], data=video, steps=9)
+    named = evaluate(
+        [run], data=video, steps=9, metrics=MetricChoice(lpips_weights="same.safetensors")
+    )
+    assert fetched.metrics == (*ERRORS, *OF_IMAGES, "lpips")
+    assert torch.equal(fetched.models[0].mean("lpips"), named.models[0].mean("lpips"))
+    assert "if asked for" in fetched.measure.absent["fvd"]
+    asked = evaluate([run], data=video, steps=9, metrics=MetricChoice(("fvd",)))
+    choice = MetricChoice(("fvd",), fvd_features=features, fvd_sha256=digest)
+    given = evaluate([run], data=video, steps=9, metrics=choice)
+    assert torch.equal(asked.models[0].mean("fvd"), given.models[0].mean("fvd"))
+
+
+def put(tmp_path, monkeypatch, name, contents):
+    """Put files into the cache as if they had been fetched, with their sizes and checksums."""
+    folder = tmp_path / "cache" / name
+    folder.mkdir(parents=True)
+    files = []
+    for file, content in zip(DOWNLOADS[name].files, contents, strict=True):
+        path = folder / file.name
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            torch.save(content, path)
+        checksum = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        files.append(replace(file, size=path.stat().st_size, checksum=checksum))
+    monkeypatch.setitem(DOWNLOADS, name, replace(DOWNLOADS[name], files=tuple(files)))
+    if name == "i3d":
+        monkeypatch.setattr(clips, "I3D", files[0])
+
+
 def test_the_report_of_video(tmp_path, run, video, capsys):
     other = untrained_run(tmp_path / "other", video, normalise="unit", seed=1)
     evaluation = evaluate_to([run, other], tmp_path / "out", data=video, by="action")
@@ -255,7 +300,10 @@ def test_a_perfect_forecast_is_infinitely_good_and_makes_a_report(tmp_path):
         ({"data_range": (1.0, 0.0)}, "--data-range 1 0"),
         ({"fvd_sha256": "00"}, "--fvd-features"),
         ({"data_range": (0.0, 1.0)}, r"data range is 0 to 1, but .*--data-range"),
-        ({"names": ("lpips",)}, "lpips needs its weights: --lpips-weights FILE"),
+        (
+            {"names": ("lpips",)},
+            "lpips needs its weights: framecast fetch lpips, or --lpips-weights FILE",
+        ),
         ({"names": ("fvd",)}, "fvd needs 9 lead times or more"),
         ({"lpips_weights": "gone.safetensors"}, "gone.safetensors"),
     ],

@@ -1,6 +1,8 @@
 """PSNR, SSIM and LPIPS beside other programs, closed forms and plain loops."""
 
+import hashlib
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
 from framecast.errors import UserError
+from framecast.fetch import DOWNLOADS
 from framecast.metrics.images import psnr, squared_error, ssim, to_images
 from framecast.metrics.lpips import SMALLEST, Lpips
 
@@ -180,6 +183,27 @@ def test_the_smallest_image_of_lpips():
     assert network(small, 1 - small) > 0
     with pytest.raises(RuntimeError):
         network(small[..., 1:], small[..., 1:])
+
+
+def test_the_published_heads_are_read_without_running_code(tmp_path):
+    """torchmetrics carries the published file of the heads."""
+    backbone, heads = (file.name for file in DOWNLOADS["lpips"].files)
+    published = Path(oracle.__file__).parent / "lpips_models/alex.pth"
+    (tmp_path / heads).write_bytes(published.read_bytes())
+    assert f"sha256:{hashlib.sha256(published.read_bytes()).hexdigest()}" == (
+        DOWNLOADS["lpips"].files[1].checksum
+    )
+    convolutions = {k: v for k, v in random_weights().items() if "features" in k}
+    torch.save(convolutions | {"classifier.1.bias": torch.zeros(3)}, tmp_path / backbone)
+    network = Lpips.load(tmp_path)
+    assert all((head > 0).any() and (head >= 0).all() for head in _heads(network))
+    torch.save({"features.0.bias": Path("code")}, tmp_path / backbone)
+    with pytest.raises(UserError, match="no weights that can be read"):
+        Lpips.load(tmp_path)
+
+
+def _heads(network):
+    return [network.get_parameter(f"lin{place}.weight") for place in range(5)]
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path):

@@ -68,6 +68,38 @@ DOWNLOADS = {
             File("t10k-images-idx3-ubyte.gz", 1_648_877, "md5:9fb629c4189551a2d022fa330f9573f3"),
         ),
     ),
+    "lpips": Download(
+        about="weights of the metric lpips: AlexNet trained on ImageNet (torchvision, BSD) and the "
+        "heads of version 0.1 (Zhang et al., BSD)",
+        mirrors=(
+            "https://download.pytorch.org/models",
+            "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1",
+        ),
+        files=(
+            File(
+                "alexnet-owt-7be5be79.pth",
+                244_408_911,
+                "sha256:7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+            ),
+            File(
+                "alex.pth",
+                6_009,
+                "sha256:df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+            ),
+        ),
+    ),
+    "i3d": Download(
+        about="features of the metric fvd: I3D trained on Kinetics-400, as TorchScript "
+        "(universome/fvd-comparison, after DeepMind, Apache-2.0)",
+        mirrors=("https://huggingface.co/flateon/FVD-I3D-torchscript/resolve/main",),
+        files=(
+            File(
+                "i3d_torchscript.pt",
+                51_235_320,
+                "sha256:bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2",
+            ),
+        ),
+    ),
 }
 
 
@@ -81,6 +113,16 @@ def cache_folder(name: str) -> Path:
     if root:
         return Path(root) / name
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "framecast" / name
+
+
+def fetched(name: str) -> Path | None:
+    """Return the cache folder of a download, or None: whether all its files are there, by size."""
+    folder = cache_folder(name)
+    there = all(
+        (folder / file.name).is_file() and (folder / file.name).stat().st_size == file.size
+        for file in DOWNLOADS[name].files
+    )
+    return folder if there else None
 
 
 def fetch(

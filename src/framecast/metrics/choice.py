@@ -8,9 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.errors import UserError
+from framecast.fetch import fetched
 from framecast.files import PathLike
 from framecast.metrics.catalogue import ERRORS, IMAGES, METRICS
-from framecast.metrics.clips import CLIP, SHORTEST, ClipFeatures
+from framecast.metrics.clips import CLIP, I3D, SHORTEST, ClipFeatures
 from framecast.metrics.images import WINDOW
 from framecast.metrics.lpips import SMALLEST, Lpips
 from framecast.metrics.measure import Measure
@@ -26,8 +27,9 @@ class MetricChoice:
             metric that needs them.
         data_range: least and greatest value of an image, in the units of the data; None for
             the range that the data declare.
-        lpips_weights: safetensors file with the weights of LPIPS on AlexNet.
-        fvd_features: TorchScript file with I3D.
+        lpips_weights: safetensors file with the weights of LPIPS on AlexNet; None for those
+            that were fetched, if they were.
+        fvd_features: TorchScript file with I3D; None for that which was fetched, if it was.
         fvd_sha256: checksum of a file of features that is trusted though it is not the known one.
 
     Raises:
@@ -51,10 +53,25 @@ class MetricChoice:
             raise UserError("--fvd-sha256 says which file to trust: name it with --fvd-features")
 
     @property
+    def lpips_path(self) -> PathLike | None:
+        """Where the weights of LPIPS are."""
+        return self.lpips_weights or fetched("lpips")
+
+    @property
+    def fvd_path(self) -> PathLike | None:
+        """Where the features of FVD are."""
+        folder = fetched("i3d")
+        return self.fvd_features or (folder / I3D.name if folder else None)
+
+    @property
     def asked(self) -> set[str]:
         """The metrics that are asked for by name, or by what only they need."""
         needs = {"lpips": self.lpips_weights, "fvd": self.fvd_features}
         return {*(self.names or ()), *(name for name, file in needs.items() if file is not None)}
+
+
+_QUICK = tuple(name for name in IMAGES if name != "fvd")
+_SLOW = "takes long, and is taken if asked for: --metrics"
 
 
 class Subject(NamedTuple):
@@ -87,17 +104,20 @@ def prepare(choice: MetricChoice, subject: Subject) -> Measure:
             raise UserError(f"{name} {obstacles[name]}")
     if choice.names is None:
         images = subject.images or choice.data_range is not None
-        wanted = {*ERRORS, *choice.asked, *(IMAGES if images else ())}
+        wanted = {*ERRORS, *choice.asked, *(_QUICK if images else ())}
     else:
         wanted = choice.asked
     names = tuple(name for name in METRICS if name in wanted and name not in obstacles)
+    weights, features = choice.lpips_path, choice.fvd_path
     return Measure(
         names=names,
-        absent={} if choice.names else {n: obstacles[n] for n in IMAGES if n in obstacles},
+        absent={}
+        if choice.names
+        else {n: obstacles.get(n, _SLOW) for n in IMAGES if n not in names},
         ranges=subject.ranges,
-        lpips=Lpips.load(choice.lpips_weights) if choice.lpips_weights else None,
-        features=ClipFeatures.load(choice.fvd_features, choice.fvd_sha256)
-        if choice.fvd_features
+        lpips=Lpips.load(weights) if weights is not None and "lpips" in names else None,
+        features=ClipFeatures.load(features, choice.fvd_sha256)
+        if features is not None and "fvd" in names
         else None,
         clip=min(CLIP, subject.leads),
     )
@@ -112,12 +132,16 @@ def _obstacles(choice: MetricChoice, subject: Subject) -> Iterator[tuple[str, st
         "lpips": {
             "needs one channel or three (colours)": not colours,
             f"needs frames of {SMALLEST}×{SMALLEST} or more, not {height}×{width}": side < SMALLEST,
-            "needs its weights: --lpips-weights FILE": choice.lpips_weights is None,
+            "needs its weights: framecast fetch lpips, or --lpips-weights FILE": (
+                choice.lpips_path is None
+            ),
         },
         "fvd": {
             "needs one channel or three (colours)": not colours,
             f"needs {SHORTEST} lead times or more": subject.leads < SHORTEST,
-            "needs the features of I3D: --fvd-features FILE": choice.fvd_features is None,
+            "needs the features of I3D: framecast fetch i3d, or --fvd-features FILE": (
+                choice.fvd_path is None
+            ),
         },
     }
     unknown = {"needs the range of the data: --data-range LO HI": subject.ranges is None}

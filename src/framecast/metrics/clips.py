@@ -11,15 +11,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.errors import UserError
+from framecast.fetch import DOWNLOADS
 from framecast.files import PathLike
 
 CLIP = 16
 """Frames of a clip; fewer where the forecast is shorter."""
 SHORTEST = 9
 """Least frames of a clip that I3D can read: two are left after it has halved time three times."""
-I3D_SHA256 = "bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2"
-"""Of i3d_torchscript.pt (51,235,320 bytes): I3D trained on Kinetics-400, 400 features, the file by
-which FVD is commonly reported."""
+I3D = DOWNLOADS["i3d"].files[0]
+"""I3D trained on Kinetics-400, 400 features: the file by which FVD is commonly reported."""
 _BATCH = 4
 """Clips that go through the network together; bounds memory."""
 
@@ -54,10 +54,10 @@ class ClipFeatures:
             content = Path(path).read_bytes()
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error}") from error
-        found = hashlib.sha256(content).hexdigest()
-        if sha256 is None and found != I3D_SHA256:
+        found, known = hashlib.sha256(content).hexdigest(), I3D.checksum.removeprefix("sha256:")
+        if sha256 is None and found != known:
             raise UserError(
-                f"{path} is not the I3D network that is known here (SHA-256 {I3D_SHA256[:12]}...), "
+                f"{path} is not the I3D network that is known here (SHA-256 {known[:12]}...), "
                 "and was not loaded, since TorchScript runs code. If you trust this file, say so "
                 f"with --fvd-sha256 {found}"
             )

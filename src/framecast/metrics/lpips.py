@@ -1,6 +1,8 @@
 """LPIPS: the distance of two images in the features of a network that classifies images."""
 
 from itertools import pairwise
+from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from jaxtyping import Float, Float64
@@ -9,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from framecast.errors import UserError
+from framecast.fetch import DOWNLOADS
 from framecast.files import PathLike
 
 Taps = list[Float[Tensor, "N _C _H _W"]]
@@ -58,15 +61,19 @@ class Lpips(nn.Module):
 
     @classmethod
     def load(cls, path: PathLike) -> "Lpips":
-        """Read the weights from a safetensors file.
+        """Read the weights.
+
+        Args:
+            path: a safetensors file, or the folder into which `framecast fetch lpips` put the
+                published files.
 
         Raises:
-            UserError: if the file is missing, cannot be read, or holds other weights.
+            UserError: if a file is missing, cannot be read, or holds other weights.
         """
         try:
-            weights = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{path} cannot be read as safetensors: {error}") from error
+            weights = _read_published(Path(path)) if Path(path).is_dir() else load_file(path)
+        except (OSError, SafetensorError, UnpicklingError, RuntimeError) as error:
+            raise UserError(f"{path} holds no weights that can be read: {error}") from error
         network = cls()
         for name, expected in network.state_dict().items():
             found = list(weights[name].shape) if name in weights else "missing"
@@ -112,6 +119,14 @@ class Lpips(nn.Module):
             if isinstance(layer, nn.ReLU):
                 taps.append(values / (values.norm(dim=1, keepdim=True) + _EPSILON))
         return taps
+
+
+def _read_published(folder: Path) -> dict[str, Tensor]:
+    """Read AlexNet and the heads as they are published; tensors alone, no code is run."""
+    weights: dict[str, Tensor] = {}
+    for file in DOWNLOADS["lpips"].files:
+        weights |= torch.load(folder / file.name, map_location="cpu", weights_only=True)
+    return {name.replace(".model.1.", "."): values for name, values in weights.items()}
 
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)

@@ -5,8 +5,7 @@ import math
 import numpy as np
 
 from framecast.data.frames import Frames
-from framecast.evaluate import Evaluation, Forecasts
-from framecast.metrics import ERRORS, IMAGES
+from framecast.evaluate import Forecasts
 
 _TIME_UNITS = (("days", 86400), ("h", 3600), ("min", 60))
 
@@ -47,12 +46,6 @@ def chosen(count: int, most: int) -> np.ndarray:
         return np.arange(count)
     stride = math.ceil(count / (most - 2))
     return np.unique([0, *range(stride - 1, count, stride), count - 1])
-
-
-def shown(evaluation: Evaluation) -> list[str]:
-    """Return the metrics that tables and pictures show: of those of the error, one."""
-    errors = [name for name in evaluation.metrics if name in ERRORS]
-    return [*errors[:1], *(name for name in evaluation.metrics if name in IMAGES)]
 
 
 def with_units(name: str, units: str) -> str:

@@ -56,8 +56,8 @@ def draw_curves(evaluation: Evaluation) -> Figure:
 def draw_image_curves(evaluation: Evaluation) -> Figure:
     """Draw the metrics of images by lead time, a panel each; an arrow points to the better."""
     names = [name for name in evaluation.metrics if name in _IMAGE_CURVES]
-    columns = min(len(names), 3)
-    rows = math.ceil(len(names) / columns)
+    rows = math.ceil(len(names) / 3)
+    columns = math.ceil(len(names) / rows)
     figure = Figure(figsize=(1.8 + 3.4 * columns, 0.4 + 2.9 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     times, label = _steps(evaluation, "closed_loop")

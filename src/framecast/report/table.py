@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from framecast.evaluate import Evaluation, Forecasts
 from framecast.metrics import IMAGES, METRICS
-from framecast.report.labels import chosen, lead_times, shown, title, with_units
+from framecast.report.labels import chosen, lead_times, title, with_units
 from framecast.report.numbers import columns_of, each_group
 
 _TABLE_ROWS = 12
@@ -59,7 +60,7 @@ def _averages(evaluation: Evaluation) -> Table:
     table.add_column("parameters", justify="right")
     columns = [
         _Column(metric, place, _heading(metric, channel))
-        for metric in shown(evaluation)
+        for metric in _averaged(evaluation.metrics)
         for place, channel in enumerate(columns_of(evaluation, metric))
     ]
     for column in columns:
@@ -74,6 +75,14 @@ def _averages(evaluation: Evaluation) -> Table:
         where = [group or "all", str(windows)] if evaluation.groups else []
         table.add_row(*where, title(forecasts), size, *cells)
     return table
+
+
+def _averaged(metrics: Sequence[str]) -> list[str]:
+    """Of the metrics of the error, RMSE stands for all, and has a table of its own."""
+    images = [name for name in metrics if name in IMAGES]
+    if "rmse" in metrics:
+        return images or ["rmse"]
+    return list(metrics)
 
 
 def _heading(metric: str, channel: str) -> str:
