@@ -42,7 +42,7 @@ def test_a_folder_of_videos(tmp_path):
     assert rows["kind"] == "folder of videos"
     assert rows["sequences"] == "3"
     assert rows["frames"] == "7 to 20, 39 together"
-    assert rows["windows"] == "3 of 6 + 4 frames side by side; 1 sequences are too short for one"
+    assert rows["windows"] == "3 of 6 + 4 frames side by side; too short for one: 1"
     assert "--data.source videos" in rows["next"]
 
 

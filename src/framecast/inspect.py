@@ -96,7 +96,7 @@ def _describe(frames: Frames, context: int, horizon: int) -> dict[str, str]:
         "channels": ", ".join(channels),
         "step": _step(frames),
         "values": _values(frames),
-        "windows": windows + (f"; {short} sequences are too short for one" if short else ""),
+        "windows": windows + (f"; too short for one: {short}" if short else ""),
     }
 
 

@@ -20,10 +20,10 @@ class DataConfig:
     """The frames to learn from.
 
     Attributes:
-        source: where frames come from: files, your own.
-        path: what the source reads. For files: a NetCDF (.nc), Zarr (.zarr) or NumPy (.npy, .npz)
-            file, or a folder that holds files named train, validation and test. The source's
-            own place if null.
+        source: where frames come from: files, your own; videos; kth; moving_mnist.
+        path: what the source reads. For files: a NetCDF (.nc), Zarr (.zarr), NumPy (.npy, .npz) or
+            video file, or a folder that holds files named train, validation and test. For videos:
+            a file, or a folder of files. The source's own place if null.
         variables: variables that become channels, in this order; all of them if null.
         validation_fraction: of one file, the share kept for validation, in [0, 1): the
             last sequences, or the last stretch of time before the test's if it holds one
