@@ -92,14 +92,13 @@ def step_of(
     """One training step, as the training loop does it, on a random window."""
     config = replace(_experiment(layer).training, context=context, horizon=horizon)
     model = model_of(layer, published)
-    training = Training(model, config, steps=1)
+    training = Training(model, config, batches=1)
     optimiser = make_optimiser(model, config)
     window = torch.randn(1, config.window, 1, *GRID)
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            loss = training.loss(window, window)
-        loss.backward()  # type: ignore[no-untyped-call]
+            training.accumulate_gradients(window, window, index=0)
         optimiser.step()
         optimiser.zero_grad()
 

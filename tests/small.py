@@ -1,4 +1,4 @@
-"""A small data set and small runs, for the tests of training and what follows it."""
+"""A small data set, network and runs, for the tests of training and what follows it."""
 
 import dataclasses
 
@@ -64,3 +64,15 @@ def untrained_run(path, data, *, seed=0, normalise="standard", **model):
     }
     (path / "config.yaml").write_text(yaml.safe_dump(described))
     return path
+
+
+def small_model(**config):
+    """A small network in float64, for frames of two channels."""
+    torch.manual_seed(0)
+    return Forecaster(ForecasterConfig(depth=2, hidden=4, **config), in_channels=2).double()
+
+
+def small_window(length=8):
+    """Three random sequences in float64, [3,length,2,5,6]."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(3, length, 2, 5, 6, dtype=torch.float64, generator=generator)

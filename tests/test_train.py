@@ -1,4 +1,4 @@
-"""Training: the unrolling, the losses, the schedules, and a run that can be killed."""
+"""Training: what a run learns and writes, and how it is killed and resumed."""
 
 import csv
 import json
@@ -11,90 +11,35 @@ from safetensors.torch import load_file
 from conftest import close
 from framecast.checkpoint import load_checkpoint
 from framecast.errors import UserError
-from framecast.models import Forecaster, ForecasterConfig
 from framecast.train import TrainingConfig, train
 from framecast.train.diagnose import first_failure
 from framecast.train.loop import Training
-from framecast.train.optimise import learning_rate_factor, make_optimiser, make_schedules
-from framecast.train.unroll import LOSSES, unroll
-from small import experiment
-
-
-def make_model():
-    torch.manual_seed(0)
-    return Forecaster(ForecasterConfig(depth=2, hidden=4), in_channels=2).double()
-
-
-def frames(length=8):
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(3, length, 2, 5, 6, dtype=torch.float64, generator=generator)
+from framecast.train.schedules import plateaus
+from framecast.train.unroll import LOSSES, draw_given, unroll
+from small import experiment, small_model, small_window
 
 
 def read_log(run):
     return list(csv.DictReader((run / "log.csv").read_text().splitlines()))
 
 
-def test_unrolling_is_teacher_forcing_and_then_a_closed_loop():
-    model, window = make_model(), frames()
-    predictions = unroll(model, window, context=5)
-    assert predictions.shape == (3, 7, 2, 5, 6)
-    close(predictions[:, :5], model(window[:, :5])[0], 1e-12)
-    closed = torch.stack([f for f, _ in model.forecast(window[:, :5], 3)], 1)
-    close(predictions[:, 4:], closed, 1e-12)
+def test_noise_is_added_to_given_frames_only_and_repeats_itself(monkeypatch):
+    training = Training(small_model().float(), TrainingConfig(context=5, horizon=3, noise=0.1), 10)
+    window, seen = small_window().float(), []
 
+    def record(*arguments):
+        seen.append(arguments)
+        return torch.zeros(())
 
-def test_frames_beyond_the_context_are_not_read():
-    model, window = make_model(), frames()
-    hidden = window.clone()
-    hidden[:, 5:] = math.nan
-    assert torch.equal(unroll(model, hidden, 5), unroll(model, window, 5))
-
-
-def test_losses_by_hand():
-    x, y = torch.tensor([1.0, 4.0]), torch.tensor([2.0, 1.0])
-    assert LOSSES["mse"](x, y).item() == 5
-    assert LOSSES["l1"](x, y).item() == 2
-    assert LOSSES["l1_mse"](x, y).item() == 7
-    assert all(loss(x, x).item() == 0 for loss in LOSSES.values())
-
-
-def test_the_cosine_falls_to_zero_after_a_warm_up():
-    config = TrainingConfig(schedule="cosine", warmup_steps=4)
-    factors = [learning_rate_factor(step, 100, config) for step in range(101)]
-    assert factors[0] == pytest.approx(0.2, abs=0.01)
-    assert factors[:4] == sorted(factors[:4])
-    assert factors[50] == pytest.approx(0.5)
-    assert factors[100] == pytest.approx(0, abs=1e-12)
-
-
-def test_the_constant_schedule_is_constant_after_its_warm_up():
-    config = TrainingConfig(schedule="constant", warmup_steps=2)
-    assert [learning_rate_factor(s, 9, config) for s in range(4)] == pytest.approx(
-        [1 / 3, 2 / 3, 1, 1]
-    )
-
-
-def test_the_plateau_halves_the_learning_rate_and_keeps_its_warm_up():
-    config = TrainingConfig(schedule="plateau", plateau_epochs=1, warmup_steps=2, learning_rate=0.1)
-    optimiser = make_optimiser(make_model(), config)
-    plateau, warmup = [s["scheduler"] for s in make_schedules(optimiser, config, 10)]
-    rates = []
-    for _ in range(3):
-        rates.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
-        warmup.step()
-    assert rates == pytest.approx([0.1 / 3, 0.2 / 3, 0.1])
-    for _ in range(3):
-        plateau.step(1.0)
-    assert optimiser.param_groups[0]["lr"] == pytest.approx(0.05)
-
-
-def test_noise_is_added_to_given_frames_only_in_training_and_repeats_itself():
-    training = Training(make_model().float(), TrainingConfig(context=5, horizon=3, noise=0.1), 10)
-    window = frames().float()
-    noisy = training._with_noise(window) - window
-    assert noisy.std().item() == pytest.approx(0.1, rel=0.1)
-    assert torch.equal(training._with_noise(window) - window, noisy)
+    monkeypatch.setattr(training, "accumulate_gradients", record)
+    monkeypatch.setattr(training, "_step", lambda: None)
+    for index in (0, 0, 1):
+        training.training_step(window, index)
+    (noisy, truth, _), (again, *_), (other, *_) = seen
+    assert torch.equal(truth, window)
+    assert (noisy - window).std().item() == pytest.approx(0.1, rel=0.1)
+    assert torch.equal(again, noisy)
+    assert not torch.equal(other, noisy)
 
 
 def test_a_run_learns_and_leaves_its_folder(tmp_path):
@@ -117,15 +62,36 @@ class KilledError(Exception):
     """Stands for the power going off."""
 
 
+STRATEGY = {
+    "teacher_forcing": 0.9,
+    "teacher_forcing_decay": 0.2,
+    "schedule": "decay",
+    "decay_factor": 0.5,
+    "decay_every": 1,
+    "plateau_epochs": 1,
+}
+"""Everything that changes in the course of a run, fast."""
+
+
 @pytest.mark.parametrize("after", [3, 11])
-def test_a_killed_run_resumes_as_if_never_stopped(tmp_path, monkeypatch, after):
-    plan = experiment(tmp_path, epochs=3, schedule="plateau", warmup_steps=2, clip=1.0)
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"schedule": "plateau", "plateau_epochs": 1, "warmup_steps": 2, "clip": 1.0},
+        STRATEGY | {"accumulate": 2, "chunk": 3, "learning_rate": 0.3},
+        STRATEGY | {"chunk": 4, "truncate": True, "precision": "bf16-mixed", "learning_rate": 0.3},
+    ],
+    ids=["plateau", "exact", "truncated"],
+)
+def test_a_killed_run_resumes_as_if_never_stopped(tmp_path, monkeypatch, after, keys):
+    plan = experiment(tmp_path, epochs=4, **keys)
     train(plan, tmp_path / "whole")
 
-    step = Training.training_step
+    step, batches = Training.training_step, []
 
     def dies(self, window, index):
-        if self.global_step == after:
+        batches.append(index)
+        if len(batches) == after + 1:
             raise KilledError
         return step(self, window, index)
 
@@ -135,12 +101,56 @@ def test_a_killed_run_resumes_as_if_never_stopped(tmp_path, monkeypatch, after):
             train(plan, tmp_path / "killed")
     train(plan, tmp_path / "killed", resume=True)
 
-    whole, resumed = (load_file(tmp_path / n / "last.safetensors") for n in ("whole", "killed"))
-    assert whole.keys() == resumed.keys()
-    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    logs = [read_log(tmp_path / n) for n in ("whole", "killed")]
+    for file in ("last.safetensors", "best.safetensors"):
+        whole, killed = ((tmp_path / name / file).read_bytes() for name in ("whole", "killed"))
+        assert whole == killed
+    clocks = {"samples_per_second", "seconds"}
+    logs = [read_log(tmp_path / name) for name in ("whole", "killed")]
     for a, b in zip(*logs, strict=True):
-        assert [a["train_loss"], a["val_loss"]] == [b["train_loss"], b["val_loss"]]
+        assert all(a[key] == b[key] for key in a.keys() - clocks)
+    if plan.training.decays:
+        assert float(logs[0][-1]["teacher_forcing"]) < 0.9
+        assert float(logs[0][-1]["learning_rate"]) < 0.3
+
+
+def test_the_decay_is_logged_and_told(tmp_path, capfd):
+    keys = STRATEGY | {"learning_rate": 1e-12, "plateau_epochs": 2}
+    rows = read_log(train(experiment(tmp_path, epochs=6, **keys), tmp_path / "run"))
+    losses = [float(row["val_loss"]) for row in rows]
+    first = plateaus(losses, 2)[0]
+    falling = [0.9] * first + [0.9 - 0.2 * n for n in range(1, 7 - first)]
+    assert [float(row["teacher_forcing"]) for row in rows] == pytest.approx(falling)
+    assert float(rows[-1]["learning_rate"]) == pytest.approx(1e-12 * 0.5 ** (6 - first))
+    told = capfd.readouterr().err
+    assert f"for 2 epochs: the decay begins with epoch {first + 1}" in told
+    assert told.count("the decay begins") == 1
+    assert f"teacher forcing {falling[-1]:.4g}" in told
+
+
+def test_accumulated_batches_learn_like_one_large_batch(tmp_path):
+    def weights(name, **keys):
+        run = train(experiment(tmp_path, noise=0.0, **keys), tmp_path / name)
+        return load_file(run / "last.safetensors")["model.decoder.weight"], read_log(run)
+
+    # Eight windows an epoch: steps of six and of two.
+    (large, log), (small, log_of_small) = (
+        weights("large", batch_size=6),
+        weights("small", batch_size=2, accumulate=3),
+    )
+    close(small, large, 1e-4)
+    assert [row["step"] for row in log] == [row["step"] for row in log_of_small] == ["2", "4"]
+
+
+def test_a_teacher_forced_run_is_validated_as_a_forecast(tmp_path):
+    run = train(experiment(tmp_path, epochs=1, teacher_forcing=1.0), tmp_path / "run")
+    checkpoint, config = load_checkpoint(run), experiment(tmp_path).training
+    data = experiment(tmp_path).data.open().splits().validation
+    values = checkpoint.statistics.normalise(data.values)
+    windows = torch.cat([values[:, start : start + 7] for start in (0, 7)])
+    given = draw_given(len(windows), 6, config.context, 0.0)
+    predictions, _ = unroll(checkpoint.model, windows[:, :-1], given)
+    expected = LOSSES["mse"](predictions, windows[:, 1:]).item()
+    assert float(read_log(run)[0]["val_loss"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_seed_decides_the_run(tmp_path):
@@ -167,6 +177,9 @@ def test_the_seed_decides_the_run(tmp_path):
         {"context": 5},
         {"horizon": 2},
         {"precision": "bf16-mixed"},
+        {"teacher_forcing": 0.5},
+        {"accumulate": 2},
+        {"chunk": 3, "truncate": True},
     ],
     ids=str,
 )
@@ -218,12 +231,12 @@ def test_compiled_training_agrees(tmp_path):
     ],
 )
 def test_where_a_loss_that_is_no_number_began(spoil, where):
-    model, window = make_model(), frames()
+    model, window = small_model(), small_window()
     with torch.no_grad():
         if "layers.1" in where:
             model.recurrences.layers[1].conv.weight.fill_(1e300)
         spoil(model, window)
-    assert where in first_failure(model, window, 5)
+    assert where in first_failure(model, window[:, :-1], draw_given(3, 7, 5, 0.0))
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
@@ -246,8 +259,17 @@ def test_run_folders_are_kept_apart(tmp_path):
         train(plan, tmp_path / "run", resume=True)
 
 
-def test_a_plateau_needs_validation_frames(tmp_path):
-    plan = experiment(tmp_path, data={"validation_fraction": 0.0}, schedule="plateau")
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"schedule": "plateau"},
+        {"schedule": "decay"},
+        {"teacher_forcing": 1.0, "teacher_forcing_decay": 0.1},
+    ],
+    ids=str,
+)
+def test_a_plateau_needs_validation_frames(tmp_path, keys):
+    plan = experiment(tmp_path, data={"validation_fraction": 0.0}, **keys)
     with pytest.raises(UserError, match=r"there are no validation frames"):
         train(plan, tmp_path / "run")
     assert not (tmp_path / "run").exists()

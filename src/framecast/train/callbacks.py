@@ -20,6 +20,7 @@ from framecast.data.normalise import Statistics
 from framecast.files import whole, write_text
 from framecast.models import Forecaster
 from framecast.train.config import TrainingConfig
+from framecast.train.schedules import decay_epochs, learning_rate, plateaus, teacher_forcing
 
 Row = dict[str, float | int]
 
@@ -37,7 +38,8 @@ class RunWriter(pl.Callback):
         statistics: of the training frames.
 
     Attributes:
-        rows: an epoch a row: losses, learning rate, samples per second, seconds.
+        rows: an epoch a row: losses, learning rate (of its last step), teacher forcing, samples
+            per second, seconds.
         best: lowest loss so far.
     """
 
@@ -76,6 +78,11 @@ class RunWriter(pl.Callback):
         self._samples += len(batch[0])
 
     @property
+    def losses(self) -> list[float]:
+        """The losses by which epochs are compared: validation's, or else training's."""
+        return [row.get("val_loss", row["train_loss"]) for row in self.rows]
+
+    @property
     def running(self) -> tuple[float, float]:
         """Mean loss and samples per second of the epoch so far."""
         loss = torch.stack(self._losses[-100:]).mean().item() if self._losses else math.nan
@@ -89,6 +96,7 @@ class RunWriter(pl.Callback):
             "step": trainer.global_step,
             "train_loss": torch.stack(self._losses).mean().item(),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "teacher_forcing": cast(Any, pl_module).teacher_forcing,
             "samples_per_second": self._samples / seconds,
             "seconds": seconds,
         }
@@ -104,7 +112,7 @@ class RunWriter(pl.Callback):
             self._board.close()
 
     def _save(self, trainer: pl.Trainer, module: pl.LightningModule, row: Row) -> None:
-        loss = chosen_loss(row)
+        loss = self.losses[-1]
         checkpoint = Checkpoint(
             model=cast(Forecaster, module.model),
             statistics=self.statistics,
@@ -132,9 +140,30 @@ class RunWriter(pl.Callback):
             self._board.add_scalar(name, value, int(row["epoch"]))
 
 
-def chosen_loss(row: Row) -> float:
-    """Return the loss by which epochs are compared: validation's, or else training's."""
-    return row.get("val_loss", row["train_loss"])
+class Schedules(pl.Callback):
+    """Sets the learning rate of each step and the teacher forcing of each epoch.
+
+    Args:
+        writer: keeps the losses that they follow.
+        steps: of the whole run.
+    """
+
+    def __init__(self, writer: RunWriter, steps: int) -> None:
+        self.writer, self.steps = writer, steps
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Set the teacher forcing."""
+        chosen = teacher_forcing(self.writer.losses, self.writer.config)
+        cast(Any, pl_module).teacher_forcing = chosen
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any
+    ) -> None:
+        """Set the learning rate."""
+        losses, config = self.writer.losses, self.writer.config
+        rate = learning_rate(trainer.global_step, self.steps, losses, config)
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = rate
 
 
 class Patience(pl.Callback):
@@ -149,10 +178,8 @@ class Patience(pl.Callback):
         self.writer, self.epochs = writer, epochs
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop if the best of all epochs is not among the last ones."""
-        losses = [chosen_loss(row) for row in self.writer.rows]
-        if len(losses) > self.epochs and min(losses[-self.epochs :]) >= min(losses[: -self.epochs]):
-            trainer.should_stop = True
+        """Stop at a plateau."""
+        trainer.should_stop = bool(plateaus(self.writer.losses, self.epochs))
 
 
 class Progress(pl.Callback):
@@ -177,30 +204,38 @@ class Progress(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar, at the place where a resumed run goes on."""
-        total = trainer.max_epochs * trainer.num_training_batches  # type: ignore[operator]
+        epoch = int(trainer.num_training_batches)
         self.bar.start()
         self.task = self.bar.add_task(
-            "", total=total, completed=trainer.global_step, epoch="", numbers=""
+            "",
+            total=epoch * (trainer.max_epochs or 0),
+            completed=epoch * trainer.current_epoch,
+            epoch="",
+            numbers="",
         )
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any
     ) -> None:
         """Move the bar."""
-        if not self.bar.disable and trainer.global_step % 10 == 0:
-            self._move(trainer)
+        self.bar.advance(self.task)
+        if not self.bar.disable and step[-1] % 10 == 0:
+            self._show_numbers(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the validation loss, in a line of its own where there is no bar."""
-        if not self.bar.disable:
-            self._move(trainer)
-            return
-        row = self.writer.rows[-1]
-        self.console.print(
-            f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.4g}  "
-            f"{self._validation()}{row['samples_per_second']:.1f} samples/s",
-            highlight=False,
-        )
+        if self.bar.disable:
+            self._print_epoch(trainer)
+        else:
+            self._show_numbers(trainer)
+        config = self.writer.config
+        if config.decays and decay_epochs(self.writer.losses, config) == 1:
+            self.console.print(
+                f"the validation loss has not fallen for {config.plateau_epochs} epochs: "
+                f"the decay begins with epoch {len(self.writer.rows) + 1}",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the bar as it stands."""
@@ -212,15 +247,31 @@ class Progress(pl.Callback):
         """Leave the terminal usable for the message that follows."""
         self.bar.stop()
 
-    def _move(self, trainer: pl.Trainer) -> None:
+    def _print_epoch(self, trainer: pl.Trainer) -> None:
+        row = self.writer.rows[-1]
+        self.console.print(
+            f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.4g}  "
+            f"{self._last_epoch()}{row['samples_per_second']:.1f} samples/s",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _show_numbers(self, trainer: pl.Trainer) -> None:
         loss, rate = self.writer.running
         self.bar.update(
             self.task,
-            completed=trainer.global_step,
             epoch=f"{trainer.current_epoch + 1}/{trainer.max_epochs}",
-            numbers=f"loss {loss:.4g}  {self._validation()}{rate:.1f} samples/s",
+            numbers=f"loss {loss:.4g}  {self._last_epoch()}{rate:.1f} samples/s",
         )
 
-    def _validation(self) -> str:
-        rows = self.writer.rows
-        return f"validation {rows[-1]['val_loss']:.4g}  " if rows and "val_loss" in rows[-1] else ""
+    def _last_epoch(self) -> str:
+        """Validation loss, and what is decaying, of the last whole epoch."""
+        if not self.writer.rows:
+            return ""
+        row = self.writer.rows[-1]
+        told = {"validation": row.get("val_loss"), "learning rate": None, "teacher forcing": None}
+        if self.writer.config.schedule == "decay":
+            told["learning rate"] = row["learning_rate"]
+        if self.writer.config.samples:
+            told["teacher forcing"] = row["teacher_forcing"]
+        return "".join(f"{name} {n:.4g}  " for name, n in told.items() if n is not None)

@@ -10,19 +10,19 @@ from framecast.models import Forecaster
 from framecast.train.unroll import unroll
 
 
-def first_failure(model: Forecaster, frames: Tensor, context: int) -> str:
+def first_failure(model: Forecaster, inputs: Tensor, given: Tensor) -> str:
     """Say where the first value that is not finite comes from.
 
     Args:
         model: the network as it was when the loss failed.
-        frames: the window [B,L,C,H,W] of that step.
-        context: given frames.
+        inputs: the true frames [B,T,C,H,W] of that step.
+        given: which of them it read, [B,T].
 
     Returns:
         The input, a weight (damaged by an earlier step's gradient), or the first module, in
         the order of evaluation, whose output is not finite.
     """
-    if not frames.isfinite().all():
+    if not inputs.isfinite().all():
         return "in the input frames"
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
@@ -31,7 +31,7 @@ def first_failure(model: Forecaster, frames: Tensor, context: int) -> str:
     hooks = [m.register_forward_hook(_watch(n, failed)) for n, m in model.named_modules() if n]
     try:
         with torch.no_grad():
-            unroll(model, frames, context)
+            unroll(model, inputs, given)
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,13 +1,17 @@
 """The training loop: Lightning around the unrolled network."""
 
 import logging
+import math
 import pickle
 import warnings
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -19,14 +23,15 @@ from framecast.data.sources import DataConfig
 from framecast.data.windows import CropSampler, Windows, side_by_side
 from framecast.errors import UserError
 from framecast.models import Forecaster
-from framecast.train.callbacks import Patience, Progress, RunWriter
+from framecast.train.callbacks import Patience, Progress, RunWriter, Schedules
 from framecast.train.config import Experiment, TrainingConfig
 from framecast.train.diagnose import first_failure
-from framecast.train.optimise import make_optimiser, make_schedules
-from framecast.train.unroll import LOSSES, unroll
+from framecast.train.memory import checkpoint_layers, run_chunks
+from framecast.train.optimise import make_optimiser
+from framecast.train.unroll import LOSSES, draw_given, unroll
 
-VALIDATION_BATCH = 16
-"""Windows in a validation step: no gradient is kept, so more fit than in training."""
+VALIDATION_FRAMES = 400
+"""Frames in a validation step: no gradient is kept, so more fit than in training."""
 
 
 class Training(pl.LightningModule):
@@ -35,56 +40,107 @@ class Training(pl.LightningModule):
     Args:
         model: the network; frames come normalised.
         config: how it is trained.
-        steps: of the whole run.
+        batches: in an epoch.
+
+    Attributes:
+        teacher_forcing: probability that an input after the context is the truth.
     """
 
-    def __init__(self, model: Forecaster, config: TrainingConfig, steps: int) -> None:
+    def __init__(self, model: Forecaster, config: TrainingConfig, batches: int) -> None:
         super().__init__()
-        self.model, self.config, self.steps = model, config, steps
+        self.automatic_optimization = False
+        self.model, self.config, self.batches = model, config, batches
+        self.teacher_forcing = config.teacher_forcing
+        if config.checkpoint_layers:
+            checkpoint_layers(model)
         self.unroll = torch.compile(unroll) if config.compile else unroll
 
-    def training_step(self, window: Tensor, index: int) -> Tensor:
-        """Loss of a batch of windows [B,L,C,H,W], with noise on the given frames."""
-        given = self._with_noise(window)
-        loss = self.loss(given, window)
-        if not torch.isfinite(loss):
-            self._stop(given)
-        return loss
+    def training_step(self, window: Tensor, index: int) -> dict[str, Tensor]:
+        """Learn from a batch of windows [B,L,C,H,W]; return its loss.
+
+        What is random depends on the seed and the place of the batch in the run alone, so
+        that a resumed run repeats it.
+        """
+        torch.manual_seed((self.config.seed << 32) + self.current_epoch * self.batches + index)
+        noisy = self._with_noise(window)
+        loss = self.accumulate_gradients(noisy, window, index)
+        last = index + 1 == self.batches
+        if last or (index + 1) % self.config.accumulate == 0:
+            self._step()
+        return {"loss": loss}
+
+    def accumulate_gradients(self, frames: Tensor, truth: Tensor, index: int) -> Tensor:
+        """Add the gradients of a batch's loss to those of the weights; return the loss.
+
+        Args:
+            frames: what is read, [B,L,C,H,W].
+            truth: what is predicted, frames 2 to L of [B,L,C,H,W].
+            index: place of the batch in the epoch.
+        """
+        total = torch.zeros((), device=frames.device, dtype=frames.dtype)
+        batches = self._batches_of_step(index)
+        for loss in self._losses(frames, truth, self.teacher_forcing):
+            with torch.autocast(frames.device.type, enabled=False):
+                (loss / batches).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
 
     def validation_step(self, window: Tensor, index: int) -> None:
-        """Log the loss of a batch of windows, without noise."""
-        loss = self.loss(window, window)
-        if not torch.isfinite(loss):
-            self._stop(window)
+        """Log the loss of forecasts from a batch of windows, without noise."""
+        loss = torch.stack(list(self._losses(window, window, teacher_forcing=0.0))).sum()
         self.log("val_loss", loss, on_epoch=True, batch_size=len(window))
 
     def configure_optimizers(self) -> Any:
-        """Give Lightning the optimiser and its schedules."""
-        optimiser = make_optimiser(self.model, self.config)
-        return [optimiser], make_schedules(optimiser, self.config, self.steps)
+        """Give Lightning the optimiser."""
+        return make_optimiser(self.model, self.config)
 
-    def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
-        """Clip the norm here: Lightning refuses it beside a fused optimiser in bf16."""
-        if self.config.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+    def _losses(self, frames: Tensor, truth: Tensor, teacher_forcing: float) -> Iterator[Tensor]:
+        """Yield the losses of parts of a window, between which no gradient flows.
 
-    def loss(self, given: Tensor, truth: Tensor) -> Tensor:
-        """Loss of the predictions from `given`, against the frames of `truth`, both [B,L,C,H,W]."""
-        predictions = self.unroll(self.model, given, self.config.context)
-        return LOSSES[self.config.loss](predictions, truth[:, 1:])
+        They add up to the mean over all predictions.
+        """
+        inputs = frames[:, :-1]
+        batch, length = inputs.shape[:2]
+        given = draw_given(batch, length, self.config.context, teacher_forcing)
+        targets = truth[:, 1:]
+        for predictions in self._parts(inputs, given):
+            done = predictions.shape[1]
+            loss = LOSSES[self.config.loss](predictions, targets[:, :done]) * done / length
+            if not torch.isfinite(loss):
+                self._stop(inputs, given)
+            yield loss
+            targets = targets[:, done:]
+
+    def _parts(self, inputs: Tensor, given: Tensor) -> Iterator[Tensor]:
+        """Yield the predictions of parts of a window, between which no gradient flows."""
+        config, run = self.config, partial(self.unroll, self.model)
+        if config.chunk is None:
+            yield run(inputs, given)[0]
+        elif config.truncate:
+            yield from run_chunks(run, inputs, given, config.chunk, truncate=True)
+        else:
+            chunks = run_chunks(run, inputs, given, config.chunk, truncate=False)
+            yield torch.cat(list(chunks), dim=1)
 
     def _with_noise(self, window: Tensor) -> Tensor:
-        """Noise that depends on the seed and the step alone, so that a resumed run repeats it."""
         if self.config.noise == 0:
             return window
-        random = torch.Generator(window.device).manual_seed(
-            (self.config.seed << 32) + self.global_step
-        )
-        noise = torch.randn(window.shape, generator=random, device=window.device)
-        return window + self.config.noise * noise
+        return window + self.config.noise * torch.randn(window.shape, device=window.device)
 
-    def _stop(self, window: Tensor) -> None:
-        where = first_failure(self.model, window, self.config.context)
+    def _batches_of_step(self, index: int) -> int:
+        """How many batches make the step of the optimiser that this one belongs to."""
+        first = index - index % self.config.accumulate
+        return min(self.config.accumulate, self.batches - first)
+
+    def _step(self) -> None:
+        optimiser = cast(LightningOptimizer, self.optimizers())
+        if self.config.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        optimiser.step()
+        optimiser.zero_grad()
+
+    def _stop(self, inputs: Tensor, given: Tensor) -> None:
+        where = first_failure(self.model, inputs, given)
         raise UserError(
             f"the loss became NaN or infinite at step {self.global_step + 1} (epoch "
             f"{self.current_epoch + 1}); it began {where}. Try a lower training.learning_rate, "
@@ -112,9 +168,10 @@ def fit(experiment: Experiment, splits: Splits, out: Path, resume: bool) -> RunW
     batches = _batches(train, statistics, experiment.data, config)
     torch.manual_seed(config.seed)
     model = Forecaster(experiment.model, len(train.channels), grid=train.grid)
-    training = Training(model, config, steps=config.epochs * len(batches))
+    training = Training(model, config, len(batches))
+    steps = config.epochs * math.ceil(len(batches) / config.accumulate)
     writer = RunWriter(out, config, FrameSpec.of(train), statistics)
-    callbacks: list[pl.Callback] = [writer, Progress(writer)]
+    callbacks: list[pl.Callback] = [writer, Schedules(writer, steps), Progress(writer)]
     if config.patience is not None:
         callbacks.append(Patience(writer, config.patience))
     with warnings.catch_warnings():
@@ -180,4 +237,5 @@ def _validation_batches(
     if frames is None:
         return None
     windows = Windows(frames.values, config.window, statistics.normalise)
-    return DataLoader(windows, VALIDATION_BATCH, sampler=side_by_side(frames, config.window))
+    batch = max(config.batch_size, VALIDATION_FRAMES // config.window)
+    return DataLoader(windows, batch, sampler=side_by_side(frames, config.window))

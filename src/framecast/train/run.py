@@ -54,10 +54,11 @@ def _check_data(splits: Splits, config: TrainingConfig) -> None:
     for part in (splits.train, splits.validation):
         if part is not None:
             check_length(part, config.window)
-    if config.schedule == "plateau" and splits.validation is None:
+    if config.reads_plateaus and splits.validation is None:
+        name = "schedule" if config.schedule in ("plateau", "decay") else "teacher_forcing_decay"
         raise UserError(
-            "training.schedule plateau follows the validation loss, but there are no validation "
-            "frames: set data.validation_fraction above 0, or choose another schedule"
+            f"training.{name} {getattr(config, name)} follows the validation loss, but there are "
+            "no validation frames: set data.validation_fraction above 0, or leave it out"
         )
 
 
