@@ -274,9 +274,10 @@ def _keep_norm(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) ->
 def _norm_rule(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
     if grad is None:
         return (None,) * 5
+    saved = ctx.saved_tensors  # once: under gradient checkpointing a second look is an error
+    grad_x, grad_weight, grad_bias = residual_norm_backward(grad, *saved)
     # The gradient of a sum is that of each of its terms.
-    grad_x, grad_weight, grad_bias = residual_norm_backward(grad, *ctx.saved_tensors)
-    grad_update = None if ctx.saved_tensors[1] is None else grad_x
+    grad_update = None if saved[1] is None else grad_x
     return grad_x, grad_update, grad_weight, grad_bias, None
 
 
