@@ -1,0 +1,97 @@
+"""Memory and time of a training step over a long window, in each way that it can be run.
+
+Each step runs in a process of its own, whose peak of resident memory is read before the step
+and after it; on Linux only.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.timing import print_table
+from framecast.models import Forecaster, ForecasterConfig
+from framecast.train import TrainingConfig
+from framecast.train.loop import Training
+
+LAYERS = ("conv_lstm", "conv_s5")
+FRAMES = (150, 600)
+GRID = (32, 32)
+WAYS: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "checkpoint_layers": {"checkpoint_layers": True},
+    "chunk 30": {"chunk": 30},
+    "chunk 30, checkpoint_layers": {"chunk": 30, "checkpoint_layers": True},
+    "chunk 30, truncate": {"chunk": 30, "truncate": True},
+}
+
+
+def run() -> dict[str, Any]:
+    """All measurements, after the gate."""
+    check()
+    rows = [row(layer, frames, way) for layer in LAYERS for frames in FRAMES for way in WAYS]
+    print_table("A teacher-forced step, 4 layers of 32 channels, 32×32, batch 1", rows)
+    return {"steps": rows}
+
+
+def row(layer: str, frames: int, way: str) -> dict[str, object]:
+    """Measure one way in a new process."""
+    command = [sys.executable, "-m", "benchmarks.memory", layer, str(frames), way]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    measured = json.loads(result.stdout)
+    return {
+        "layer": layer,
+        "frames": frames,
+        "way": way,
+        "memory": f"{measured['mebibytes']:.0f} MiB",
+        "step": f"{measured['seconds']:.2f} s",
+    }
+
+
+def measure(layer: str, frames: int, way: str) -> dict[str, float]:
+    """Peak memory of a step beyond what the process had before, and the time of a second one."""
+    training, window = step_of(layer, frames, way, GRID)
+    before = _peak()
+    training.accumulate_gradients(window, window, index=0)
+    memory = _peak() - before
+    start = time.perf_counter()
+    training.accumulate_gradients(window, window, index=0)
+    return {"mebibytes": memory, "seconds": time.perf_counter() - start}
+
+
+def step_of(
+    layer: str, frames: int, way: str, grid: tuple[int, int]
+) -> tuple[Training, torch.Tensor]:
+    """A network under training, and a random window."""
+    torch.manual_seed(0)
+    model = Forecaster(ForecasterConfig(layer=layer, depth=4, hidden=32), in_channels=1)
+    config = TrainingConfig(context=frames, horizon=1, **WAYS[way])
+    return Training(model, config, batches=1), torch.randn(1, config.window, 1, *grid)
+
+
+def check() -> None:
+    """All ways but truncation give the same gradients."""
+    for layer in LAYERS:
+        gradients = []
+        for way in WAYS:
+            training, window = step_of(layer, 70, way, (8, 8))
+            training.accumulate_gradients(window, window, index=0)
+            flat = [p.grad.flatten() for p in training.parameters() if p.grad is not None]
+            gradients.append(torch.cat(flat))
+        for exact in gradients[1:-1]:
+            torch.testing.assert_close(exact, gradients[0], rtol=1e-3, atol=1e-5)
+
+
+def _peak() -> float:
+    """Peak of resident memory so far, in MiB; `getrusage` would count the parent's too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    name, length, how = sys.argv[1:]
+    print(json.dumps(measure(name, int(length), how)))
