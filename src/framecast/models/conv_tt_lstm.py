@@ -115,10 +115,10 @@ class ConvTTLSTM(HoistedRecurrence):
 
     def _compressed(self, windows: Sequence[Tensor]) -> list[Tensor]:
         """The preprocessed states H~(1), ..., H~(N) of the windows that are whole."""
-        latest = [w + self.window_bias for w in reversed(windows[: self.whole])]
-        if self.whole == 1:
-            return list(torch.split(latest[0], self.ranks, dim=1))
-        return [torch.split(w, self.ranks, dim=1)[i] for i, w in enumerate(latest)]
+        latest = list(reversed(windows[: self.whole])) * (self.order // self.whole)
+        biases = torch.split(self.window_bias, self.ranks)
+        parts = [torch.split(w, self.ranks, dim=1)[i] for i, w in enumerate(latest)]
+        return [part + bias for part, bias in zip(parts, biases, strict=True)]
 
     def _extended(self, windows: Sequence[Tensor], h: Tensor) -> tuple[Tensor, ...]:
         """Add a new hidden state to the windows that it enters, and leave the oldest window."""

@@ -29,7 +29,7 @@ class HoistedRecurrence(Recurrence):
         """Run over a whole sequence (see `Recurrence`)."""
         state = self.state_for(frames, state)
         outputs = []
-        for projected in per_frame(self.input_conv, frames).unbind(1):
+        for projected in unstack_frames(per_frame(self.input_conv, frames)):
             output, state = self.update(projected, state)
             outputs.append(output)
         return stack_frames(outputs), state
@@ -37,6 +37,11 @@ class HoistedRecurrence(Recurrence):
     def step(self, frame: Frame, state: State) -> tuple[Frame, State]:
         """Run over one frame (see `Recurrence`)."""
         return self.update(self.input_conv(frame), state)
+
+
+def unstack_frames(frames: FrameSequence) -> list[Frame]:
+    """Take [B,T,C,H,W] apart into T frames [B,C,H,W], so that gradients come channels last too."""
+    return [frame.movedim(-1, 1) for frame in frames.movedim(2, -1).unbind(1)]
 
 
 def stack_frames(frames: Sequence[Frame]) -> FrameSequence:
