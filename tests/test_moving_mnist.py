@@ -263,3 +263,22 @@ class TestSettings:
         source = DataConfig(source="moving_mnist", options=options).open()
         assert source.splits()[1:] == (None, None)
         assert source.test() is None
+
+
+class TestShrunkDigits:
+    def test_a_pixel_is_the_mean_of_its_block(self):
+        small = read_digits("sample", shrink=2).test
+        assert small.shape[1:] == (14, 14)
+        block = DIGITS.test[:, 8:10, 12:14].mean((1, 2))
+        assert np.array_equal(small[:, 4, 6], np.rint(block))
+
+    def test_they_move_over_a_canvas_as_much_smaller_in_the_same_way(self):
+        options = {"digits": "sample", "shrink": 2, "canvas": 32, "frames": 12}
+        frames = DataConfig(source="moving_mnist", options=options).open().splits().train
+        assert frames.grid == (32, 32)
+        large = videos(canvas=64).read(0, 0, 12).flatten(1).sum(1)
+        assert (frames.values[0, 0:12].flatten(1).sum(1) * 4 / large - 1).abs().max() < 0.3
+
+    def test_a_factor_that_does_not_divide_is_named(self):
+        with pytest.raises(UserError, match=r"shrink=3: .* images of 28×28"):
+            read_digits("sample", shrink=3)

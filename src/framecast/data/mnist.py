@@ -26,7 +26,7 @@ class Digits(NamedTuple):
     test: Images
 
 
-def read_digits(where: str) -> Digits:
+def read_digits(where: str, shrink: int = 1) -> Digits:
     """Read images of digits.
 
     The last sixth of the training images is kept for validation.
@@ -35,12 +35,15 @@ def read_digits(where: str) -> Digits:
         where: mnist for the cache of `framecast fetch mnist`; sample for the 1,000 digits of the
             package; else a folder with train-images-idx3-ubyte and t10k-images-idx3-ubyte,
             packed (.gz) or not.
+        shrink: pixels along each side that become one, their mean; it divides the images' sides.
 
     Raises:
-        UserError: if a file is missing, or is not an IDX file of images.
+        UserError: if a file is missing, is not an IDX file of images, or its images do not
+            divide.
     """
     folder = {"mnist": cache_folder("mnist"), "sample": SAMPLE}.get(where) or Path(where)
-    train, test = (read_idx(_find(folder, name, where)) for name in ("train", "t10k"))
+    paths = [_find(folder, name, where) for name in ("train", "t10k")]
+    train, test = (_shrink(read_idx(path), shrink, path) for path in paths)
     if train.shape[1:] != test.shape[1:]:
         raise UserError(
             f"{folder}: training images of {train.shape[1:]} and test images of {test.shape[1:]}"
@@ -71,6 +74,14 @@ def read_idx(path: Path) -> Images:
             f"{path} should hold {count} images of {height}×{width}, but has {len(content)} bytes"
         )
     return np.frombuffer(content, np.uint8, offset=16).reshape(count, height, width)
+
+
+def _shrink(images: Images, by: int, path: Path) -> Images:
+    count, height, width = images.shape
+    if height % by or width % by:
+        raise UserError(f"shrink={by}: {path} has images of {height}×{width}, which it must divide")
+    blocks = images.reshape(count, height // by, by, width // by, by)
+    return np.rint(blocks.mean((2, 4))).astype(np.uint8)
 
 
 def digest(images: Images) -> str:

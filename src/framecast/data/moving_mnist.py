@@ -55,8 +55,10 @@ class MovingMnist:
     Attributes:
         digits: where the images of digits come from: mnist (framecast fetch mnist), sample (1,000
             digits that come with framecast), or a folder with the IDX files.
+        shrink: makes digits smaller by this factor, a divisor of their 28 pixels; with a canvas
+            as much smaller, the same videos at a fraction of the cost.
         count: digits in a video, at least 1.
-        canvas: pixels along each side, at least a digit's (28).
+        canvas: pixels along each side, at least a digit's (28 / shrink).
         frames: of a video, at least 1.
         speed: way of a digit from frame to frame, in units of the free range (canvas minus digit),
             0 or more; its direction is random.
@@ -66,13 +68,14 @@ class MovingMnist:
     """
 
     digits: str = "mnist"
+    shrink: int = 1
     count: int = 2
     canvas: int = 64
     frames: int = 20
     speed: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("count", "canvas", "frames"):
+        for name in ("shrink", "count", "canvas", "frames"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)}: must be at least 1")
         if not 0 <= self.speed < math.inf:
@@ -216,7 +219,7 @@ class MovingMnistSource(MovingMnist):
         Raises:
             UserError: if the digits, or the test file, cannot be read.
         """
-        digits = read_digits(self.digits)
+        digits = read_digits(self.digits, self.shrink)
         train = _frames(Videos(self, digits.train, "train", self.train_videos, self.seed))
         validation = Videos(
             self, digits.validation, "validation", self.validation_videos, self.seed
@@ -233,7 +236,7 @@ class MovingMnistSource(MovingMnist):
             return read_published(Path(self.test_file))
         if self.test_videos == 0:
             return None
-        digits = read_digits(self.digits)
+        digits = read_digits(self.digits, self.shrink)
         return _frames(Videos(self, digits.test, "test", self.test_videos, self.seed))
 
 
@@ -280,7 +283,7 @@ def simulate(
         ValueError: an argument is out of its range, the digits cannot be read, or a store of these
             names was made with other parameters, which the message names.
     """
-    digits = read_digits(config.digits)
+    digits = read_digits(config.digits, config.shrink)
     videos = {
         split: Videos(config, getattr(digits, split), split, count, seed)
         for split, count in counts.items()
