@@ -98,12 +98,15 @@ def test_windows_end_with_their_sequence(ragged):
         assert all(len(ragged.values[n, start : start + 10]) == 10 for n, start in crops)
 
 
-def test_statistics_count_every_frame_once(reader, ragged):
+@pytest.mark.parametrize("values_at_once", [1, 24 * 10, 1 << 24])
+def test_statistics_count_every_frame_once(reader, ragged, monkeypatch, values_at_once):
+    monkeypatch.setattr("framecast.data.normalise.PIXELS", values_at_once)
     frames = torch.cat([reader.values[n, :end] for n, end in enumerate(LENGTHS)]).double()
     statistics = Statistics.of(ragged)
     torch.testing.assert_close(statistics.offset, frames.mean((0, 2, 3)).float())
     torch.testing.assert_close(statistics.scale, frames.std((0, 2, 3), correction=0).float())
     torch.testing.assert_close(statistics.climatology, frames.mean(0).float())
+    assert max(stop - start for _, start, stop in reader.asked) <= max(1, values_at_once // 24)
 
 
 def test_windows_go_through_their_transform(lazy):

@@ -84,8 +84,9 @@ def test_the_kth_actions(tmp_path):
     run = tmp_path / "run"
     arguments = (*source, *options, *NETWORK, *WINDOW, "--data.normalise", "unit")
     assert main(["train", "starter", *arguments, "--out", str(run)]) == 0
-    evaluation = evaluate([run], steps=2)
+    evaluation = evaluate([run], steps=2, by="action")
     assert evaluation.windows == 3 + 3 + 2 + 2 + 4
+    assert evaluation.groups == {"walking": 3 + 3 + 4, "boxing": 2 + 2}
     assert evaluation.first.coordinates["action"].values.tolist() == ["walking"]
 
 

@@ -1,5 +1,6 @@
 """Statistics of the training frames; normalisation and its inverse."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +20,9 @@ that their channels declare to [0, 1], or to [-1, 1]."""
 EXAMINED = 20_000
 """Frames that statistics are taken from, where they are not held in memory."""
 STRETCH = 64
-"""Frames that are summed at once."""
+"""Frames that are summed at once, fewer where they are large."""
+PIXELS = 1 << 24
+"""Values that are summed at once, at most; one frame at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +102,10 @@ def _stretches(values: Values) -> Iterator[Tensor]:
     """Stretches [T,C,H,W] of all sequences in memory, or of some that are spread evenly."""
     held = lengths(values)
     every = 1 if isinstance(values, Tensor) else -(-sum(held) // EXAMINED)
+    stretch = max(1, min(STRETCH, PIXELS // math.prod(values.shape[2:])))
     for sequence in range(0, len(held), every):
-        for start in range(0, held[sequence], STRETCH):
-            yield values[sequence, start : start + STRETCH]
+        for start in range(0, held[sequence], stretch):
+            yield values[sequence, start : start + stretch]
 
 
 def _valid_ranges(frames: Frames, normalise: Normalise) -> Tensor:
