@@ -101,8 +101,9 @@ class DirectLSTM:
     """ConvLSTM: one convolution over [x, h] a step."""
 
     def __init__(self, layer: ConvLSTM) -> None:
-        self.width, self.bias = layer.out_channels, layer.input_conv.bias
-        self.halves = (layer.input_conv.weight, layer.state_conv.weight)
+        input_conv: Any = layer.input_conv
+        self.width, self.bias = layer.out_channels, input_conv.bias
+        self.halves = (input_conv.weight, layer.state_conv.weight)
 
     def start(self, x: Tensor) -> None:
         """Begin with zero states, and one kernel in the default layout."""

@@ -91,8 +91,12 @@ def test_every_recipe_loads_and_builds_its_network(name):
     experiment = load_config(Experiment, find_recipe(name))
     model = Forecaster(experiment.model, 1, grid=(16, 16))
     assert recipes()[name]
+    parameters = sum(p.numel() for p in model.parameters())
     if name.startswith("navier-stokes") and not name.endswith("-small"):
-        assert sum(p.numel() for p in model.parameters()) == pytest.approx(175_000, rel=0.05)
+        assert parameters == pytest.approx(175_000, rel=0.05)
+    if "million parameters" in recipes()[name]:
+        stated = float(recipes()[name].split(" million parameters")[0].split()[-1])
+        assert parameters == pytest.approx(stated * 1e6, abs=0.005e6)
 
 
 def test_an_unknown_recipe_suggests_the_nearest():

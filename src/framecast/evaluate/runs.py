@@ -14,6 +14,7 @@ from framecast.data.registry import Source
 from framecast.data.sources import DataConfig
 from framecast.errors import UserError
 from framecast.files import PathLike
+from framecast.models.cost import multiplications
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,11 @@ class Run:
     def parameters(self) -> int:
         """Number of trained parameters."""
         return sum(p.numel() for p in self.checkpoint.model.parameters())
+
+    @property
+    def multiplications(self) -> int:
+        """Number of multiplications for one predicted frame (see `models.cost`)."""
+        return multiplications(self.checkpoint.model, *self.checkpoint.frames.grid)
 
     @property
     def data(self) -> DataConfig:

@@ -65,6 +65,7 @@ def _describe_run(run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "epoch": run.checkpoint.epoch,
         "parameters": run.parameters,
+        "multiplications": run.multiplications,
     }
 
 
