@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
+from framecast.data import arrays, gridded
+from framecast.data.files import read_frames
 from framecast.data.frames import Channel, Coordinate, Frames
 from framecast.data.lazy import LazyValues, load
 from framecast.data.normalise import Statistics
@@ -147,3 +150,27 @@ def test_the_fingerprint_tells_parts_apart(lazy):
     assert lazy.fingerprint() == frames_of(lazy.values).fingerprint()
     assert lazy.fingerprint() != lazy.select(sequences=slice(1)).fingerprint()
     assert lazy.fingerprint() != lazy.select(times=slice(1, 70)).fingerprint()
+
+
+@pytest.mark.parametrize("sequences", [1, 3])
+@pytest.mark.parametrize("suffix", [".npy", ".nc", ".zarr"])
+def test_large_files_are_read_a_window_at_a_time(tmp_path, monkeypatch, suffix, sequences):
+    path = tmp_path / f"large{suffix}"
+    values = np.random.default_rng(0).normal(size=(sequences, 9, 2, 3, 4))
+    if suffix == ".npy":
+        np.save(path, values)
+    else:
+        dims = ("member", "time", "y", "x")
+        both = {name: (dims, values[:, :, c]) for c, name in enumerate("ab")}
+        data = xr.Dataset(both, coords={"time": np.arange(9)})
+        data.to_netcdf(path) if suffix == ".nc" else data.to_zarr(path, consolidated=False)
+    held = read_frames(path)
+    for module in (arrays, gridded):
+        monkeypatch.setattr(module, "HELD", 4 * values.size - 1)
+    lazy = read_frames(path)
+    assert isinstance(held.values, torch.Tensor)
+    assert isinstance(lazy.values, LazyValues)
+    assert torch.equal(load(lazy.values), held.values)
+    assert torch.equal(lazy.values[sequences - 1, 2:7], held.values[sequences - 1, 2:7])
+    assert lazy.fingerprint() == read_frames(path).fingerprint()
+    assert (lazy.channels, lazy.dims) == (held.channels, held.dims)

@@ -156,3 +156,13 @@ def test_a_source_says_what_it_reads():
     for name in ("speed", "path"):
         with pytest.raises(ValueError, match=f"source files: no option '{name}'"):
             DataConfig(options={name: "x.npy"})
+
+
+def test_an_epoch_may_be_some_of_all_windows_and_the_next_has_others():
+    sampler = CropSampler([12] * 500, 7, per_sequence=1, seed=0, most=100)
+    epochs = []
+    for epoch in (0, 1):
+        sampler.set_epoch(epoch)
+        epochs.append({sequence for sequence, _ in sampler})
+    assert [len(sampler), *map(len, epochs)] == [100, 100, 100]
+    assert 0 < len(epochs[0] & epochs[1]) < 50

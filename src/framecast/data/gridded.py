@@ -1,18 +1,28 @@
 """NetCDF and Zarr: labelled grids, read through xarray."""
 
+import hashlib
+import math
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
 
 from framecast.data.frames import Channel, Coordinate, Frames
+from framecast.data.lazy import HELD, LazyValues
 from framecast.data.trajectories import COMPLETE
 from framecast.errors import UserError
 
 SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ".zarr")
+
+FINGERPRINTED = 256
+"""Frames of a large file that make its fingerprint."""
 
 _TIME_NAMES = {"time", "t", "valid_time", "frame", "date"}
 _ROW_NAMES = {"lat", "latitude", "y", "nlat", "rlat", "row", "height"}
@@ -32,23 +42,65 @@ def read_gridded(path: Path, variables: Sequence[str] | None = None) -> Frames:
     Raises:
         UserError: if the file cannot be read, or no variables fit.
     """
-    with _open(path) as dataset:
+    with ExitStack() as stack:
+        dataset = stack.enter_context(_open(path))
         _check_finished(dataset, path)
         names = list(variables) if variables else _grid_variables(dataset, path)
         dims = _dims(dataset, names, path)
         single = {d: 0 for n in names for d in dataset[n].dims if d not in dims}
         chosen = dataset[names].isel(single, drop=True).transpose(*dims)
-        values = np.stack([chosen[n].to_numpy() for n in names], axis=-3).astype(np.float32)
-        if len(dims) == 3:
-            values = values[None]
+        reader = GriddedReader(tuple(chosen[n] for n in names), str(path))
+        lazy = 4 * math.prod(reader.shape) > HELD
+        if lazy:
+            stack.pop_all()  # the file stays open as long as the reader is there
         return Frames(
-            values=torch.from_numpy(values),
+            values=LazyValues.of(reader) if lazy else reader.everything(),
             channels=tuple(Channel(n, _plain(dataset[n].attrs)) for n in names),
             dims=dims,
             coordinates=_coordinates(dataset, dims),
             attributes=_plain(dataset.attrs),
             source=str(path),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class GriddedReader:
+    """Reads variables of an open file a window at a time: a `Reader`.
+
+    Attributes:
+        variables: one for each channel, of alike dimensions (sequence,) time, row, column.
+        source: the file.
+    """
+
+    variables: tuple[xr.DataArray, ...]
+    source: str
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """(N, T, C, H, W)."""
+        *sequences, t, h, w = self.variables[0].shape
+        return (*sequences, 1)[0], t, len(self.variables), h, w
+
+    def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
+        """Return frames start to stop - 1 of a sequence."""
+        several = self.variables[0].ndim == 4
+        place = (sequence, slice(start, stop)) if several else (slice(start, stop),)
+        return self._stack([variable[place].to_numpy() for variable in self.variables])
+
+    def everything(self) -> Float[Tensor, "N T C H W"]:
+        """Return all values."""
+        return self._stack([v.to_numpy() for v in self.variables]).view(self.shape)
+
+    def fingerprint(self) -> str:
+        """Return a digest of 256 frames spread evenly: all of a large file would take too long."""
+        n, t = self.shape[:2]
+        digest = hashlib.blake2b(digest_size=12)
+        for place in np.linspace(0, n * t - 1, FINGERPRINTED).astype(int).tolist():
+            digest.update(self.read(place // t, place % t, place % t + 1).numpy().data)
+        return digest.hexdigest()
+
+    def _stack(self, channels: Sequence[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(channels, axis=-3).astype(np.float32))
 
 
 def _open(path: Path) -> xr.Dataset:

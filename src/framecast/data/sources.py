@@ -30,12 +30,14 @@ class DataConfig:
             sequence. With 0, the last weights count as the best.
         test_fraction: of one file, the share kept for the test, in [0, 1), after the
             validation's.
-        options: settings of the source's own, by name; files has none.
+        options: settings of the source's own, by name (docs/data.md); files has none.
         normalise: how frames are scaled for the network: standard (mean 0 and standard deviation
             1 over the training frames); unit or symmetric (the range that the channels declare,
             valid_range, to [0, 1] or to [-1, 1]).
         crops_per_sequence: random windows taken from each sequence in an epoch; as many as
             fit side by side if null.
+        windows_per_epoch: most windows in an epoch, drawn anew from all sequences in each; all of
+            them if null.
     """
 
     source: str = "files"
@@ -46,6 +48,7 @@ class DataConfig:
     options: dict[str, Any] = field(default_factory=dict)
     normalise: Normalise = "standard"
     crops_per_sequence: int | None = None
+    windows_per_epoch: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("validation_fraction", "test_fraction"):
@@ -53,8 +56,9 @@ class DataConfig:
                 raise ValueError(f"{name} {getattr(self, name)} must be in [0, 1)")
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("validation_fraction + test_fraction must leave frames for training")
-        if self.crops_per_sequence is not None and self.crops_per_sequence < 1:
-            raise ValueError(f"crops_per_sequence {self.crops_per_sequence} must be at least 1")
+        for name in ("crops_per_sequence", "windows_per_epoch"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
         self.open()
 
     def open(self) -> Source:

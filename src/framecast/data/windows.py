@@ -42,27 +42,33 @@ class CropSampler(Sampler[Position]):
         length: frames of a window.
         per_sequence: windows from each sequence in an epoch; None for as many as fit side by side.
         seed: of the order and the places.
+        most: windows in an epoch, drawn from all; None for all.
     """
 
     def __init__(
-        self, lengths: Sequence[int], length: int, per_sequence: int | None, seed: int
+        self,
+        lengths: Sequence[int],
+        length: int,
+        per_sequence: int | None,
+        seed: int,
+        most: int | None = None,
     ) -> None:
         fitting = np.array(lengths) // length
         counts = fitting if per_sequence is None else np.where(fitting > 0, per_sequence, 0)
         self.sequences = np.repeat(np.arange(len(counts)), counts)
         self.starts = np.array(lengths) - length + 1
-        self.seed, self.epoch = seed, 0
+        self.seed, self.epoch, self.most = seed, 0, most
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose windows come next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.sequences)
+        return len(self.sequences[: self.most])
 
     def __iter__(self) -> Iterator[Position]:
         random = np.random.default_rng([self.seed, self.epoch])
-        sequences = random.permutation(self.sequences)
+        sequences = random.permutation(self.sequences)[: self.most]
         starts = random.integers(self.starts[sequences])
         return iter(list(zip(sequences.tolist(), starts.tolist(), strict=True)))
 

@@ -226,6 +226,7 @@ def _batches(
         length=config.window,
         per_sequence=data.crops_per_sequence,
         seed=config.seed,
+        most=data.windows_per_epoch,
     )
     windows = Windows(frames.values, config.window, statistics.normalise)
     return DataLoader(windows, config.batch_size, sampler=sampler)
