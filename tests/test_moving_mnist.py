@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from framecast.checkpoint import load_checkpoint
 from framecast.data.files import read_frames
 from framecast.data.lazy import load
 from framecast.data.mnist import SAMPLE, read_digits, read_idx
@@ -24,6 +25,9 @@ from framecast.data.moving_mnist import (
 )
 from framecast.data.sources import DataConfig
 from framecast.errors import UserError
+from framecast.evaluate import evaluate
+from framecast.models import ForecasterConfig
+from framecast.train import Experiment, TrainingConfig, train
 
 SMALL = MovingMnist(digits="sample", frames=12, canvas=40)
 DIGITS = read_digits("sample")
@@ -244,6 +248,7 @@ class TestSettings:
             ({"speed": -0.1}, "speed=-0.1: must be 0 or more"),
             ({"count": 0}, "count=0: must be at least 1"),
             ({"train_videos": 0}, "train_videos=0: must be at least 1"),
+            ({"test_frames": 0}, "test_frames=0: must be at least 1"),
             ({"digts": "sample"}, "did you mean digits"),
             ({"count": "two"}, "count"),
         ],
@@ -257,6 +262,14 @@ class TestSettings:
         (name,) = key
         with pytest.raises(ValueError, match=f"data.{name} is not read by data.source"):
             DataConfig(source="moving_mnist", **key)
+
+    def test_test_videos_may_be_longer_and_begin_the_same(self):
+        options = {"digits": "sample", "frames": 12}
+        short = DataConfig(source="moving_mnist", options=options).open().test()
+        options["test_frames"] = 30
+        longer = DataConfig(source="moving_mnist", options=options).open()
+        assert [part.length for part in longer.splits()] == [12, 12, 30]
+        assert torch.equal(longer.test().values[4, :12], short.values[4, :])
 
     def test_parts_may_be_left_out(self):
         options = {"digits": "sample", "validation_videos": 0, "test_videos": 0}
@@ -282,3 +295,21 @@ class TestShrunkDigits:
     def test_a_factor_that_does_not_divide_is_named(self):
         with pytest.raises(UserError, match=r"shrink=3: .* images of 28×28"):
             read_digits("sample", shrink=3)
+
+
+def test_a_network_learns_from_videos_that_are_drawn_and_is_evaluated_far_ahead(tmp_path):
+    options = {"digits": "sample", "canvas": 28, "count": 1, "frames": 6, "test_frames": 40}
+    options |= {"train_videos": 10**6, "validation_videos": 2, "test_videos": 2}
+    data = DataConfig(
+        source="moving_mnist", options=options, normalise="symmetric", windows_per_epoch=4
+    )
+    model = ForecasterConfig(depth=1, hidden=2, output="tanh")
+    config = TrainingConfig(context=3, horizon=2, epochs=1, batch_size=2)
+    run = train(Experiment(data, model, config), tmp_path / "run")
+    statistics = load_checkpoint(run).statistics
+    assert (statistics.offset.item(), statistics.scale.item()) == (0.5, 0.5)
+    evaluation = evaluate([run], steps=35)
+    assert (evaluation.steps, evaluation.windows) == (35, 2)
+    example = evaluation.models[0].example
+    assert ((example >= 0) & (example <= 1)).all()
+    assert train(Experiment(data, model, config), run, resume=True) == run

@@ -80,6 +80,8 @@ def _shrink(images: Images, by: int, path: Path) -> Images:
     count, height, width = images.shape
     if height % by or width % by:
         raise UserError(f"shrink={by}: {path} has images of {height}×{width}, which it must divide")
+    if by == 1:
+        return images
     blocks = images.reshape(count, height // by, by, width // by, by)
     return np.rint(blocks.mean((2, 4))).astype(np.uint8)
 

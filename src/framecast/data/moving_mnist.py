@@ -19,7 +19,7 @@ Brightness is kept in 8 bits and read as 0 to 1.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -198,6 +198,7 @@ class MovingMnistSource(MovingMnist):
         validation_videos: at least 0.
         test_videos: at least 0.
         seed: of all videos, 0 or more.
+        test_frames: of a test video, at least 1; as `frames` if null.
         test_file: the published mnist_test_seq.npy, in place of test videos of our own.
     """
 
@@ -205,6 +206,7 @@ class MovingMnistSource(MovingMnist):
     validation_videos: int = SPLITS["validation"]
     test_videos: int = SPLITS["test"]
     seed: int = 0
+    test_frames: int | None = None
     test_file: str | None = None
 
     def __post_init__(self) -> None:
@@ -212,6 +214,8 @@ class MovingMnistSource(MovingMnist):
         for name, least in (("train_videos", 1), ("validation_videos", 0), ("test_videos", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"{name}={getattr(self, name)}: must be at least {least}")
+        if self.test_frames is not None and self.test_frames < 1:
+            raise UserError(f"test_frames={self.test_frames}: must be at least 1")
 
     def splits(self) -> Splits:
         """Return all parts.
@@ -236,8 +240,9 @@ class MovingMnistSource(MovingMnist):
             return read_published(Path(self.test_file))
         if self.test_videos == 0:
             return None
+        config = replace(self, frames=self.test_frames or self.frames)
         digits = read_digits(self.digits, self.shrink)
-        return _frames(Videos(self, digits.test, "test", self.test_videos, self.seed))
+        return _frames(Videos(config, digits.test, "test", self.test_videos, self.seed))
 
 
 def read_published(path: Path) -> Frames:
