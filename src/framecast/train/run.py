@@ -58,7 +58,8 @@ def _check_data(splits: Splits, config: TrainingConfig) -> None:
         name = "schedule" if config.schedule in ("plateau", "decay") else "teacher_forcing_decay"
         raise UserError(
             f"training.{name} {getattr(config, name)} follows the validation loss, but there are "
-            "no validation frames: set data.validation_fraction above 0, or leave it out"
+            "no validation frames: set data.validation_fraction above 0 (or the setting of the "
+            "source for it, in data.options), or leave it out"
         )
 
 
