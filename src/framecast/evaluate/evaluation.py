@@ -36,7 +36,7 @@ def evaluate(
 
     The windows lie side by side in every sequence. Runs whose configuration is the same but
     for the seed count as one model, with a mean and a spread. Memory does not grow with
-    the number of windows, and with that of lead times by a few sums each.
+    the number of windows; each lead time adds a few sums, and a frame of the first window.
 
     Args:
         runs: run folders.

@@ -83,13 +83,14 @@ def score(
     every = stretches * len(windows.batches)
     turns = track(every, "evaluate", len(every), progress)
     groups: list[dict[str, Scores]] = [{} for _ in predictors]
-    examples: list[Tensor] = []
+    examples = torch.empty(len(predictors), windows.leads, *windows.frames.values.shape[2:])
+    first: Tensor | None = examples
     for group, batch in windows.batches:
-        parts = _score_batch(predictors, windows, batch, measure, islice(turns, len(stretches)))
-        for known, (scores, example) in zip(groups, parts, strict=True):
+        turn = islice(turns, len(stretches))
+        parts = _score_batch(predictors, windows, batch, measure, turn, first)
+        for known, scores in zip(groups, parts, strict=True):
             known[group] = known[group] + scores if group in known else scores
-            if len(examples) < len(predictors):
-                examples.append(example)
+        first = None
     return [Scored(known, example) for known, example in zip(groups, examples, strict=True)]
 
 
@@ -99,11 +100,11 @@ def _score_batch(
     batch: Sequence[Position],
     measure: Measure,
     stretches: Iterator[range],
-) -> list[tuple[Scores, Tensor]]:
-    """Scores of each predictor on a batch, and its forecast of the first window."""
+    examples: Tensor | None,
+) -> list[Scores]:
+    """Scores of each predictor on a batch; its forecast of the first window goes to examples."""
     states: list[Any] = [None] * len(predictors)
     scores: list[list[Scores]] = [[] for _ in predictors]
-    firsts: list[list[Tensor]] = [[] for _ in predictors]
     for stretch in stretches:
         forecast = stretch.start >= windows.context - 1
         truth = windows.read(batch, stretch.start + 1, stretch.stop + 1)
@@ -114,9 +115,10 @@ def _score_batch(
         for place, predictor in enumerate(predictors):
             predictions, states[place] = _predict(predictor, known, len(stretch), states[place])
             scores[place].append(measure.scores(predictions, reference))
-            if forecast:
-                firsts[place].append(predictions[0].clone())
-    return [(Scores.cat(s), torch.cat(f)) for s, f in zip(scores, firsts, strict=True)]
+            if forecast and examples is not None:
+                lead = stretch.start - (windows.context - 1)
+                examples[place, lead : lead + len(stretch)] = predictions[0]
+    return [Scores.cat(parts) for parts in scores]
 
 
 def _predict(
