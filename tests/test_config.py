@@ -89,7 +89,8 @@ def test_unknown_options_suggest_the_nearest():
 @pytest.mark.parametrize("name", recipes())
 def test_every_recipe_loads_and_builds_its_network(name):
     experiment = load_config(Experiment, find_recipe(name))
-    model = Forecaster(experiment.model, 1, grid=(16, 16))
+    side = 64 if experiment.data.source == "moving_mnist" else 16
+    model = Forecaster(experiment.model, 1, grid=(side, side))
     assert recipes()[name]
     parameters = sum(p.numel() for p in model.parameters())
     if name.startswith("navier-stokes") and not name.endswith("-small"):
