@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from benchmarks.scans import KeptMemory, gated_inputs, step
-from benchmarks.timing import interleave, print_table
+from benchmarks.timing import interleave, peak_allocated, print_table
 from framecast import ops
 from framecast.ops import log_domain
 
@@ -62,16 +62,15 @@ def peak_memory(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> fl
     """Peak of a step's allocated memory beside inputs, outputs and their gradients."""
     leaves = [x.detach().requires_grad_() for x in inputs]
     needed = 2 * sum(x.nbytes for x in leaves)
-    with torch.profiler.profile(profile_memory=True) as profile:
+    sizes = []
+
+    def both_ways() -> None:
         h = function(*leaves)
-        needed += 2 * h.nbytes
+        sizes.append(h.nbytes)
         torch.autograd.grad(h, leaves, torch.ones_like(h))
-    now = peak = sum(x.nbytes for x in leaves)
-    events = [x for x in profile.profiler.kineto_results.events() if x.name() == "[memory]"]
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        peak = max(peak, now)
-    return peak / needed
+
+    peak = sum(x.nbytes for x in leaves) + peak_allocated(both_ways)
+    return peak / (needed + 2 * sizes[0])
 
 
 def plot(results: dict[str, Any]) -> Figure:

@@ -59,6 +59,18 @@ def summary(values: Sequence[float]) -> Timing:
     return Timing(median, low, high, len(values))
 
 
+def peak_allocated(call: Callable[[], object]) -> int:
+    """Return the most bytes that a call has allocated at one time, beside what was there before."""
+    with torch.profiler.profile(profile_memory=True) as profile:
+        call()
+    now = peak = 0
+    events = [x for x in profile.profiler.kineto_results.events() if x.name() == "[memory]"]
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        peak = max(peak, now)
+    return peak
+
+
 def print_table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     """A table in the terminal, its columns the keys of the rows."""
     table = Table(title=title, title_justify="left")
