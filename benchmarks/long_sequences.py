@@ -2,7 +2,7 @@
 
 Training: two layers of 64 channels on a grid of 16x16, batch 1, forward, backward and optimiser;
 "peak" is what a step allocates at most beside weights and frames. Generation: the networks of the
-reduced recipes for long Moving-MNIST (64x64, batch 1), one frame after t frames.
+reduced recipes for long Moving-MNIST (32x32, batch 1), one frame after t frames.
 """
 
 from collections.abc import Callable
@@ -27,6 +27,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "conv_lstm": {"layer": "conv_lstm"},
 }
 AGES = (10, 30, 100, 300, 1000)
+SIDE = 32
 GENERATING = ("conv-s5", "conv-lstm", "transformer", "transformer, no cache")
 
 
@@ -36,13 +37,13 @@ def run() -> dict[str, Any]:
     training = [training_row(time) for time in LENGTHS]
     print_table("A training step, 2 layers of 64 channels, 16x16, batch 1", training)
     generation = [generation_row(age) for age in AGES]
-    print_table("A generated frame, reduced recipes, 64x64, batch 1", generation)
+    print_table("A generated frame, reduced recipes, 32x32, batch 1", generation)
     return {"training": training, "generation": generation}
 
 
 def check() -> None:
     """Stepping continues a pass in every network that generates; a cache changes no number."""
-    frames = torch.rand(1, 6, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    frames = torch.rand(1, 6, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     last = {}
     with torch.inference_mode():
         for name in GENERATING:
@@ -96,8 +97,8 @@ def generation_row(age: int) -> dict[str, object]:
 def frame_of(name: str, age: int) -> Callable[[], object]:
     """A step of a network that has read so many frames."""
     model = generator(name)
-    _, state = model(torch.rand(1, age, 1, 64, 64))
-    frame = torch.rand(1, 1, 64, 64)
+    _, state = model(torch.rand(1, age, 1, SIDE, SIDE))
+    frame = torch.rand(1, 1, SIDE, SIDE)
 
     def step() -> object:
         with torch.inference_mode():
@@ -113,7 +114,7 @@ def generator(name: str) -> Forecaster:
     if without:
         config = replace(config, options={**config.options, "cache": False})
     torch.manual_seed(0)
-    return Forecaster(config, 1, grid=(64, 64)).eval()
+    return Forecaster(config, 1, grid=(SIDE, SIDE)).eval()
 
 
 def plot(results: dict[str, Any]) -> Figure:

@@ -12,6 +12,7 @@ from framecast.cli import COMMANDS, main
 from small import travelling_wave
 
 AIR = str(DATA / "air_temperature_small.nc")
+LONG = "long-moving-mnist-conv-s5-small"
 QUICK = [
     *("--model.depth", "1", "--model.hidden", "4", "--training.epochs", "1"),
     *("--training.context", "3", "--training.horizon", "2"),
@@ -110,6 +111,8 @@ def cut_short(path):
         (["train", "starter", "--training.epocs", "3"], "did you mean training.epochs"),
         (["train", "starter", "--model.layer", "conv_lsm"], "did you mean 'conv_lstm'"),
         (["train", "starter", "--training.epochs", "0"], "must be at least 1"),
+        (["train", LONG, "--model.options.group", "2"], "conv_s5: no option 'group' (did you mean"),
+        (["train", LONG, "--data.options.frame", "2"], "no option 'frame' (did you mean frames"),
         (["train", "starter", "--training.precision", "16"], "training.precision"),
         (["train", "starter", "--data.path", "{tmp}/none.nc"], "none.nc does not exist"),
         (["train", "starter", "--data.path", "{tmp}/foreign.nc"], "neither NetCDF 3 nor NetCDF 4"),

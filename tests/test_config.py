@@ -89,7 +89,7 @@ def test_unknown_options_suggest_the_nearest():
 @pytest.mark.parametrize("name", recipes())
 def test_every_recipe_loads_and_builds_its_network(name):
     experiment = load_config(Experiment, find_recipe(name))
-    side = 64 if experiment.data.source == "moving_mnist" else 16
+    side = 32 if experiment.data.source == "moving_mnist" else 16
     model = Forecaster(experiment.model, 1, grid=(side, side))
     assert recipes()[name]
     parameters = sum(p.numel() for p in model.parameters())

@@ -114,7 +114,7 @@ def _inspect(arguments: list[str]) -> None:
 
 
 def _train(arguments: list[str]) -> None:
-    from framecast.config import config_parser, parse_config
+    from framecast.config import config_parser, parse_arguments, parse_config
     from framecast.recipes import find_recipe
     from framecast.train import Experiment, find_config, train
 
@@ -131,7 +131,7 @@ def _train(arguments: list[str]) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run at --out, as if never stopped"
     )
-    _, options = parse_config(Experiment, parser, arguments)
+    options = parse_arguments(Experiment, parser, arguments)
     if options.recipe is None and not options.resume:
         raise UserError("name a recipe or a YAML file (framecast recipes lists the recipes)")
     file = find_recipe(options.recipe) if options.recipe else find_config(options.out)

@@ -66,11 +66,23 @@ def parse_config(
     if file is not None:
         check_keys(kind, _read_yaml(file), str(file))
         arguments = ["--config", str(file), *arguments]
+    options = parse_arguments(kind, parser, arguments)
     try:
-        options = parser.parse_args(list(arguments))
         built = vars(parser.instantiate(options))
         fields = dataclasses.fields(cast(Any, kind))
         return kind(**{field.name: built[field.name] for field in fields}), options
+    except (ArgumentError, ValueError) as error:
+        raise UserError(_readable(str(error), kind)) from error
+
+
+def parse_arguments(kind: type, parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
+    """Parse arguments, and build nothing: values that fit a file may not fit the defaults.
+
+    Raises:
+        UserError: for an argument that is unknown or of the wrong type.
+    """
+    try:
+        return parser.parse_args(list(arguments))
     except (ArgumentError, ValueError) as error:
         raise UserError(_readable(str(error), kind)) from error
 
