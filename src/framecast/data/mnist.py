@@ -83,7 +83,8 @@ def _shrink(images: Images, by: int, path: Path) -> Images:
     if by == 1:
         return images
     blocks = images.reshape(count, height // by, by, width // by, by)
-    return np.rint(blocks.mean((2, 4))).astype(np.uint8)
+    shrunk: Images = np.rint(blocks.mean((2, 4))).astype(np.uint8)
+    return shrunk
 
 
 def digest(images: Images) -> str:
