@@ -273,6 +273,9 @@ def test_the_report_of_video(tmp_path, run, video, capsys):
     mse = 1e3 * evaluation.average(evaluation.models[0]).mean("image_mse").item()
     assert f"{mse:.1f} ±" in printed
     assert "LPIPS is left out: it needs its weights" in printed
+    first = evaluation.models[0].runs[0]
+    assert f"{first.parameters:,}" in printed
+    assert f"{first.multiplications / 1e6:,.4g} M" in printed
 
 
 def test_a_perfect_forecast_is_infinitely_good_and_makes_a_report(tmp_path):

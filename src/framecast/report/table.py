@@ -58,6 +58,7 @@ def _averages(evaluation: Evaluation) -> Table:
         table.add_column("windows", justify="right")
     table.add_column("")
     table.add_column("parameters", justify="right")
+    table.add_column("multiplications\na frame", justify="right")
     columns = [
         _Column(metric, place, _heading(metric, channel))
         for metric in _averaged(evaluation.metrics)
@@ -65,16 +66,24 @@ def _averages(evaluation: Evaluation) -> Table:
     ]
     for column in columns:
         table.add_column(column.heading, justify="right")
+    costs = {f.label: _costs(f) for f in (*evaluation.models, *evaluation.baselines)}
     rows = [(g, n, evaluation.average(f)) for g, n, f in each_group(evaluation)]
     digits = [
         _digits(torch.stack([_scaled(f.mean(c.metric), c) for *_, f in rows])) for c in columns
     ]
     for group, windows, forecasts in rows:
         cells = [_average(forecasts, c, d) for c, d in zip(columns, digits, strict=True)]
-        size = f"{forecasts.runs[0].parameters:,}" if forecasts.runs else ""
         where = [group or "all", str(windows)] if evaluation.groups else []
-        table.add_row(*where, title(forecasts), size, *cells)
+        table.add_row(*where, title(forecasts), *costs[forecasts.label], *cells)
     return table
+
+
+def _costs(forecasts: Forecasts) -> tuple[str, str]:
+    """Parameters, and multiplications for one predicted frame; nothing for a baseline."""
+    if not forecasts.runs:
+        return "", ""
+    run = forecasts.runs[0]
+    return f"{run.parameters:,}", f"{run.multiplications / 1e6:,.4g} M"
 
 
 def _averaged(metrics: Sequence[str]) -> list[str]:
