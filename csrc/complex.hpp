@@ -1,7 +1,7 @@
-// The complex diagonal scan x_t = λ ⊙ x_{t−1} + b_t with one λ per channel for all of time:
-// real and imaginary parts are two parts side by side along the channels.
+// The complex diagonal scan x_t = λ ⊙ x_{t−1} + b_t with one λ per channel, for all of time or
+// for each frame: real and imaginary parts are two parts side by side along the channels.
 //
-// The gradient of λ is a sum over batch, time and space. Each block sums its own share in
+// The gradient of λ is a sum over space and, unless there is a λ for each frame, batch and time. Each block sums its own share in
 // float, first within a frame and then over time; the shares are added in double, in an
 // order that does not depend on the number of threads.
 
@@ -32,6 +32,24 @@ struct ComplexGrid {
     }
 };
 
+// λ as [channels], or [batch, time, channels] if there is one for each frame.
+template <class Scalar>
+struct Decay {
+    const Scalar *re, *im;
+    int64_t steps, channels;  // steps is 1 for all of time
+    bool by_frame;
+
+    template <class Call>
+    static Decay of(const Call& call) {
+        return {static_cast<const Scalar*>(call.lam_re), static_cast<const Scalar*>(call.lam_im),
+                call.lam_by_frame ? call.shape.time : 1, call.shape.channels, call.lam_by_frame};
+    }
+
+    int64_t offset(int64_t batch, int64_t t) const {
+        return by_frame ? (batch * steps + t) * channels : 0;
+    }
+};
+
 // λ and what belongs to it, for the rows (contiguous) or vectors (channels-last) of a block.
 template <class Stored>
 struct PerChannel {
@@ -50,6 +68,14 @@ struct PerChannel {
             for (int64_t r = 0; r < block.rows; ++r)
                 to[r] = from[block.first_row + r] + Vec<Scalar>{};
     }
+
+    template <class Row>
+    static void fill(Vec<Scalar>* re, Vec<Scalar>* im, const Decay<Scalar>& lam, int64_t t,
+                     const Row& row, const Block& block, bool channels_last) {
+        const int64_t offset = lam.offset(block.batch, t);
+        fill(re, lam.re + offset, row, block, channels_last);
+        fill(im, lam.im + offset, row, block, channels_last);
+    }
 };
 static_assert(block_elements / 64 <= PerChannel<float>::most, "a slot for each row of a block");
 
@@ -60,7 +86,7 @@ struct ComplexForward {
     static constexpr int64_t most = PerChannel<Stored>::most;
     Stream<const Stored> b[2], x0[2];
     Stream<Stored> x[2];
-    const Scalar *lam_re, *lam_im;
+    Decay<Scalar> lam;
     int64_t time;
     bool channels_last;
 
@@ -73,9 +99,9 @@ struct ComplexForward {
     void run(const Block& block) {
         alignas(64) V re[most], im[most], l_re[most], l_im[most];
         const Row row{block.columns};
-        PerChannel<Stored>::fill(l_re, lam_re, row, block, channels_last);
-        PerChannel<Stored>::fill(l_im, lam_im, row, block, channels_last);
-        for (int64_t t = -1; t < time; ++t)
+        for (int64_t t = -1; t < time; ++t) {
+            if (t == 0 || (t > 0 && lam.by_frame))
+                PerChannel<Stored>::fill(l_re, l_im, lam, t, row, block, channels_last);
             for (int64_t r = 0, slot = 0; r < block.rows; ++r, slot += row.vectors()) {
                 const bool by_row = !channels_last;
                 if (t < 0)
@@ -84,6 +110,7 @@ struct ComplexForward {
                     advance(row, block, t, r, re + slot, im + slot, l_re + by_row * r,
                             l_im + by_row * r, !by_row);
             }
+        }
     }
 
     template <class Row>
@@ -126,8 +153,8 @@ struct ComplexBackward {
     static constexpr int64_t most = PerChannel<Stored>::most;
     Stream<const Stored> grad[2], x0[2], x[2];
     Stream<Stored> grad_b[2], grad_x0[2];
-    const Scalar *lam_re, *lam_im;
-    double* shares;  // [block, 2, the rows or columns of a block]
+    Decay<Scalar> lam;
+    double* shares;  // [block, steps of λ, 2, the rows or columns of a block]
     const Blocks* blocks;
     int64_t time;
     bool channels_last;
@@ -146,13 +173,13 @@ struct ComplexBackward {
         alignas(64) V re[most], im[most], l_re[most], l_im[most];
         alignas(64) Sums sums;
         const Row row{block.columns};
-        PerChannel<Stored>::fill(l_re, lam_re, row, block, channels_last);
-        PerChannel<Stored>::fill(l_im, lam_im, row, block, channels_last);
         const int64_t slots = channels_last ? row.vectors() : block.rows;
         for (int64_t slot = 0; slot < block.rows * row.vectors(); ++slot)
             re[slot] = im[slot] = V{};
         for (int64_t k = 0; k < slots; ++k) sums.total[0][k] = sums.total[1][k] = V{};
         for (int64_t t = time - 1; t >= 0; --t) {
+            if (t == time - 1 || lam.by_frame)
+                PerChannel<Stored>::fill(l_re, l_im, lam, t, row, block, channels_last);
             for (int64_t k = 0; k < slots; ++k) sums.within[0][k] = sums.within[1][k] = V{};
             for (int64_t r = 0, slot = 0; r < block.rows; ++r, slot += row.vectors()) {
                 const int64_t first = channels_last ? 0 : r;
@@ -163,9 +190,11 @@ struct ComplexBackward {
                 sums.total[0][k] += sums.within[0][k];
                 sums.total[1][k] += sums.within[1][k];
             }
+            if (t > 0 && !lam.by_frame) continue;
+            hand_in(row, block, sums, slots, lam.by_frame ? t : 0);
+            for (int64_t k = 0; k < slots; ++k) sums.total[0][k] = sums.total[1][k] = V{};
         }
         finish(row, block, re, im);
-        hand_in(row, block, sums, slots);
     }
 
     template <class Row>
@@ -224,9 +253,10 @@ struct ComplexBackward {
     }
 
     template <class Row>
-    void hand_in(const Row& row, const Block& block, const Sums& sums, int64_t slots) {
+    void hand_in(const Row& row, const Block& block, const Sums& sums, int64_t slots,
+                 int64_t step) {
         for (int p = 0; p < 2; ++p) {
-            double* to = share(block, p);
+            double* to = share(block, step, p);
             for (int64_t k = 0; k < slots; ++k) {
                 const V sum = sums.total[p][k];
                 if (channels_last) {
@@ -242,23 +272,27 @@ struct ComplexBackward {
     }
 
     int64_t share_size() const { return channels_last ? blocks->columns : blocks->rows; }
-    double* share(const Block& block, int part) const {
-        return shares + (2 * blocks->index(block) + part) * share_size();
+    double* share(const Block& block, int64_t step, int part) const {
+        const int64_t index = (blocks->index(block) * lam.steps + step) * 2 + part;
+        return shares + index * share_size();
     }
 
-    void add_shares(Scalar* grad_lam_re, Scalar* grad_lam_im, int64_t channels) const {
+    void add_shares(Scalar* grad_lam_re, Scalar* grad_lam_im, int64_t batch) const {
         Scalar* const to[2] = {grad_lam_re, grad_lam_im};
-        double* const sum = static_cast<double*>(calloc(2 * channels, sizeof(double)));
+        const int64_t size = (lam.by_frame ? batch * lam.steps : 1) * lam.channels;
+        double* const sum = static_cast<double*>(calloc(2 * size, sizeof(double)));
         for (int64_t i = 0; i < blocks->count; ++i) {
             const Block block = blocks->block(i);
             const int64_t first = channels_last ? block.first_column : block.first_row;
             const int64_t count = channels_last ? block.columns : block.rows;
-            for (int p = 0; p < 2; ++p)
-                for (int64_t k = 0; k < count; ++k)
-                    sum[p * channels + first + k] += share(block, p)[k];
+            for (int64_t t = 0; t < lam.steps; ++t)
+                for (int p = 0; p < 2; ++p) {
+                    double* const here = sum + p * size + lam.offset(block.batch, t) + first;
+                    for (int64_t k = 0; k < count; ++k) here[k] += share(block, t, p)[k];
+                }
         }
         for (int p = 0; p < 2; ++p)
-            for (int64_t k = 0; k < channels; ++k) to[p][k] = Scalar(sum[p * channels + k]);
+            for (int64_t k = 0; k < size; ++k) to[p][k] = Scalar(sum[p * size + k]);
         free(sum);
     }
 };
@@ -273,8 +307,7 @@ void complex_forward(const ComplexForwardCall& call) {
         body.x[part] = grid.stream(static_cast<Stored*>(call.x), call.shape.time, part);
         body.x0[part] = grid.stream(static_cast<const Stored*>(call.x0), 1, part);
     }
-    body.lam_re = static_cast<const Scalar*>(call.lam_re);
-    body.lam_im = static_cast<const Scalar*>(call.lam_im);
+    body.lam = Decay<Scalar>::of(call);
     body.time = call.shape.time;
     body.channels_last = call.shape.channels_last;
     run(Blocks::of(grid.grid, call.shape.batch, call.threads), call.shape, 2, call.threads, body);
@@ -292,18 +325,17 @@ void complex_backward(const ComplexBackwardCall& call) {
         body.x0[part] = grid.stream(static_cast<const Stored*>(call.x0), 1, part);
         body.grad_x0[part] = grid.stream(static_cast<Stored*>(call.grad_x0), 1, part);
     }
-    body.lam_re = static_cast<const Scalar*>(call.lam_re);
-    body.lam_im = static_cast<const Scalar*>(call.lam_im);
+    body.lam = Decay<Scalar>::of(call);
     body.time = call.shape.time;
     body.channels_last = call.shape.channels_last;
     // Blocks for any number of threads, so that the sums do not depend on it.
     const Blocks blocks = Blocks::of(grid.grid, call.shape.batch, 8);
     body.blocks = &blocks;
     body.shares = static_cast<double*>(
-        malloc(2 * (blocks.count * body.share_size() + 1) * sizeof(double)));
+        malloc(2 * (blocks.count * body.lam.steps * body.share_size() + 1) * sizeof(double)));
     run(blocks, call.shape, 2, call.threads, body);
     body.add_shares(static_cast<Scalar*>(call.grad_lam_re), static_cast<Scalar*>(call.grad_lam_im),
-                    call.shape.channels);
+                    call.shape.batch);
     free(body.shares);
 }
 

@@ -51,7 +51,7 @@ std::atomic<const Kernels*>& chosen() {
 
 using namespace framecast;
 
-FRAMECAST_API int framecast_version() { return 2; }
+FRAMECAST_API int framecast_version() { return 3; }
 
 FRAMECAST_API const char* framecast_instruction_set() { return chosen().load()->name; }
 
@@ -88,20 +88,22 @@ FRAMECAST_API void framecast_scan_backward(FRAMECAST_TENSORS, int scan, const vo
                                     h0, h, grad_a, grad_b, grad_h0, threads});
 }
 
-FRAMECAST_API void framecast_complex_scan(FRAMECAST_TENSORS, const void* lam_re,
-                                          const void* lam_im, const void* b, const void* x0,
-                                          void* x) {
+FRAMECAST_API void framecast_complex_scan(FRAMECAST_TENSORS, int lam_by_frame,
+                                          const void* lam_re, const void* lam_im, const void* b,
+                                          const void* x0, void* x) {
     chosen().load()->complex_forward(
-        {FRAMECAST_TYPE_AND_SHAPE, lam_re, lam_im, b, x0, x, threads});
+        {FRAMECAST_TYPE_AND_SHAPE, lam_by_frame != 0, lam_re, lam_im, b, x0, x, threads});
 }
 
-FRAMECAST_API void framecast_complex_scan_backward(FRAMECAST_TENSORS, const void* grad,
+FRAMECAST_API void framecast_complex_scan_backward(FRAMECAST_TENSORS, int lam_by_frame,
+                                                   const void* grad,
                                                    const void* lam_re, const void* lam_im,
                                                    const void* x0, const void* x,
                                                    void* grad_lam_re, void* grad_lam_im,
                                                    void* grad_b, void* grad_x0) {
-    chosen().load()->complex_backward({FRAMECAST_TYPE_AND_SHAPE, grad, lam_re, lam_im, x0, x,
-                                       grad_lam_re, grad_lam_im, grad_b, grad_x0, threads});
+    chosen().load()->complex_backward({FRAMECAST_TYPE_AND_SHAPE, lam_by_frame != 0, grad, lam_re,
+                                       lam_im, x0, x, grad_lam_re, grad_lam_im, grad_b, grad_x0,
+                                       threads});
 }
 
 FRAMECAST_API void framecast_lstm_cell(FRAMECAST_TENSORS, const void* gates, const void* c,

@@ -36,11 +36,12 @@ struct ScanBackwardCall {
     int threads;
 };
 
-// b and x are [batch, time, 2·channels, space] = [Re, Im]; λ and its gradient, of `channels`
-// each, are float32, or float64 where b is.
+// b and x are [batch, time, 2·channels, space] = [Re, Im]; λ and its gradient, [channels] each or
+// [batch, time, channels] with lam_by_frame, are float32, or float64 where b is.
 struct ComplexForwardCall {
     Type type;
     Shape shape;
+    bool lam_by_frame;
     const void *lam_re, *lam_im, *b, *x0;
     void* x;
     int threads;
@@ -49,6 +50,7 @@ struct ComplexForwardCall {
 struct ComplexBackwardCall {
     Type type;
     Shape shape;
+    bool lam_by_frame;
     const void *grad, *lam_re, *lam_im, *x0, *x;
     void *grad_lam_re, *grad_lam_im, *grad_b, *grad_x0;
     int threads;

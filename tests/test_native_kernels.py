@@ -201,6 +201,19 @@ def test_one_and_two_threads_agree_bit_for_bit(
             assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_decay_for_each_frame_does_not_depend_on_threads(
+    threads: Callable[[int], None], channels_last: bool
+) -> None:
+    _, _, b, x0 = large_inputs("complex_diagonal_scan", channels_last)
+    lam = 0.7 * torch.rand(2, 2, 9, 5, generator=torch.Generator().manual_seed(1))
+    results = []
+    for count in (1, 3):
+        threads(count)
+        results.append(gradients("complex_diagonal_scan", [*lam, b, x0]))
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4, 7, 8, 15, 16, 17, 31, 33, 4097])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_every_tail_equals_the_definition(channels: int, channels_last: bool) -> None:

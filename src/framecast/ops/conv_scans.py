@@ -22,6 +22,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from framecast.ops.grid import wrap
 from framecast.ops.scan import complex_diagonal_scan
 
 Kernel = Float[Tensor, "P Q k k"]
@@ -124,7 +125,7 @@ def _combine(kernel: Tensor, b: Tensor, span: int, side: int) -> Tensor:
     if time == 1:
         return b
     grows = kernel.shape[-1] ** 2 > GROWTH * span * side**2
-    if grows or 2 * (kernel.shape[-1] // 2) > min(b.shape[-2:]):
+    if grows or kernel.shape[-1] - 1 > min(b.shape[-2:]):
         return _step(kernel, b)
     pairs = b[:, 1::2] + _convolve(kernel, b[:, : time // 2 * 2 : 2])
     second = _combine(_compose(kernel, kernel), pairs, 2 * span, side)
@@ -147,7 +148,7 @@ def _convolve(kernel: Tensor, frames: Tensor) -> Tensor:
     if frames.shape[1] == 0:
         return frames
     reach = kernel.shape[-1] // 2
-    padded = F.pad(frames.flatten(0, 1), (reach,) * 4, mode="circular")
+    padded = wrap(frames.flatten(0, 1), reach, reach)
     groups = frames.shape[2] // kernel.shape[1]
     return F.conv2d(padded, kernel, groups=groups).view(frames.shape)
 

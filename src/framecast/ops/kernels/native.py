@@ -15,7 +15,7 @@ from torch import Tensor
 
 from framecast.ops.kernels import layout, pytorch
 
-_VERSION = 2
+_VERSION = 3
 _PATH = Path(__file__).with_name("_native.so")
 _SCANS = {"linear_scan": 0, "min_gru_scan": 1, "min_lstm_scan": 2, "min_exp_lstm_scan": 3}
 _TENSORS = [ctypes.c_int] * 3 + [ctypes.c_int64] * 4
@@ -23,8 +23,8 @@ _POINTER = ctypes.c_void_p
 _ARGUMENTS: dict[str, list[type]] = {
     "scan": [ctypes.c_int] + [_POINTER] * 4,
     "scan_backward": [ctypes.c_int] + [_POINTER] * 7,
-    "complex_scan": [_POINTER] * 5,
-    "complex_scan_backward": [_POINTER] * 9,
+    "complex_scan": [ctypes.c_int] + [_POINTER] * 5,
+    "complex_scan_backward": [ctypes.c_int] + [_POINTER] * 9,
     "lstm_cell": [_POINTER] * 4,
     "lstm_cell_backward": [_POINTER] * 6,
     "norm": [ctypes.c_int, ctypes.c_double, *[_POINTER] * 7],
@@ -157,10 +157,8 @@ def gated_scan_backward(
 
 def complex_diagonal_scan(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor) -> Tensor:
     """x_t = λ_t ⊙ x_{t−1} + b_t.  λ [P] or [B,T,P], b [B,T,2P,...], x0 [B,2P,...] → x."""
-    if lam_re.ndim > 1:
-        return pytorch.complex_diagonal_scan(lam_re, lam_im, b, x0)
     x = torch.empty_like(b)
-    tensors = _describe_complex(b, lam_re.numel())
+    tensors = _describe_complex(b, lam_re)
     _complex_scan(*tensors, *[y.data_ptr() for y in (lam_re, lam_im, b, x0, x)])
     return x
 
@@ -169,8 +167,6 @@ def complex_diagonal_scan_backward(
     grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients for Re λ, Im λ, b and x0."""
-    if lam_re.ndim > 1:
-        return pytorch.complex_diagonal_scan_backward(grad, lam_re, lam_im, x0, x)
     inputs = grad, lam_re, lam_im, x0, x
     results = (
         torch.empty_like(lam_re),
@@ -178,7 +174,7 @@ def complex_diagonal_scan_backward(
         torch.empty_like(x),
         torch.empty_like(x0),
     )
-    tensors = _describe_complex(x, lam_re.numel())
+    tensors = _describe_complex(x, lam_re)
     _complex_scan_backward(*tensors, *[y.data_ptr() for y in (*inputs, *results)])
     return results
 
@@ -264,10 +260,13 @@ def _describe(x: Tensor, channels: int, channels_last: bool) -> tuple[int, ...]:
     return DTYPES[x.dtype], channels_last, torch.get_num_threads(), *sizes
 
 
-def _describe_complex(x: Tensor, channels: int) -> tuple[int, ...]:
-    """Of a complex scan; channels without pixels are taken as the channels of one pixel."""
+def _describe_complex(x: Tensor, lam: Tensor) -> tuple[int, ...]:
+    """Of a complex scan, followed by whether there is a λ for each frame.
+
+    Channels without pixels are taken as the channels of one pixel.
+    """
     last = layout.is_channels_last(x) or math.prod(x.shape[3:]) == 1
-    return _describe(x, channels, last)
+    return *_describe(x, lam.shape[-1], last), lam.ndim > 1
 
 
 def _describe_frame(gates: Tensor, c: Tensor) -> tuple[int, ...]:
