@@ -215,9 +215,11 @@ def complex_row() -> dict[str, object]:
     b = torch.randn(batch, time, 2 * channels, height, width)
     lam, x0 = torch.rand(2, channels) * 0.7, torch.randn(b[:, 0].shape)
     inputs = [*lam, b, x0]
+    by_frame = [part.repeat(batch, time, 1) for part in lam]
     times = interleave(
         {
             "native": step(ops.complex_diagonal_scan, inputs),
+            "λ by frame": step(ops.complex_diagonal_scan, [*by_frame, b, x0]),
             "torch": step(ops.complex_diagonal_scan, inputs, "torch"),
             "associative": step(associative_scan, inputs),
             "bytes": move(3 * b.nbytes, [b, b]),

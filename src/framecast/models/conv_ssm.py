@@ -18,6 +18,8 @@ from framecast.shapes import Frame, FrameSequence
 Mixing = Literal["depthwise", "dense"]
 RATES = (1e-3, 1e-1)
 """Range of the first decay of a state in a step."""
+FOURIER_FROM = 5
+"""Side of A from which Fourier space is faster than stepping (benchmarks/conv_scans.py)."""
 
 
 @register("conv_ssm", paper="Smith et al. 2023, Convolutional State Space Models, arXiv:2310.19694")
@@ -28,7 +30,8 @@ class ConvSSM(Recurrence):
     is real. A's taps are scaled so that their norms sum to ρ = e^{−rate} < 1, which keeps the
     recurrence stable on every grid, under any padding and whatever the weights
     (`framecast.ops.bounded_kernel`). On a periodic grid (padding circular) a sequence runs in
-    Fourier space; elsewhere no form but stepping is exact, and A ∗ is a loop over time.
+    Fourier space where A is large enough for that to be faster; elsewhere no form but stepping is
+    exact, and A ∗ is a loop over time.
 
     Args:
         in_channels: channels of the frames u.
@@ -95,7 +98,7 @@ class ConvSSM(Recurrence):
     def scan(self, frames: FrameSequence, state: Tensor) -> FrameSequence:
         """Return the states [B,T,P,H,W] after each of the frames, from the one before them."""
         kernel, driven = self.state_kernel(), per_frame(self._drive, frames)
-        if self.padding == "circular":
+        if self.padding == "circular" and kernel.shape[-1] >= FOURIER_FROM:
             return spectral_conv_scan(kernel, driven, state)
         states = []
         for drive in driven.unbind(1):
