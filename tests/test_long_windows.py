@@ -132,9 +132,9 @@ class PeakMemory(TorchDispatchMode):
         self.alive -= size
 
 
-def peak(length, **keys):
+def peak(length, layer="conv_lstm", **keys):
     torch.manual_seed(0)
-    model = Forecaster(ForecasterConfig(layer="conv_lstm", depth=3, hidden=8), in_channels=1)
+    model = Forecaster(ForecasterConfig(layer=layer, depth=3, hidden=8), in_channels=1)
     config = TrainingConfig(context=length, horizon=1, **keys)
     training = Training(model, config, 1)
     window = torch.randn(1, length + 1, 1, 16, 16)
@@ -148,3 +148,9 @@ def test_memory_falls():
     assert peak(48, chunk=6) < whole / 4
     assert peak(48, chunk=6, truncate=True) < whole / 4
     assert peak(48, checkpoint_layers=True) < 0.6 * whole
+
+
+@pytest.mark.parametrize("layer", ["conv_lstm", "min_conv_gru", "conv_s5"])
+def test_a_chunk_leaves_its_last_state_only(layer):
+    # A window of chunks twice as long adds states, inputs and predictions: little.
+    assert peak(64, layer, chunk=8) < 1.25 * peak(32, layer, chunk=8)

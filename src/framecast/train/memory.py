@@ -43,6 +43,8 @@ def run_chunks(
             carry = detach(carry)
         else:
             predictions, carry = checkpoint(unroll, frames, which, carry, use_reentrant=False)
+        # A copy: the last state is often a view that would keep those of all the chunk.
+        carry = pytree.tree_map_only(Tensor, Tensor.clone, carry)
         yield predictions
 
 
