@@ -22,8 +22,8 @@ def frames(names=("t", "u"), grid=(6, 7), step=1, units="K"):
     return Frames(values, channels, coordinates={"time": time}, source="x.nc")
 
 
-def checkpoint(layer="min_conv_gru", norm="group", **network):
-    data = frames()
+def checkpoint(layer="min_conv_gru", norm="group", grid=(6, 7), **network):
+    data = frames(grid=grid)
     config = ForecasterConfig(**{"layer": layer, "depth": 2, "hidden": 5, "norm": norm} | network)
     model = Forecaster(config, 2, grid=data.grid).eval()
     return Checkpoint(model, Statistics.of(data), FrameSpec.of(data), 3, 2, epoch=7, loss=0.5)
@@ -42,20 +42,24 @@ def test_what_is_saved_loads_alone(tmp_path, layer, norm):
     assert (loaded.context, loaded.horizon, loaded.epoch, loaded.loss) == (3, 2, 7, 0.5)
 
 
-def test_every_key_of_the_network_comes_back(tmp_path):
-    saved = checkpoint(
-        "conv_lstm",
-        stack="skip",
-        hidden=[4, 3, 5],
-        depth=6,
-        encoder="none",
-        options={"start": "xavier_normal"},
-        output="sigmoid",
-    )
+SKIP = {"layer": "conv_lstm", "stack": "skip", "hidden": [4, 3, 5], "depth": 6, "encoder": "none"}
+PYRAMID = {"encoder": "pyramid", "encoder_options": {"widths": [4, 6], "groups": 2}, "patch": 2}
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        SKIP | {"options": {"start": "xavier_normal"}, "output": "sigmoid"},
+        PYRAMID | {"layer": "conv_s5", "options": {"form": "half_glu"}, "norm_position": "pre"},
+        PYRAMID | {"layer": "transformer", "options": {"heads": 5}, "norm": "none", "dropout": 0.1},
+    ],
+)
+def test_every_key_of_the_network_comes_back(tmp_path, network):
+    saved = checkpoint(grid=(8, 8), **network)
     saved.save(tmp_path / "best.safetensors")
     loaded = load_checkpoint(tmp_path)
     assert loaded.model.config == saved.model.config
-    past = frames().values
+    past = frames(grid=(8, 8)).values
     assert torch.equal(loaded.model(past)[0], saved.model(past)[0])
 
 
@@ -85,6 +89,13 @@ def test_frames_that_do_not_match_are_refused():
     with pytest.raises(UserError, match="t in degC, but the model was trained on K"):
         saved.check(frames(units="degC"))
     checkpoint(norm="group").check(frames(grid=(6, 9)))
+
+
+def test_a_grid_that_the_encoder_cannot_divide_is_refused():
+    patches = checkpoint(grid=(6, 8), patch=2)
+    with pytest.raises(UserError, match="does not suit the model: the encoder makes 2×2 cells"):
+        patches.check(frames(grid=(6, 9)))
+    patches.check(frames(grid=(4, 8)))
 
 
 def test_a_pickled_checkpoint_is_never_executed(tmp_path):

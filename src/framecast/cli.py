@@ -267,7 +267,7 @@ def _models(arguments: list[str]) -> None:
         print(f"{name}\n    {entry.summary}\n    Paper: {entry.paper}")
         print(f"    Parameters: {entry.parameters(48):,} a layer of 48 channels, kernel 3")
         for option in entry.options():
-            print(f"    --model.options.{option.name}: {option.annotation} = {option.default}")
+            print(f"    --model.options.{option}")
         print()
 
 
