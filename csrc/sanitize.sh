@@ -9,7 +9,7 @@ cp -r csrc src tests setup.py pyproject.toml README.md LICENSE "$copy"
 cd "$copy"
 rm -f src/framecast/ops/kernels/_native.so
 flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -Wno-maybe-uninitialized"
-CFLAGS="$flags" LDFLAGS="$flags" "$python" setup.py -q build_ext --inplace
+CFLAGS="$flags" CXXFLAGS="$flags" LDFLAGS="$flags" "$python" setup.py -q build_ext --inplace
 # Python and torch themselves are not built for it, so leaks are not looked for.
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
     ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=src \
