@@ -5,8 +5,6 @@ every step; that of ConvLSTM convolves [x, h] at every step. Both keep PyTorch's
 have the same weights as the network that they stand beside.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.forecasting import forecast_row
 from benchmarks.timing import interleave, print_table
 from framecast.models import ConvLSTM, ConvTTLSTM, Forecaster, ForecasterConfig
 from framecast.models.cost import multiplications
@@ -34,7 +33,7 @@ def run() -> dict[str, Any]:
     steps = [row for name in LAYERS for row in training_rows(name)]
     title = "Training step, 12 layers, 5×5, 64×64, 20 frames, batch 1: forward, backward, Adam"
     print_table(title, steps)
-    forecast = [forecast_row(name) for name in LAYERS]
+    forecast = [forecast_row(network(name), (32, 32), network=name) for name in LAYERS]
     print_table("Forecasting in closed loop: time of a frame", forecast)
     return {"training": steps, "forecast": forecast}
 
@@ -207,22 +206,3 @@ def peak(dtype: torch.dtype) -> float:
     kernel = torch.randn(128, 32, 5, 5, dtype=dtype).contiguous(memory_format=torch.channels_last)
     timing = interleave({"peak": lambda: convolve(frame, kernel)}, seconds=1)["peak"]
     return 2 * kernel.numel() * frame[0, 0].numel() / timing.low
-
-
-def forecast_row(name: str, steps: int = 1000) -> dict[str, object]:
-    """Time of a forecast frame early and late, medians of a hundred frames."""
-    frames = network(name).eval().forecast(torch.rand(1, 10, 1, 32, 32), steps)
-    seconds: list[float] = []
-    with torch.inference_mode():
-        before = time.perf_counter()
-        for _ in frames:
-            now = time.perf_counter()
-            seconds.append(now - before)
-            before = now
-    early, late = (statistics.median(part) for part in (seconds[10:110], seconds[-100:]))
-    return {
-        "network": name,
-        "frames 10 to 110": f"{1e3 * early:.3g} ms",
-        f"frames {steps - 100} to {steps}": f"{1e3 * late:.3g} ms",
-        "late / early": f"{late / early:.2f}",
-    }

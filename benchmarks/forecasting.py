@@ -1,26 +1,29 @@
 """A step of closed-loop forecasting with the networks of the Navier-Stokes recipes.
 
-Milliseconds for one predicted frame after 20 frames of context, batch 1, without gradients,
-early and late in the forecast: a recurrent network pays the same for each.
+Time of one predicted frame after 20 frames of context, batch 1, without gradients, early and
+late in the forecast: a recurrent network pays the same for each.
 """
 
-from time import perf_counter
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from benchmarks.timing import print_table, summary
+from benchmarks.timing import interleave, print_table
 from benchmarks.training_step import LAYERS, model_of
+from framecast.models import Forecaster
 
 GRIDS = (16, 64)
-EARLY, LATE = slice(10, 60), slice(950, 1000)
+AGES = (10, 1000)
 
 
 def run() -> dict[str, Any]:
     """Rows for each layer, grid and precision, after the gate."""
     check()
     rows = [
-        forecast_row(layer, side, precision)
+        forecast_row(model_of(layer, grid=(side, side)), (side, side), precision, layer=layer)
         for side in GRIDS
         for precision in ("float32", "bfloat16")
         for layer in LAYERS
@@ -39,23 +42,31 @@ def check() -> None:
             torch.testing.assert_close(model.step(frames[:, 5], state)[0], whole)
 
 
-def forecast_row(layer: str, side: int, precision: str) -> dict[str, object]:
-    """Times of the predicted frames of one long forecast."""
-    model = model_of(layer, grid=(side, side))
-    context = torch.randn(1, 20, 1, side, side)
+def forecast_row(
+    model: Forecaster, grid: tuple[int, int], precision: str = "float32", **labels: object
+) -> dict[str, object]:
+    """Times of a frame early and late in one long forecast, taken in turns."""
     enabled = precision == "bfloat16"
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-        frames, seconds = model.forecast(context), []
-        for _ in range(LATE.stop):
-            start = perf_counter()
-            next(frames)
-            seconds.append(perf_counter() - start)
-    early, late = (summary(seconds[part]) for part in (EARLY, LATE))
+        calls = steps_at(model.eval(), torch.rand(1, 20, 1, *grid), AGES)
+        times = interleave(calls, seconds=1, fewest=20)
+    early, late = (times[str(age)] for age in AGES)
     return {
-        "layer": layer,
-        "grid": f"{side}x{side}",
+        **labels,
+        "grid": f"{grid[0]}x{grid[1]}",
         "precision": precision,
-        "frames 10-60": early,
-        "frames 950-1000": late,
+        f"frame {AGES[0]}": early,
+        f"frame {AGES[1]}": late,
         "late / early": f"{late.median / early.median:.2f}",
     }
+
+
+def steps_at(
+    model: Forecaster, context: Tensor, ages: Sequence[int]
+) -> dict[str, Callable[[], object]]:
+    """The steps of a closed loop that follow so many predicted frames."""
+    calls: dict[str, Callable[[], object]] = {}
+    for age, (frame, state) in enumerate(model.forecast(context, max(ages)), start=1):
+        if age in ages:
+            calls[str(age)] = partial(model.step, frame, state)
+    return calls

@@ -36,7 +36,7 @@ def run() -> dict[str, Any]:
     check()
     training = [training_row(time) for time in LENGTHS]
     print_table("A training step, 2 layers of 64 channels, 16x16, batch 1", training)
-    generation = [generation_row(age) for age in AGES]
+    generation = generation_rows()
     print_table("A generated frame, reduced recipes, 32x32, batch 1", generation)
     return {"training": training, "generation": generation}
 
@@ -84,14 +84,23 @@ def step_of(name: str, time: int) -> Callable[[], None]:
     return step
 
 
-def generation_row(age: int) -> dict[str, object]:
-    """Times of the frame that follows `age` frames."""
+def generation_rows() -> list[dict[str, object]]:
+    """Times of the frame that follows each age, networks and ages in turns."""
+    calls = {(name, age): frame_of(name, age) for age in AGES for name in GENERATING}
+    named = {f"{name} {age}": call for (name, age), call in calls.items()}
     with torch.inference_mode():
-        times = interleave({name: frame_of(name, age) for name in GENERATING}, seconds=2)
-    own = times["conv-s5"].median
-    others = [name for name in GENERATING if name != "conv-s5"]
-    ratios = {f"{name} / conv-s5": f"{times[name].median / own:.2f}" for name in others}
-    return {"t": age, **times, **ratios}
+        timings = interleave(named, seconds=2)
+    rows: list[dict[str, object]] = []
+    for age in AGES:
+        times = {name: timings[f"{name} {age}"] for name in GENERATING}
+        own = times["conv-s5"].median
+        ratios = {
+            f"{name} / conv-s5": f"{times[name].median / own:.2f}"
+            for name in GENERATING
+            if name != "conv-s5"
+        }
+        rows.append({"t": age, **times, **ratios})
+    return rows
 
 
 def frame_of(name: str, age: int) -> Callable[[], object]:
