@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+torch.set_num_threads(1)  # tests run beside each other
+
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
