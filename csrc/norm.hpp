@@ -18,8 +18,6 @@ namespace framecast::FRAMECAST_SET {
 template <class Stored>
 struct NormInputs {
     using Scalar = Accumulator<Stored>;
-    static constexpr int64_t strip = 4;  // vectors whose sums stay in registers
-
     int64_t frames, pixels, channels;
     bool whole;  // over the whole frame
     const Stored *x, *update;
@@ -58,15 +56,18 @@ FRAMECAST_INLINE void put(const Row& row, Scalar* to, Vec<Scalar> value) {
     store_some(to, value, row.columns);
 }
 
-// Calls body.template on<vectors>(row, first_vector) for strips that cover a row.
+// Calls body.on<vectors>(row, first_vector) for strips that cover a row, of four vectors or
+// fewer: their sums stay in registers.
 template <class Row, class Body>
 FRAMECAST_INLINE void strips(const Row& row, Body&& body) {
-    for (int64_t v = 0; v < row.vectors(); v += 4) switch (smaller(4, row.vectors() - v)) {
+    for (int64_t v = 0; v < row.vectors(); v += 4) {
+        switch (smaller(4, row.vectors() - v)) {
             case 1: body.template on<1>(row, v); break;
             case 2: body.template on<2>(row, v); break;
             case 3: body.template on<3>(row, v); break;
             default: body.template on<4>(row, v);
         }
+    }
 }
 
 // Runs the stages of a pass over every frame: each block, the frame as a whole, each block.
