@@ -1,5 +1,7 @@
 """The learning rate and teacher forcing over a run, from the step and the losses so far."""
 
+from dataclasses import replace
+
 import pytest
 
 from framecast.train import TrainingConfig
@@ -68,6 +70,12 @@ def test_the_first_plateau_starts_the_decay_and_later_losses_do_not_stop_it():
     assert decay_epochs([*waiting, 3.0, 1.0, 0.5], PAPER) == 3
 
 
+def test_without_a_wait_for_plateaus_all_epochs_but_the_first_decay():
+    config = replace(PAPER, plateau_epochs=0, teacher_forcing_decay=0.25)
+    course = [teacher_forcing([1.0] * epochs, config) for epochs in range(6)]
+    assert course == [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+
+
 def test_teacher_forcing_falls_in_each_epoch_of_decay_until_none_is_left():
     flat = [1.0] * 21
     course = [teacher_forcing(flat[:20] + [1.0] * n, PAPER) for n in (0, 1, 2, 125, 250, 300)]
@@ -90,6 +98,7 @@ def test_the_learning_rate_decays_every_so_many_epochs():
         ({"teacher_forcing": 0.5, "horizon": 1}, "teacher_forcing 0.5 would change nothing"),
         ({"teacher_forcing_decay": 0.1}, "change nothing: set training.teacher_forcing"),
         ({"decay_factor": 0.9}, "change nothing: set training.schedule to decay"),
+        ({"schedule": "plateau", "plateau_epochs": 0}, "plateau_epochs 0 must be at least 1"),
         ({"plateau_epochs": 20}, "plateau_epochs 20 would change nothing"),
         ({"truncate": True}, "change nothing: set training.chunk"),
         ({"chunk": 14}, "chunk 14 would change nothing: a window has 14 inputs"),

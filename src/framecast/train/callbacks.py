@@ -229,7 +229,8 @@ class Progress(pl.Callback):
         else:
             self._show_numbers(trainer)
         config, last = self.writer.config, len(self.writer.rows) == trainer.max_epochs
-        if config.decays and not last and decay_epochs(self.writer.losses, config) == 1:
+        begins = config.decays and config.reads_plateaus and not last
+        if begins and decay_epochs(self.writer.losses, config) == 1:
             self.console.print(
                 f"the validation loss has not fallen for {config.plateau_epochs} epochs: "
                 f"the decay begins with epoch {len(self.writer.rows) + 1}",

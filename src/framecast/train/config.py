@@ -35,8 +35,8 @@ class TrainingConfig:
             decay_every epochs of decay.
         decay_factor: of the decay schedule, in (0, 1).
         decay_every: of the decay schedule, in epochs, at least 1.
-        plateau_epochs: epochs without a lower validation loss that make a plateau, at least
-            1. The epochs of decay are those after the first plateau.
+        plateau_epochs: epochs without a lower validation loss that make a plateau. The epochs
+            of decay are those after the first plateau; with 0, all but the first.
         warmup_steps: steps over which the learning rate rises from near zero, at least 0.
         clip: largest norm of the gradient; null for no clipping.
         patience: stop after this many epochs without a lower loss (of validation, or of training
@@ -84,8 +84,9 @@ class TrainingConfig:
     def _check_ranges(self) -> None:
         for name in ("context", "horizon", "epochs", "batch_size", "accumulate"):
             self._require(name, getattr(self, name) >= 1, "must be at least 1")
-        for name in ("plateau_epochs", "decay_every"):
-            self._require(name, getattr(self, name) >= 1, "must be at least 1")
+        self._require("decay_every", self.decay_every >= 1, "must be at least 1")
+        fewest = 1 if self.schedule == "plateau" else 0
+        self._require("plateau_epochs", self.plateau_epochs >= fewest, f"must be at least {fewest}")
         for name in ("noise", "weight_decay", "warmup_steps", "seed", "teacher_forcing_decay"):
             self._require(name, getattr(self, name) >= 0, "must not be negative")
         for name in ("learning_rate", "clip", "patience", "chunk"):
@@ -104,7 +105,7 @@ class TrainingConfig:
             ("decay_every", self.schedule == "decay", "set training.schedule to decay"),
             (
                 "plateau_epochs",
-                self.reads_plateaus,
+                self.decays or self.schedule == "plateau",
                 "set training.schedule to plateau or decay, or training.teacher_forcing_decay",
             ),
             ("truncate", self.chunk is not None, "set training.chunk"),
@@ -134,13 +135,13 @@ class TrainingConfig:
 
     @property
     def decays(self) -> bool:
-        """Whether the first plateau starts a decay."""
+        """Whether some epochs of the run are epochs of decay."""
         return self.schedule == "decay" or self.teacher_forcing_decay > 0
 
     @property
     def reads_plateaus(self) -> bool:
         """Whether the run depends on plateaus of the validation loss."""
-        return self.decays or self.schedule == "plateau"
+        return self.plateau_epochs > 0 and (self.decays or self.schedule == "plateau")
 
 
 @dataclass(frozen=True)

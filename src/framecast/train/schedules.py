@@ -31,7 +31,12 @@ def plateaus(losses: Sequence[float], patience: int) -> list[int]:
 
 
 def decay_epochs(losses: Sequence[float], config: TrainingConfig) -> int:
-    """Count the epochs since the first plateau, the coming one too; 0 if there was none."""
+    """Count the epochs of decay up to the coming one: those after the first plateau.
+
+    Without a wait for plateaus (`plateau_epochs` 0), those after the first epoch.
+    """
+    if config.plateau_epochs == 0:
+        return len(losses)
     found = plateaus(losses, config.plateau_epochs)
     return len(losses) - found[0] + 1 if found else 0
 
