@@ -23,7 +23,7 @@ from framecast.metrics import ERRORS, MetricChoice, clips
 from framecast.metrics.clips import ClipFeatures
 from framecast.metrics.frechet import Gaussians, frechet_distances
 from framecast.metrics.lpips import Lpips
-from framecast.report import evaluate_to, write_report
+from framecast.report import draw_strips, evaluate_to, write_report
 from small import untrained_run
 from test_evaluate import plain_scores, walk
 from test_fvd import scripted
@@ -78,6 +78,12 @@ def test_video_is_judged_as_images_without_being_asked(run, video):
         "lpips": "needs its weights",
         "fvd": "needs 9 lead times or more",
     }
+
+
+def test_strips_of_images_run_from_black_to_white(run, video):
+    values = draw_strips(evaluate([run], data=video), 0).axes[-2]
+    assert values.get_ylim() == (0, 255)
+    assert values.collections[-1].get_cmap().name == "gray"
 
 
 def test_other_frames_are_not(tmp_path):

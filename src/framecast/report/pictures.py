@@ -115,14 +115,16 @@ def draw_strips(evaluation: Evaluation, place: int) -> Figure:
     """Draw one channel of the first window's forecast at up to 8 lead times.
 
     Rows: the truth, then the forecast and the error (forecast − truth) of each model, by its
-    first run. Truth and forecasts share the colour scale of the truth, and errors share one
-    that ends at the largest error, or at the width of the truth's range if that is less.
+    first run. Truth and forecasts share the colour scale of the truth, from black to white where
+    frames are images; errors share one that ends at the largest error, or at the width of the
+    truth's range if that is less.
     """
     first, columns = evaluation.first, chosen(evaluation.steps, _STRIP_COLUMNS)
     truth = load(first.values)[0, evaluation.context :, place].double().numpy()[columns]
     forecasts = [m.example[:, place].double().numpy()[columns] for m in evaluation.models]
     names = [model.label for model in evaluation.models]
-    values, errors = _scales(truth, np.stack(forecasts) - truth)
+    values = _value_scale(evaluation, place, truth)
+    errors = _error_scale(truth, np.stack(forecasts) - truth)
     times, units = lead_times(first, evaluation.steps)
     channel, lead_time = first.channels[place], with_units("lead time", units)
     sheet = _Sheet(first, 1 + 2 * len(names), len(columns), max(map(len, (lead_time, *names))))
@@ -191,14 +193,18 @@ class _Sheet:
         return self.figure.add_axes((left / across, bottom / down, width / across, height / down))
 
 
-def _scales(truth: np.ndarray, errors: np.ndarray) -> tuple[ScalarMappable, ScalarMappable]:
-    low, high = float(truth.min()), float(truth.max())
+def _value_scale(evaluation: Evaluation, place: int, truth: np.ndarray) -> ScalarMappable:
+    ranges = evaluation.measure.ranges
+    if ranges is not None and set(_IMAGE_CURVES) & set(evaluation.metrics):
+        black, white = ranges[place].tolist()
+        return ScalarMappable(Normalize(black, white), "gray")
+    return ScalarMappable(Normalize(float(truth.min()), float(truth.max())), "viridis")
+
+
+def _error_scale(truth: np.ndarray, errors: np.ndarray) -> ScalarMappable:
     largest = float(np.abs(errors[np.isfinite(errors)]).max(initial=0))
-    limit = min(largest, high - low) or 1.0
-    return (
-        ScalarMappable(Normalize(low, high), "viridis"),
-        ScalarMappable(Normalize(-limit, limit), "RdBu_r"),
-    )
+    limit = min(largest, float(np.ptp(truth))) or 1.0
+    return ScalarMappable(Normalize(-limit, limit), "RdBu_r")
 
 
 def _rows_ascend(frames: Frames) -> bool:
