@@ -16,6 +16,7 @@ from benchmarks.forecasting import forecast_row
 from benchmarks.timing import interleave, print_table
 from framecast.models import ConvLSTM, ConvTTLSTM, Forecaster, ForecasterConfig
 from framecast.models.cost import multiplications
+from framecast.train.allocator import kept_memory
 from framecast.train.unroll import LOSSES
 
 GRID, FRAMES = (64, 64), 20
@@ -30,7 +31,8 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def run() -> dict[str, Any]:
     """All measurements, after the gate."""
     check()
-    steps = [row for name in LAYERS for row in training_rows(name)]
+    with kept_memory():
+        steps = [row for name in LAYERS for row in training_rows(name)]
     title = "Training step, 12 layers, 5×5, 64×64, 20 frames, batch 1: forward, backward, Adam"
     print_table(title, steps)
     forecast = [forecast_row(network(name), (32, 32), network=name) for name in LAYERS]

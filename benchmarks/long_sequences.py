@@ -18,6 +18,7 @@ from framecast.config import load_config
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.recipes import find_recipe
 from framecast.train import Experiment
+from framecast.train.allocator import kept_memory
 
 LENGTHS = (50, 100, 200, 300, 600)
 WIDTH, DEPTH, GRID = 64, 2, 16
@@ -34,7 +35,8 @@ GENERATING = ("conv-s5", "conv-lstm", "transformer", "transformer, no cache")
 def run() -> dict[str, Any]:
     """Rows for each length of training and each age of a forecast, after the gate."""
     check()
-    training = [training_row(time) for time in LENGTHS]
+    with kept_memory():
+        training = [training_row(time) for time in LENGTHS]
     print_table("A training step, 2 layers of 64 channels, 16x16, batch 1", training)
     generation = generation_rows()
     print_table("A generated frame, reduced recipes, 32x32, batch 1", generation)

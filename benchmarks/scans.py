@@ -6,8 +6,6 @@ fresh memory in both, as training allocates them; "kept" repeats the measurement
 allocator that keeps freed memory, which spares the operating system's page faults.
 """
 
-import ctypes
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +16,7 @@ from benchmarks.timing import Timing, interleave, print_table
 from framecast import ops
 from framecast.ops import log_domain, reference
 from framecast.ops.kernels import choice, layout
+from framecast.train.allocator import kept_memory
 
 GATED = {"min_gru_scan": 2, "min_lstm_scan": 3, "min_exp_lstm_scan": 3}
 SHAPES = ((1, 20, 49, 16, 16), (4, 100, 64, 32, 32))
@@ -247,31 +246,13 @@ def cell_row(shape: Sequence[int], dtype: torch.dtype) -> dict[str, object]:
 
 def kept_rows() -> list[dict[str, object]]:
     """The larger shape again, without page faults."""
-    with KeptMemory():
+    with kept_memory():
         return [
             layout_row(name, dtype, last)
             for name in GATED
             for dtype in DTYPES
             for last in (False, True)
         ]
-
-
-class KeptMemory:
-    """While it is open, the C library keeps freed memory for the next allocation (glibc)."""
-
-    trim_threshold, mmap_max, defaults = -1, -4, (2**17, 2**16)
-
-    def __enter__(self) -> None:
-        self._set(-1, 0)
-
-    def __exit__(self, *_: object) -> None:
-        self._set(*self.defaults)
-
-    def _set(self, trim: int, most_mmaps: int) -> None:
-        if sys.platform == "linux":
-            library = ctypes.CDLL(None)
-            library.mallopt(self.trim_threshold, trim)
-            library.mallopt(self.mmap_max, most_mmaps)
 
 
 def _text(shape: Sequence[int]) -> str:

@@ -17,6 +17,7 @@ from framecast.models import Forecaster
 from framecast.ops import log_domain
 from framecast.recipes import find_recipe
 from framecast.train import Experiment
+from framecast.train.allocator import kept_memory
 from framecast.train.loop import Training
 from framecast.train.optimise import make_optimiser
 
@@ -32,9 +33,11 @@ GRID = (16, 16)
 def run() -> dict[str, Any]:
     """All measurements, after the gate."""
     check()
-    steps = rows_of(context=20, horizon=5)
+    with kept_memory():
+        steps = rows_of(context=20, horizon=5)
     print_table("Training step of the Navier-Stokes recipes, batch 1, 20 + 5 frames", steps)
-    long = rows_of(context=200, horizon=1)
+    with kept_memory():
+        long = rows_of(context=200, horizon=1)
     print_table("The same networks over 200 given frames, without a closed loop", long)
     return {"steps": steps, "long": long}
 

@@ -23,6 +23,7 @@ from framecast.data.sources import DataConfig
 from framecast.data.windows import CropSampler, Windows, side_by_side
 from framecast.errors import UserError
 from framecast.models import Forecaster
+from framecast.train.allocator import kept_memory
 from framecast.train.callbacks import Patience, Progress, RunWriter, Schedules
 from framecast.train.config import Experiment, TrainingConfig
 from framecast.train.diagnose import first_failure
@@ -174,7 +175,7 @@ def fit(experiment: Experiment, splits: Splits, out: Path, resume: bool) -> RunW
     callbacks: list[pl.Callback] = [writer, Schedules(writer, steps), Progress(writer)]
     if config.patience is not None:
         callbacks.append(Patience(writer, config.patience))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), kept_memory():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         trainer = _trainer(config, callbacks)
         trainer.fit(
