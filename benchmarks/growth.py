@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.scans import KeptMemory, gated_inputs, step
+from benchmarks.scans import gated_inputs, step
 from benchmarks.timing import interleave, peak_allocated, print_table
 from framecast import ops
 from framecast.ops import log_domain
+from framecast.train.allocator import kept_memory
 
 LENGTHS = (10, 20, 50, 100, 200, 500, 1000, 2000)
 GRIDS = (8, 16, 32, 64, 128, 256)
@@ -40,7 +41,7 @@ def row(varied: str, value: int, shape: Sequence[int]) -> dict[str, object]:
     numbers = math.prod(shape)
     inputs = gated_inputs("min_gru_scan", shape, torch.float32)
     call = step(ops.min_gru_scan, inputs)
-    with KeptMemory():
+    with kept_memory():
         native = interleave({"native": call}, seconds=1)["native"]
     held = sum(x.nbytes for x in inputs) + 4 * numbers  # inputs, and the gradient of the output
     row = {

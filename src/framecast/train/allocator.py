@@ -1,7 +1,7 @@
 """Keeping freed memory for the next step of training."""
 
 import ctypes
-import sys
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,10 +23,10 @@ def kept_memory() -> Iterator[None]:
     ones (docs/kernels.md). On leaving, what is free goes back to the system. With another C
     library than glibc this does nothing.
     """
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(library, "mallopt"):
+    if platform.libc_ver()[0] != "glibc":
         yield
         return
+    library = ctypes.CDLL(None)
     try:
         _set(library, KEEPING)
         yield
