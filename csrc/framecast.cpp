@@ -51,7 +51,7 @@ std::atomic<const Kernels*>& chosen() {
 
 using namespace framecast;
 
-FRAMECAST_API int framecast_version() { return 3; }
+FRAMECAST_API int framecast_version() { return 4; }
 
 FRAMECAST_API const char* framecast_instruction_set() { return chosen().load()->name; }
 
@@ -119,21 +119,23 @@ FRAMECAST_API void framecast_lstm_cell_backward(FRAMECAST_TENSORS, const void* g
 }
 
 // The shape's time is 1.
-FRAMECAST_API void framecast_norm(FRAMECAST_TENSORS, int whole, double epsilon, const void* x,
-                                  const void* update, const void* weight, const void* bias,
-                                  void* y, void* mean, void* scale) {
-    chosen().load()->norm_forward({FRAMECAST_TYPE_AND_SHAPE, whole != 0, epsilon, x, update,
+FRAMECAST_API void framecast_norm(FRAMECAST_TENSORS, int64_t groups, int activation,
+                                  double epsilon, const void* x, const void* update,
+                                  const void* weight, const void* bias, void* y, void* mean,
+                                  void* scale) {
+    chosen().load()->norm_forward({FRAMECAST_TYPE_AND_SHAPE, groups,
+                                   static_cast<Activation>(activation), epsilon, x, update,
                                    weight, bias, y, mean, scale, threads});
 }
 
-FRAMECAST_API void framecast_norm_backward(FRAMECAST_TENSORS, int whole, const void* grad,
-                                           const void* x, const void* update,
-                                           const void* weight, const void* mean,
-                                           const void* scale, void* grad_x, void* grad_weight,
-                                           void* grad_bias) {
-    chosen().load()->norm_backward({FRAMECAST_TYPE_AND_SHAPE, whole != 0, grad, x, update,
-                                    weight, mean, scale, grad_x, grad_weight, grad_bias,
-                                    threads});
+FRAMECAST_API void framecast_norm_backward(FRAMECAST_TENSORS, int64_t groups, int activation,
+                                           const void* grad, const void* x, const void* update,
+                                           const void* weight, const void* bias,
+                                           const void* mean, const void* scale, void* grad_x,
+                                           void* grad_weight, void* grad_bias) {
+    chosen().load()->norm_backward({FRAMECAST_TYPE_AND_SHAPE, groups,
+                                    static_cast<Activation>(activation), grad, x, update, weight,
+                                    bias, mean, scale, grad_x, grad_weight, grad_bias, threads});
 }
 
 #define FRAMECAST_WRAP                                                                        \

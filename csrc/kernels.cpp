@@ -38,8 +38,8 @@ struct Of {
     static void run(const ComplexBackwardCall& call) { complex_backward<Stored>(call); }
     static void run(const CellForwardCall& call) { cell_forward<Stored>(call); }
     static void run(const CellBackwardCall& call) { cell_backward<Stored>(call); }
-    static void run(const NormForwardCall& call) { norm_forward<Stored>(call); }
-    static void run(const NormBackwardCall& call) { norm_backward<Stored>(call); }
+    static void run(const NormForwardCall& call) { norm<Stored>(call); }
+    static void run(const NormBackwardCall& call) { norm<Stored>(call); }
     static void run(const WrapForwardCall& call) { wrap_forward<Stored>(call); }
     static void run(const WrapBackwardCall& call) { wrap_backward<Stored>(call); }
 };

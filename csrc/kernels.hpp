@@ -8,6 +8,7 @@ namespace framecast {
 
 enum Type { float32 = 0, float64 = 1, bfloat16 = 2 };
 enum Scan { linear = 0, min_gru = 1, min_lstm = 2, min_exp_lstm = 3 };
+enum class Activation { none = 0, gelu = 1, elu = 2 };
 
 // A sequence of grids [batch, time, channels, space]; with channels_last the storage is
 // [batch, time, space, channels].
@@ -73,14 +74,16 @@ struct CellBackwardCall {
     int threads;
 };
 
-// Layer norm of x + update (or of x, update null), frames [batch, channels, space] stored
-// channels-last: over the grid, weight and bias of `space` elements; or over the `whole` frame,
-// of `channels` elements. mean and scale = 1/√(variance + epsilon) are [batch, channels], or
-// [batch] of whole frames. They, weight and bias are float32, or float64 where x is.
+// Norm of x + update (or of x, update null) and activation, frames [batch, channels, space] stored
+// channels-last: over `groups` of channels and the grid, weight and bias of `channels` elements; or,
+// groups 0, over the grid of each channel, of `space` elements. mean and scale =
+// 1/√(variance + epsilon) are [batch, groups], or [batch, channels]. They, weight and bias are
+// float32, or float64 where x is.
 struct NormForwardCall {
     Type type;
     Shape shape;
-    bool whole;
+    int64_t groups;
+    Activation activation;
     double epsilon;
     const void *x, *update, *weight, *bias;
     void *y, *mean, *scale;
@@ -90,8 +93,9 @@ struct NormForwardCall {
 struct NormBackwardCall {
     Type type;
     Shape shape;
-    bool whole;
-    const void *grad, *x, *update, *weight, *mean, *scale;
+    int64_t groups;
+    Activation activation;
+    const void *grad, *x, *update, *weight, *bias, *mean, *scale;
     void *grad_x, *grad_weight, *grad_bias;
     int threads;
 };

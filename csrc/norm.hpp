@@ -1,6 +1,6 @@
-// Layer norm of x + update, in frames that store the channels of a pixel side by side: over
-// the grid of each channel, with a scale and shift for each pixel; or over a whole frame,
-// with a scale and shift for each channel.
+// Norm of x + update and activation, in frames that store the channels of a pixel side by side:
+// over the grid of each channel, with a scale and shift for each pixel; or over groups of
+// channels and the grid, with a scale and shift for each channel.
 //
 // Sums run in float over a block of pixels and in double over the blocks, in an order that
 // does not depend on the number of threads. Variances are sums of squared distances from the
@@ -19,20 +19,24 @@ template <class Stored>
 struct NormInputs {
     using Scalar = Accumulator<Stored>;
     int64_t frames, pixels, channels;
-    bool whole;  // over the whole frame
+    int64_t groups;  // 0: over the grid of each channel
+    Activation activation;
     const Stored *x, *update;
-    const Scalar* weight;
+    const Scalar *weight, *bias;
     int64_t rows = smaller(256, larger(16, block_elements / larger(1, channels)));
     int64_t blocks = divide_up(pixels, rows);
 
-    NormInputs(const Shape& shape, bool whole_, const void* x_, const void* update_,
-               const void* weight_)
-        : frames(shape.batch), pixels(shape.space), channels(shape.channels), whole(whole_),
-          x(static_cast<const Stored*>(x_)), update(static_cast<const Stored*>(update_)),
-          weight(static_cast<const Scalar*>(weight_)) {}
+    template <class Call>
+    explicit NormInputs(const Call& call)
+        : frames(call.shape.batch), pixels(call.shape.space), channels(call.shape.channels),
+          groups(call.groups), activation(call.activation), x(static_cast<const Stored*>(call.x)),
+          update(static_cast<const Stored*>(call.update)),
+          weight(static_cast<const Scalar*>(call.weight)),
+          bias(static_cast<const Scalar*>(call.bias)) {}
 
-    int64_t statistics() const { return whole ? 1 : channels; }  // of each frame
-    int64_t counted() const { return whole ? pixels * channels : pixels; }
+    int64_t statistics() const { return groups ? groups : channels; }  // of each frame
+    int64_t together() const { return channels / statistics(); }       // channels of a statistic
+    int64_t counted() const { return pixels * together(); }
     int64_t first_row(int64_t block) const { return block * rows; }
     int64_t end_row(int64_t block) const { return smaller(pixels, (block + 1) * rows); }
     int64_t at(int64_t frame, int64_t row) const { return (frame * pixels + row) * channels; }
@@ -54,6 +58,29 @@ template <class Row, class Scalar>
 FRAMECAST_INLINE void put(const Row& row, Scalar* to, Vec<Scalar> value) {
     if constexpr (Row::whole) return store(to, value);
     store_some(to, value, row.columns);
+}
+
+// The statistics of the channels from `column` on; past the last channel, its own again.
+template <class Stored, class Row, class Scalar = Accumulator<Stored>>
+FRAMECAST_INLINE Vec<Scalar> spread(const NormInputs<Stored>& in, const Row& row,
+                                    const Scalar* statistics, int64_t column) {
+    const int64_t together = in.together(), last = in.statistics() - 1;
+    if (last == 0) return statistics[0] + Vec<Scalar>{};
+    if (together == 1) return get(row, statistics + column);
+    Scalar value[Row::width];
+    int64_t group = column / together, end = (group + 1) * together;
+    for (int64_t i = 0; i < Row::width; ++i) {
+        if (column + i == end && group < last) ++group, end += together;
+        value[i] = statistics[group];
+    }
+    return load(value);
+}
+
+template <class Scalar>
+FRAMECAST_INLINE Curve<Scalar> activate(Activation activation, Vec<Scalar> z) {
+    if (activation == Activation::gelu) return gelu<Scalar>(z);
+    if (activation == Activation::elu) return elu<Scalar>(z);
+    return {z, Vec<Scalar>{} + 1};
 }
 
 // Calls body.on<vectors>(row, first_vector) for strips that cover a row, of four vectors or
@@ -108,7 +135,6 @@ struct NormForward {
     using V = Vec<Scalar>;
     NormInputs<Stored> in;
     double epsilon;
-    const Scalar* bias;
     Stored* y;
     Scalar *mean, *scale;  // [frames, statistics]; scale is 1/√(variance + epsilon)
     Scalar* moments;       // [frames, blocks, 2, channels]: means and squared distances
@@ -151,8 +177,8 @@ struct NormForward {
     };
 
     void settle(int64_t n) {
-        if (in.whole) return settle(n, 0, 0, in.channels);
-        for (int64_t c = 0; c < in.channels; ++c) settle(n, c, c, c + 1);
+        for (int64_t s = 0; s < in.statistics(); ++s)
+            settle(n, s, s * in.together(), (s + 1) * in.together());
     }
 
     // One statistic of a frame, from the moments of some of its columns.
@@ -187,19 +213,19 @@ struct NormForward {
             const NormInputs<Stored>& in = pass.in;
             V m[vectors], s[vectors], w[vectors], shift[vectors];
             for (int i = 0; i < vectors; ++i) {
-                const int64_t c = row.start(first + i), statistic = n * in.channels + c;
-                m[i] = in.whole ? pass.mean[n] + V{} : get(row, pass.mean + statistic);
-                s[i] = in.whole ? pass.scale[n] + V{} : get(row, pass.scale + statistic);
-                w[i] = in.whole ? get(row, in.weight + c) : V{};
-                shift[i] = in.whole ? get(row, pass.bias + c) : V{};
+                const int64_t c = row.start(first + i);
+                m[i] = spread(in, row, pass.mean + n * in.statistics(), c);
+                s[i] = spread(in, row, pass.scale + n * in.statistics(), c);
+                w[i] = in.groups ? get(row, in.weight + c) : V{};
+                shift[i] = in.groups ? get(row, in.bias + c) : V{};
             }
             for (int64_t r = in.first_row(b); r < in.end_row(b); ++r)
                 for (int i = 0; i < vectors; ++i) {
                     const int64_t place = in.at(n, r) + row.start(first + i);
                     const V unit = (in.sum(in, row, place) - m[i]) * s[i];
-                    const V value = in.whole ? unit * w[i] + shift[i]
-                                             : unit * in.weight[r] + pass.bias[r];
-                    Row::write(row, pass.y + place, value);
+                    const V z = in.groups ? unit * w[i] + shift[i]
+                                          : unit * in.weight[r] + in.bias[r];
+                    Row::write(row, pass.y + place, activate<Scalar>(in.activation, z).value);
                 }
         }
     };
@@ -208,7 +234,8 @@ struct NormForward {
 // --- backward ---------------------------------------------------------------------------
 
 // With u = (x + update − mean)·scale and g the gradient of u, the gradient of x + update is
-// scale·(g − mean(g) − u·mean(g·u)).
+// scale·(g − mean(g) − u·mean(g·u)). What the activation makes of gradients is computed in both
+// stages again: that takes less time than a frame of memory more.
 template <class Stored, class Row>
 struct NormBackward {
     using Scalar = Accumulator<Stored>;
@@ -217,9 +244,9 @@ struct NormBackward {
     const Stored* grad;
     const Scalar *mean, *scale;
     Stored* grad_x;
-    Scalar* columns;  // [frames, blocks, 2, channels]: sums over pixels of grad and grad·u,
-                      // grad times its pixel's weight where weights belong to pixels
-    Scalar* pixels;   // [frames, 2, pixels]: sums over channels of grad and grad·u, not `whole`
+    Scalar* columns;  // [frames, blocks, 2, channels]: sums over pixels of the gradient before
+                      // the activation and of it times u, times its pixel's weight if any
+    Scalar* pixels;   // [frames, 2, pixels]: the same sums over channels, where groups are 0
     Scalar* means;    // [frames, 2, statistics]: mean(g) and mean(g·u)
     Row row{in.channels};
 
@@ -242,20 +269,45 @@ struct NormBackward {
     }
 
     void gather(int64_t n, int64_t b) {
-        if (!in.whole)
+        if (!in.groups)
             for (int64_t r = in.first_row(b); r < in.end_row(b); ++r)
                 pixels[2 * n * in.pixels + r] = pixels[(2 * n + 1) * in.pixels + r] = 0;
         strips(row, Gather{*this, n, b});
     }
 
+    // Of a frame's columns: mean, scale, and weight and bias where channels have them.
     template <int vectors>
-    void statistics(const Row& row, int64_t n, int64_t first, V* m, V* s) const {
-        for (int i = 0; i < vectors; ++i) {
-            const int64_t c = n * in.channels + row.start(first + i);
-            m[i] = in.whole ? mean[n] + V{} : get(row, mean + c);
-            s[i] = in.whole ? scale[n] + V{} : get(row, scale + c);
+    struct Columns {
+        V mean[vectors], scale[vectors], weight[vectors], bias[vectors];
+
+        Columns(const NormBackward& pass, const Row& row, int64_t n, int64_t first) {
+            const NormInputs<Stored>& in = pass.in;
+            for (int i = 0; i < vectors; ++i) {
+                const int64_t c = row.start(first + i);
+                mean[i] = spread(in, row, pass.mean + n * in.statistics(), c);
+                scale[i] = spread(in, row, pass.scale + n * in.statistics(), c);
+                weight[i] = in.groups ? get(row, in.weight + c) : V{};
+                bias[i] = in.groups ? get(row, in.bias + c) : V{};
+            }
         }
-    }
+    };
+
+    // u, the weight that it meets, and the gradient before the activation.
+    struct At {
+        V u, weight, gradient;
+
+        template <int vectors>
+        FRAMECAST_INLINE At of(const NormBackward& pass, const Row& row,
+                               const Columns<vectors>& columns, int i, int64_t place, int64_t r) {
+            const NormInputs<Stored>& in = pass.in;
+            const V u = (in.sum(in, row, place) - columns.mean[i]) * columns.scale[i];
+            const V weight = in.groups ? columns.weight[i] : in.weight[r] + V{};
+            const V g = Row::read(row, pass.grad + place);
+            if (in.activation == Activation::none) return {u, weight, g};
+            const V bias = in.groups ? columns.bias[i] : in.bias[r] + V{};
+            return {u, weight, g * activate<Scalar>(in.activation, u * weight + bias).slope};
+        }
+    };
 
     struct Gather {
         NormBackward& pass;
@@ -264,23 +316,22 @@ struct NormBackward {
         template <int vectors>
         void on(const Row& row, int64_t first) {
             const NormInputs<Stored>& in = pass.in;
-            V m[vectors], s[vectors], sum[vectors] = {}, product[vectors] = {};
-            pass.template statistics<vectors>(row, n, first, m, s);
+            V sum[vectors] = {}, product[vectors] = {};
+            const Columns<vectors> columns(pass, row, n, first);
             const V last = fresh(row, first + vectors - 1);
             for (int64_t r = in.first_row(b); r < in.end_row(b); ++r) {
                 V of_pixel = {}, of_pixel_product = {};
-                const Scalar w = in.whole ? Scalar(1) : in.weight[r];
+                const Scalar w = in.groups ? Scalar(1) : in.weight[r];
                 for (int i = 0; i < vectors; ++i) {
                     const int64_t place = in.at(n, r) + row.start(first + i);
-                    const V u = (in.sum(in, row, place) - m[i]) * s[i];
-                    const V g = Row::read(row, pass.grad + place);
-                    sum[i] += g * w;
-                    product[i] += g * u * w;
-                    const V once = i == vectors - 1 ? g * last : g;
+                    const At at = At::template of<vectors>(pass, row, columns, i, place, r);
+                    sum[i] += at.gradient * w;
+                    product[i] += at.gradient * at.u * w;
+                    const V once = i == vectors - 1 ? at.gradient * last : at.gradient;
                     of_pixel += once;
-                    of_pixel_product += once * u;
+                    of_pixel_product += once * at.u;
                 }
-                if (!in.whole) {
+                if (!in.groups) {
                     pass.pixels[2 * n * in.pixels + r] += across(of_pixel);
                     pass.pixels[(2 * n + 1) * in.pixels + r] += across(of_pixel_product);
                 }
@@ -294,15 +345,15 @@ struct NormBackward {
     };
 
     void settle(int64_t n) {
-        if (in.whole) return settle(n, 0, 0, in.channels);
-        for (int64_t c = 0; c < in.channels; ++c) settle(n, c, c, c + 1);
+        for (int64_t s = 0; s < in.statistics(); ++s)
+            settle(n, s, s * in.together(), (s + 1) * in.together());
     }
 
     void settle(int64_t n, int64_t statistic, int64_t first, int64_t end) {
         double sum = 0, product = 0;
         for (int64_t b = 0; b < in.blocks; ++b)
             for (int64_t c = first; c < end; ++c) {
-                const double w = in.whole ? double(in.weight[c]) : 1;
+                const double w = in.groups ? double(in.weight[c]) : 1;
                 sum += w * double(columns_of(n, b)[c]);
                 product += w * double(columns_of(n, b)[in.channels + c]);
             }
@@ -320,32 +371,30 @@ struct NormBackward {
         template <int vectors>
         void on(const Row& row, int64_t first) {
             const NormInputs<Stored>& in = pass.in;
-            V m[vectors], s[vectors], w[vectors], sum[vectors], product[vectors];
-            pass.template statistics<vectors>(row, n, first, m, s);
+            V sum[vectors], product[vectors];
+            const Columns<vectors> columns(pass, row, n, first);
             const Scalar* const from = pass.means + 2 * n * in.statistics();
             for (int i = 0; i < vectors; ++i) {
                 const int64_t c = row.start(first + i);
-                w[i] = in.whole ? get(row, in.weight + c) : V{};
-                sum[i] = in.whole ? from[0] + V{} : get(row, from + c);
-                product[i] = in.whole ? from[1] + V{} : get(row, from + in.channels + c);
+                sum[i] = spread(in, row, from, c);
+                product[i] = spread(in, row, from + in.statistics(), c);
             }
             for (int64_t r = in.first_row(b); r < in.end_row(b); ++r)
                 for (int i = 0; i < vectors; ++i) {
                     const int64_t place = in.at(n, r) + row.start(first + i);
-                    const V u = (in.sum(in, row, place) - m[i]) * s[i];
-                    const V g = Row::read(row, pass.grad + place);
-                    const V inner = in.whole ? g * w[i] : g * in.weight[r];
+                    const At at = At::template of<vectors>(pass, row, columns, i, place, r);
+                    const V inner = at.gradient * at.weight;
                     Row::write(row, pass.grad_x + place,
-                               s[i] * (inner - sum[i] - u * product[i]));
+                               columns.scale[i] * (inner - sum[i] - at.u * product[i]));
                 }
         }
     };
 
     // The gradients of weight and bias, from the sums of all frames.
     void total(Scalar* grad_weight, Scalar* grad_bias) const {
-        const int64_t size = in.whole ? in.channels : in.pixels;
-        const int64_t parts = in.whole ? in.frames * in.blocks : in.frames;
-        const Scalar* const from = in.whole ? columns : pixels;
+        const int64_t size = in.groups ? in.channels : in.pixels;
+        const int64_t parts = in.groups ? in.frames * in.blocks : in.frames;
+        const Scalar* const from = in.groups ? columns : pixels;
         for (int64_t i = 0; i < size; ++i) {
             double bias = 0, weight = 0;
             for (int64_t p = 0; p < parts; ++p) {
@@ -361,24 +410,24 @@ struct NormBackward {
 // --- calls ------------------------------------------------------------------------------
 
 template <class Stored, class Row>
-void norm_forward_of(const NormForwardCall& call) {
+void norm_of(const NormForwardCall& call) {
     using Scalar = Accumulator<Stored>;
-    const NormInputs<Stored> in(call.shape, call.whole, call.x, call.update, call.weight);
+    const NormInputs<Stored> in(call);
     const int64_t size = 2 * in.frames * in.blocks * in.channels;
     Scalar* const moments = static_cast<Scalar*>(malloc(size * sizeof(Scalar)));
-    NormForward<Stored, Row> pass{in, call.epsilon, static_cast<const Scalar*>(call.bias),
-                                  static_cast<Stored*>(call.y), static_cast<Scalar*>(call.mean),
-                                  static_cast<Scalar*>(call.scale), moments};
+    NormForward<Stored, Row> pass{
+        in, call.epsilon, static_cast<Stored*>(call.y), static_cast<Scalar*>(call.mean),
+        static_cast<Scalar*>(call.scale), moments};
     run_stages(pass, in.frames, in.blocks, in.pixels * in.channels, call.threads);
     free(moments);
 }
 
 template <class Stored, class Row>
-void norm_backward_of(const NormBackwardCall& call) {
+void norm_of(const NormBackwardCall& call) {
     using Scalar = Accumulator<Stored>;
-    const NormInputs<Stored> in(call.shape, call.whole, call.x, call.update, call.weight);
+    const NormInputs<Stored> in(call);
     const int64_t columns = 2 * in.frames * in.blocks * in.channels;
-    const int64_t pixels = in.whole ? 0 : 2 * in.frames * in.pixels;
+    const int64_t pixels = in.groups ? 0 : 2 * in.frames * in.pixels;
     const int64_t size = columns + pixels + 2 * in.frames * in.statistics();
     Scalar* const sums = static_cast<Scalar*>(malloc(size * sizeof(Scalar)));
     NormBackward<Stored, Row> pass{
@@ -390,17 +439,10 @@ void norm_backward_of(const NormBackwardCall& call) {
     free(sums);
 }
 
-template <class Stored>
-void norm_forward(const NormForwardCall& call) {
-    if (call.shape.channels >= lanes<Stored>) return norm_forward_of<Stored, Row<Stored, true>>(call);
-    norm_forward_of<Stored, Row<Stored, false>>(call);
-}
-
-template <class Stored>
-void norm_backward(const NormBackwardCall& call) {
-    if (call.shape.channels >= lanes<Stored>)
-        return norm_backward_of<Stored, Row<Stored, true>>(call);
-    norm_backward_of<Stored, Row<Stored, false>>(call);
+template <class Stored, class Call>
+void norm(const Call& call) {
+    if (call.shape.channels >= lanes<Stored>) return norm_of<Stored, Row<Stored, true>>(call);
+    norm_of<Stored, Row<Stored, false>>(call);
 }
 
 }  // namespace framecast::FRAMECAST_SET

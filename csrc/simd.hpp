@@ -244,4 +244,22 @@ FRAMECAST_INLINE Curve<Scalar> hyperbolic_tangent(Vec<Scalar> x) {
     return {x < 0 ? value : -value, 4 * e * inverse * inverse};
 }
 
+// GELU in its form with tanh, z·σ(2p) with p = √(2/π)·(z + 0.044715·z³): no part cancels.
+template <class Scalar>
+FRAMECAST_INLINE Curve<Scalar> gelu(Vec<Scalar> z) {
+    constexpr Scalar twice = Scalar(1.5957691216057307), cubic = Scalar(0.044715);  // 2·√(2/π)
+    const Vec<Scalar> square = z * z;
+    const Balance<Scalar> s = logistic<Scalar>(z * (cubic * square + 1) * twice);
+    const Vec<Scalar> steepness = (3 * cubic * square + 1) * twice;
+    return {z * s.keep, s.keep + z * s.keep * s.renew * steepness};
+}
+
+// ELU: z where z > 0, exp(z) − 1 elsewhere.
+template <class Scalar>
+FRAMECAST_INLINE Curve<Scalar> elu(Vec<Scalar> z) {
+    const Exponential<Scalar> parts = exponential<Scalar>(minus_absolute(z));
+    const Vec<Scalar> below = Exponential<Scalar>::minus_one(parts);
+    return {z > 0 ? z : below, z > 0 ? Vec<Scalar>{} + 1 : below + 1};
+}
+
 }  // namespace framecast::FRAMECAST_SET

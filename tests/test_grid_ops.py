@@ -1,7 +1,7 @@
 """Residual norms and periodic padding against their definitions, on every backend."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from conftest import close
 from framecast import ops
 from framecast.ops import reference
+from framecast.ops.grid import Activation
 from framecast.ops.kernels import choice, layout, native
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
@@ -60,6 +61,9 @@ CASES = st.builds(
 )
 
 
+ACTIVATIONS = st.sampled_from(get_args(Activation))
+
+
 def norm_inputs(case: Case, whole: bool, offset: float = 3) -> list[Tensor]:
     """Leaves x, update, weight and bias; x far from zero mean."""
     random = torch.Generator().manual_seed(case.seed)
@@ -73,17 +77,20 @@ def norm_inputs(case: Case, whole: bool, offset: float = 3) -> list[Tensor]:
 
 
 def run(function: Callable[..., Tensor], inputs: list[Tensor]) -> list[Tensor]:
-    """The output and the gradient of each input, for a fixed gradient of the output."""
+    """The output and the gradient of each input, for a gradient that every type can hold."""
     output = function(*inputs)
-    weights = torch.linspace(-1, 1, output.numel()).view(output.shape).to(output.dtype)
+    weights = torch.linspace(-1, 1, output.numel()).view(output.shape)
+    weights = weights.bfloat16().to(output.dtype)
     return [output, *torch.autograd.grad(output, inputs, weights)]
 
 
-def compare(function: str, inputs: list[Tensor], rest: tuple[int, ...] = ()) -> None:
+def compare(
+    function: str, inputs: list[Tensor], rest: tuple[int, ...] = (), **options: Any
+) -> None:
     """Output and gradients against the definition in float64."""
     wide = [x.detach().double().requires_grad_() for x in inputs]
-    got = run(lambda *x: getattr(ops, function)(*x, *rest), inputs)
-    want = run(lambda *x: getattr(reference, function)(*x, *rest), wide)
+    got = run(lambda *x: getattr(ops, function)(*x, *rest, **options), inputs)
+    want = run(lambda *x: getattr(reference, function)(*x, *rest, **options), wide)
     for ours, exact in zip(got, want, strict=True):
         scale = exact.abs().max().clamp_min(0.1)
         worst = (ours.double() - exact).abs().max() / scale
@@ -91,9 +98,21 @@ def compare(function: str, inputs: list[Tensor], rest: tuple[int, ...] = ()) -> 
 
 
 @relaxed
-@given(case=CASES, whole=st.booleans())
-def test_residual_norms_equal_the_definition(backend: str, case: Case, whole: bool) -> None:
-    compare("residual_norm", norm_inputs(case, whole))
+@given(case=CASES, whole=st.booleans(), activation=ACTIVATIONS)
+def test_residual_norms_equal_the_definition(
+    backend: str, case: Case, whole: bool, activation: str
+) -> None:
+    compare("residual_norm", norm_inputs(case, whole), activation=activation)
+
+
+@relaxed
+@given(case=CASES, place=st.integers(0, 7), activation=ACTIVATIONS)
+def test_group_norms_equal_the_definition(
+    backend: str, case: Case, place: int, activation: str
+) -> None:
+    divisors = [n for n in range(1, case.channels + 1) if case.channels % n == 0]
+    groups = divisors[place % len(divisors)]
+    compare("residual_norm", norm_inputs(case, True), groups=groups, activation=activation)
 
 
 @relaxed
@@ -138,8 +157,9 @@ def test_opcheck_and_gradcheck(backend: str, whole: bool, channels_last: bool) -
     x, _, weight, bias = inputs = norm_inputs(case, whole)
     assert torch.autograd.gradcheck(ops.residual_norm, inputs)
     assert torch.autograd.gradcheck(lambda x: ops.wrap(x, 2, 1), x)
-    torch.library.opcheck(torch.ops.framecast.residual_norm.default, (*inputs, 1e-5))
-    torch.library.opcheck(torch.ops.framecast.residual_norm.default, (x, None, weight, bias, 1e-5))
+    norm, rest = torch.ops.framecast.residual_norm.default, (1e-5, 1, "gelu")
+    torch.library.opcheck(norm, (*inputs, *rest))
+    torch.library.opcheck(norm, (x, None, weight, bias, *rest))
     torch.library.opcheck(torch.ops.framecast.wrap.default, (x, 2, 1))
 
 
@@ -178,5 +198,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     x, update, *affine = norm_inputs(Case(), whole=False)
     with pytest.raises(ValueError, match=r"do not fit frames .* expected \[6, 7\]"):
         ops.residual_norm(x, update, *(a.T for a in affine))
+    with pytest.raises(ValueError, match="groups 2 must divide the 5 channels"):
+        ops.residual_norm(x, update, torch.ones(5), torch.zeros(5), groups=2)
     with pytest.raises(ValueError, match="8 columns beyond each edge of a grid of 7"):
         ops.wrap(x, 0, 8)

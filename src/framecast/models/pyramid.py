@@ -106,7 +106,7 @@ def pyramid_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _blocks(channels: Sequence[int], padding: Padding, groups: int) -> nn.ModuleList:
     return nn.ModuleList(
-        ResidualBlock(before, after, 3, padding, groups, F.elu, SCALE)
+        ResidualBlock(before, after, 3, padding, groups, "elu", SCALE)
         for before, after in pairwise(channels)
     )
 

@@ -7,7 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from framecast.models.blocks import ChannelNorm, GridConv, Padding
-from framecast.models.residual import EPSILON, ResidualBlock, SqueezeExcitation, group_norm
+from framecast.models.residual import (
+    EPSILON,
+    ActivatedNorm,
+    ResidualBlock,
+    SqueezeExcitation,
+)
 
 Form = Literal["resnet", "standard", "half_glu"]
 gelu = partial(F.gelu, approximate="tanh")
@@ -68,7 +73,7 @@ class ResNetReadout(nn.Module):
             kernel,
             padding,
             groups,
-            gelu,
+            "gelu",
             squeeze_excitation=squeeze_excitation,
         )
 
@@ -91,12 +96,12 @@ class StandardReadout(nn.Module):
     ) -> None:
         super().__init__()
         self.feedthrough = GridConv(in_channels, channels, kernel, padding)
-        self.norm = group_norm(groups, channels)
+        self.norm = ActivatedNorm(groups, channels, "gelu")
         self.gate = SqueezeExcitation(channels) if squeeze_excitation else nn.Identity()
 
     def forward(self, y: Tensor, u: Tensor) -> Tensor:
         """Map y [B,C,H,W] and u [B,C_in,H,W] → [B,C,H,W]."""
-        result: Tensor = self.gate(gelu(self.norm(y + self.feedthrough(u))))
+        result: Tensor = self.gate(self.norm(y, self.feedthrough(u)))
         return result
 
 

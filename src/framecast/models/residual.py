@@ -1,10 +1,11 @@
 """Convolutional blocks with a way around them: what encoders, decoders and readouts are made of."""
 
-from collections.abc import Callable
-
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from framecast.models.blocks import GridConv, Padding
+from framecast.ops import residual_norm
+from framecast.ops.grid import Activation, check_groups
 from framecast.shapes import Frame
 
 EPSILON = 1e-6
@@ -39,6 +40,40 @@ class SqueezeExcitation(nn.Module):
         return scaled
 
 
+class ActivatedNorm(nn.Module):
+    """Group norm and what follows it, in one pass.
+
+    Args:
+        groups: into which the channels are divided.
+        channels: C of the frames [B,C,H,W].
+        activation: elementwise function.
+
+    Raises:
+        ValueError: if the groups do not divide the channels.
+
+    Source: Wu and He 2018, Group Normalization, arXiv:1803.08494.
+    """
+
+    def __init__(self, groups: int, channels: int, activation: Activation) -> None:
+        super().__init__()
+        check_groups(groups, channels)
+        self.groups, self.activation = groups, activation
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+        """Normalise x [B,C,H,W], or x + update, and activate it."""
+        return residual_norm(
+            x,
+            update,
+            self.weight,
+            self.bias,
+            EPSILON,
+            groups=self.groups,
+            activation=self.activation,
+        )
+
+
 class ResidualBlock(nn.Module):
     """Group norm, activation and convolution, twice, beside the input.
 
@@ -51,7 +86,7 @@ class ResidualBlock(nn.Module):
         kernel: odd side length of both convolutions.
         padding: boundary padding.
         groups: of both norms; divides both numbers of channels.
-        activation: elementwise function.
+        activation: what follows both norms.
         scale: of the residual branch.
         squeeze_excitation: whether the channels of the branch are gated in the end.
 
@@ -66,15 +101,15 @@ class ResidualBlock(nn.Module):
         kernel: int,
         padding: Padding,
         groups: int,
-        activation: Callable[[Tensor], Tensor],
+        activation: Activation,
         scale: float = 1.0,
         squeeze_excitation: bool = False,
     ) -> None:
         super().__init__()
-        self.activation, self.scale = activation, scale
-        self.norm_in = group_norm(groups, in_channels)
+        self.scale = scale
+        self.norm_in = ActivatedNorm(groups, in_channels, activation)
         self.conv_in = GridConv(in_channels, out_channels, kernel, padding)
-        self.norm_out = group_norm(groups, out_channels)
+        self.norm_out = ActivatedNorm(groups, out_channels, activation)
         self.conv_out = GridConv(out_channels, out_channels, kernel, padding)
         self.gate = SqueezeExcitation(out_channels) if squeeze_excitation else nn.Identity()
         self.skip: nn.Module = nn.Identity()
@@ -83,18 +118,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Frame) -> Frame:
         """Map frames [B,C_in,H,W] → [B,C_out,H,W]."""
-        branch = self.conv_in(self.activation(self.norm_in(x)))
-        branch = self.gate(self.conv_out(self.activation(self.norm_out(branch))))
+        branch = self.conv_in(self.norm_in(x))
+        branch = self.gate(self.conv_out(self.norm_out(branch)))
         result: Frame = self.skip(x).add(branch, alpha=self.scale)
         return result
-
-
-def group_norm(groups: int, channels: int) -> nn.GroupNorm:
-    """Build a group norm.
-
-    Raises:
-        ValueError: if the groups do not divide the channels.
-    """
-    if groups < 1 or channels % groups:
-        raise ValueError(f"groups {groups} must divide the {channels} channels that are normalised")
-    return nn.GroupNorm(groups, channels, eps=EPSILON)

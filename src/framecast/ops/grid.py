@@ -4,12 +4,17 @@ As the scans of `framecast.ops.scan`: a definition in `framecast.ops.reference`,
 as `torch.library` ops, results in the type and memory layout of the frames.
 """
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from framecast.ops import reference
 from framecast.ops.kernels import choice, library
+
+Activation = Literal["none", "gelu", "elu"]
+"""What may follow a norm."""
 
 
 def residual_norm(
@@ -18,23 +23,32 @@ def residual_norm(
     weight: Tensor,
     bias: Tensor,
     eps: float = 1e-5,
+    *,
+    groups: int = 1,
+    activation: Activation = "none",
 ) -> Float[Tensor, "B C H W"]:
-    """Layer norm of x + update (Ba et al. 2016), without the sum or its norm in memory.
+    """Norm of x + update and activation, without anything between in memory.
+
+    Layer norm (Ba et al. 2016), or group norm (Wu and He 2018).
 
     Args:
         x: frames.
         update: what is added to them; None for nothing.
         weight: scale, [H,W] or [C]. With [H,W] the mean and variance are those of each
-            channel's grid, with [C] those of a whole frame.
+            channel's grid, with [C] those of a group of channels.
         bias: shift, of the same shape.
         eps: added to the variance, positive.
+        groups: into which the channels are divided, with weight [C]; 1: a whole frame.
+        activation: what follows: none; gelu, in its form with tanh; elu.
 
     Returns:
         Frames in the wider type of x and update.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: if the shapes do not fit, or the groups do not divide the channels.
     """
+    if weight.ndim == 1:
+        check_groups(groups, x.shape[1])
     expected = list(x.shape[2:]) if weight.ndim == 2 else [x.shape[1]]
     if list(weight.shape) != expected or weight.shape != bias.shape:
         raise ValueError(
@@ -45,10 +59,21 @@ def residual_norm(
         dtype = torch.promote_types(x.dtype, update.dtype)
         x, update = x.to(dtype), update.to(dtype)
     if choice.uses_definitions():
-        return reference.residual_norm(x, update, weight, bias, eps).to(x.dtype)
+        defined = reference.residual_norm(
+            x, update, weight, bias, eps, groups=groups, activation=activation
+        )
+        return defined.to(x.dtype)
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
-    y: Tensor = library.residual_norm(x, update, weight.to(wide), bias.to(wide), eps)[0]
+    y: Tensor = library.residual_norm(
+        x, update, weight.to(wide), bias.to(wide), eps, groups, activation
+    )[0]
     return y
+
+
+def check_groups(groups: int, channels: int) -> None:
+    """Raise a ValueError unless the groups of a norm divide the channels."""
+    if groups < 1 or channels % groups:
+        raise ValueError(f"groups {groups} must divide the {channels} channels that are normalised")
 
 
 def wrap(x: Float[Tensor, "B C H W"], reach_y: int, reach_x: int) -> Tensor:

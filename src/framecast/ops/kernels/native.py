@@ -15,9 +15,10 @@ from torch import Tensor
 
 from framecast.ops.kernels import layout, pytorch
 
-_VERSION = 3
+_VERSION = 4
 _PATH = Path(__file__).with_name("_native.so")
 _SCANS = {"linear_scan": 0, "min_gru_scan": 1, "min_lstm_scan": 2, "min_exp_lstm_scan": 3}
+_ACTIVATIONS = {"none": 0, "gelu": 1, "elu": 2}
 _TENSORS = [ctypes.c_int] * 3 + [ctypes.c_int64] * 4
 _POINTER = ctypes.c_void_p
 _ARGUMENTS: dict[str, list[type]] = {
@@ -27,8 +28,8 @@ _ARGUMENTS: dict[str, list[type]] = {
     "complex_scan_backward": [ctypes.c_int] + [_POINTER] * 9,
     "lstm_cell": [_POINTER] * 4,
     "lstm_cell_backward": [_POINTER] * 6,
-    "norm": [ctypes.c_int, ctypes.c_double, *[_POINTER] * 7],
-    "norm_backward": [ctypes.c_int] + [_POINTER] * 9,
+    "norm": [ctypes.c_int64, ctypes.c_int, ctypes.c_double, *[_POINTER] * 7],
+    "norm_backward": [ctypes.c_int64, ctypes.c_int, *[_POINTER] * 10],
 }
 _WRAP = [ctypes.c_int] * 2 + [ctypes.c_int64] * 6 + [_POINTER] * 2
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
@@ -205,31 +206,42 @@ def lstm_cell_backward(
 
 
 def residual_norm(
-    x: Tensor, update: Tensor | None, weight: Tensor, bias: Tensor, eps: float
+    x: Tensor,
+    update: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    groups: int,
+    activation: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Norm of x + update [B,C,H,W]; also mean and 1/√(variance + eps), for the way back."""
+    """Norm of x + update [B,C,H,W], activated; also mean and 1/√(variance + eps)."""
     if not layout.is_channels_last_frame(x):
-        return pytorch.residual_norm(x, update, weight, bias, eps)
+        return pytorch.residual_norm(x, update, weight, bias, eps, groups, activation)
     y = torch.empty_like(x)
-    mean = pytorch.empty_statistics(x, weight)
+    mean = weight.new_empty(len(x), pytorch.statistics(x, weight, groups))
     scale = torch.empty_like(mean)
-    inputs = [None if part is None else part.data_ptr() for part in (x, update, weight, bias)]
-    results = y.data_ptr(), mean.data_ptr(), scale.data_ptr()
-    _norm(*_describe_frame(x, x), weight.ndim == 1, eps, *inputs, *results)
+    pointers = _pointers(x, update, weight, bias, y, mean, scale)
+    _norm(*_describe_norm(x, weight, groups, activation), eps, *pointers)
     return y, mean, scale
 
 
 def residual_norm_backward(
-    grad: Tensor, x: Tensor, update: Tensor | None, weight: Tensor, mean: Tensor, scale: Tensor
+    grad: Tensor,
+    x: Tensor,
+    update: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    groups: int,
+    activation: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients for x + update, weight and bias."""
+    """Gradients for x + update, weight and bias; what the norm put out is computed again."""
+    inputs = grad, x, update, weight, bias, mean, scale
     if not layout.is_channels_last_frame(x):
-        return pytorch.residual_norm_backward(grad, x, update, weight, mean, scale)
+        return pytorch.residual_norm_backward(*inputs, groups, activation)
     results = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
-    inputs = grad, x, update, weight, mean, scale
-    pointers = [None if part is None else part.data_ptr() for part in inputs]
-    tensors = _describe_frame(x, x)
-    _norm_backward(*tensors, weight.ndim == 1, *pointers, *[y.data_ptr() for y in results])
+    _norm_backward(*_describe_norm(x, weight, groups, activation), *_pointers(*inputs, *results))
     return results
 
 
@@ -252,6 +264,15 @@ def wrap_backward(grad: Tensor, reach_y: int, reach_x: int) -> Tensor:
 
 
 # --- what the library is told of its tensors: type, layout, threads, B, T, C and pixels ----
+
+
+def _describe_norm(x: Tensor, weight: Tensor, groups: int, activation: str) -> tuple[int, ...]:
+    """As `_describe`, then the groups of channels, 0 for norms over the grid; and what follows."""
+    return *_describe_frame(x, x), groups if weight.ndim == 1 else 0, _ACTIVATIONS[activation]
+
+
+def _pointers(*tensors: Tensor | None) -> list[int | None]:
+    return [None if x is None else x.data_ptr() for x in tensors]
 
 
 def _describe(x: Tensor, channels: int, channels_last: bool) -> tuple[int, ...]:

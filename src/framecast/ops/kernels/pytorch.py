@@ -11,6 +11,7 @@ exact where the other is close to one.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -147,37 +148,72 @@ def lstm_cell_backward(
     return torch.cat(grads, dim=1).to(gates.dtype), (to_c * f).to(c.dtype)
 
 
+class Activation(NamedTuple):
+    """An elementwise function, and the gradient of its input from that of its value."""
+
+    value: Callable[[Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor]
+
+
+ACTIVATIONS = {
+    "none": Activation(lambda z: z, lambda grad, z: grad),
+    "gelu": Activation(
+        partial(F.gelu, approximate="tanh"),
+        partial(torch.ops.aten.gelu_backward, approximate="tanh"),
+    ),
+    "elu": Activation(F.elu, lambda grad, z: grad * z.clamp_max(0).exp()),
+}
+"""What may follow a norm."""
+
+
 def residual_norm(
-    x: Tensor, update: Tensor | None, weight: Tensor, bias: Tensor, eps: float
+    x: Tensor,
+    update: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    groups: int,
+    activation: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Norm of x + update [B,C,H,W]; also mean and 1/√(variance + eps), for the way back."""
+    """Norm of x + update [B,C,H,W], activated; also mean and 1/√(variance + eps)."""
     total = _sum(x, update)
-    variance, mean = torch.var_mean(total, _axes(weight), correction=0, keepdim=True)
+    size = statistics(x, weight, groups)
+    variance, mean = torch.var_mean(_parted(total, size), (2, 3, 4), correction=0)
     scale = torch.rsqrt(variance + eps)
-    y = ((total - mean) * scale).mul_(_beside(weight)).add_(_beside(bias))
-    shape = empty_statistics(x, weight).shape
-    return y.to(x.dtype), mean.reshape(shape), scale.reshape(shape)
+    y = (total - _spread(mean, x)) * _spread(scale, x)
+    y = ACTIVATIONS[activation].value(y.mul_(_beside(weight)).add_(_beside(bias)))
+    return y.to(x.dtype), mean, scale
 
 
 def residual_norm_backward(
-    grad: Tensor, x: Tensor, update: Tensor | None, weight: Tensor, mean: Tensor, scale: Tensor
+    grad: Tensor,
+    x: Tensor,
+    update: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    groups: int,
+    activation: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients for x + update, weight and bias."""
-    mean, scale = (part.reshape(len(x), -1, 1, 1) for part in (mean, scale))
-    unit = (_sum(x, update) - mean) * scale
-    wide, axes = _widen(grad), _axes(weight)
+    """Gradients for x + update, weight and bias; what the norm put out is computed again."""
+    size = statistics(x, weight, groups)
+    unit = (_sum(x, update) - _spread(mean, x)) * _spread(scale, x)
+    before = unit * _beside(weight) + _beside(bias)
+    wide = ACTIVATIONS[activation].gradient(_widen(grad), before)
     affine_axes = (0, 2, 3) if weight.ndim == 1 else (0, 1)
     grad_weight, grad_bias = (wide * unit).sum(affine_axes), wide.sum(affine_axes)
     inner = wide * _beside(weight)
-    straight = inner.mean(axes, keepdim=True)
-    along = (inner * unit).mean(axes, keepdim=True)
-    return ((inner - straight - unit * along) * scale).to(grad.dtype), grad_weight, grad_bias
+    straight, along = (
+        _spread(_parted(part, size).mean((2, 3, 4)), x) for part in (inner, inner * unit)
+    )
+    grad_x = (inner - straight - unit * along) * _spread(scale, x)
+    return grad_x.to(grad.dtype), grad_weight, grad_bias
 
 
-def empty_statistics(x: Tensor, weight: Tensor) -> Tensor:
-    """Memory for one number of each mean: [B] of whole frames, [B,C] of grids."""
-    size = x.shape[:1] if weight.ndim == 1 else x.shape[:2]
-    return weight.new_empty(size)
+def statistics(x: Tensor, weight: Tensor, groups: int) -> int:
+    """How many means a frame has: of its groups of channels, or of the grid of each channel."""
+    return groups if weight.ndim == 1 else x.shape[1]
 
 
 def wrap(x: Tensor, reach_y: int, reach_x: int) -> Tensor:
@@ -214,9 +250,15 @@ def _sum(x: Tensor, update: Tensor | None) -> Tensor:
     return _widen(x) if update is None else _widen(x) + _widen(update)
 
 
-def _axes(weight: Tensor) -> tuple[int, ...]:
-    """The axes of a mean: all of a frame where the weight is [C], its grid where it is [H,W]."""
-    return (1, 2, 3) if weight.ndim == 1 else (2, 3)
+def _parted(x: Tensor, parts: int) -> Tensor:
+    """Divide the channels of [B,C,H,W] into equal parts: [B,parts,C/parts,H,W]."""
+    return x.view(len(x), parts, -1, *x.shape[2:])
+
+
+def _spread(statistics: Tensor, x: Tensor) -> Tensor:
+    """Numbers of groups of channels [B,S], for each channel of x [B,C,H,W]: [B,C,1,1]."""
+    together = x.shape[1] // statistics.shape[1]
+    return statistics.repeat_interleave(together, dim=1)[..., None, None]
 
 
 def _beside(weight: Tensor) -> Tensor:
