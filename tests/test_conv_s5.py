@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from conftest import DATA, close
-from framecast.models import ConvS5, ResidualStack
-from framecast.models.blocks import ChannelNorm
+from framecast.models import ConvS5, Forecaster, ForecasterConfig
 from framecast.models.pyramid import PyramidDecoder, PyramidEncoder
 
 
@@ -234,8 +233,9 @@ def stack_weights(arrays):
 
 def test_a_stack_gives_the_published_outputs_states_and_gradients():
     arrays = published("stack_resnet_postnorm")
-    layers = [ConvS5(6, 6, state_size=16, groups=2) for _ in range(2)]
-    stack = ResidualStack(layers, [ChannelNorm(6, eps=1e-6) for _ in layers])
+    options = {"state_size": 16, "groups": 2}
+    config = ForecasterConfig("conv_s5", options, depth=2, hidden=6, norm="channel")
+    stack = Forecaster(config, in_channels=1).recurrences
     stack.load_state_dict(stack_weights(part(arrays, "param/")))
     frames = frames_of(arrays["input"]).requires_grad_()
 

@@ -12,6 +12,8 @@ from framecast.shapes import Frame
 
 Padding = Literal["zeros", "circular", "cylinder", "replicate", "reflect"]
 NormKind = Literal["group", "channel", "grid", "none"]
+EPSILON = 1e-6
+"""Added to variances in the norms of ConvS5's networks, as in the published ones."""
 
 
 def pad_grid(x: Tensor, reach: int, padding: Padding) -> Tensor:
@@ -153,11 +155,10 @@ class GridNorm(Norm):
 
 
 class ChannelNorm(Norm):
-    """Layer norm over the channels of each pixel; `eps` is added to each variance."""
+    """Layer norm over the channels of each pixel, with `EPSILON` added to each variance."""
 
-    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.eps = eps
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
@@ -165,7 +166,7 @@ class ChannelNorm(Norm):
         """Normalise over C."""
         pixels = (x if update is None else x + update).movedim(1, -1)
         shape = self.weight.shape
-        return F.layer_norm(pixels, shape, self.weight, self.bias, self.eps).movedim(-1, 1)
+        return F.layer_norm(pixels, shape, self.weight, self.bias, EPSILON).movedim(-1, 1)
 
 
 class NoNorm(Norm):

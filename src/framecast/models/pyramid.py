@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from framecast.config import check_options
 from framecast.models.blocks import ChannelNorm, GridConv, Padding
-from framecast.models.residual import EPSILON, ResidualBlock
+from framecast.models.residual import ResidualBlock
 
 WIDTHS, GROUPS = (64, 128, 256), 32
 """Of the published networks."""
@@ -82,7 +82,7 @@ class PyramidDecoder(nn.Module):
         _check_widths(widths)
         self.conv = GridConv(widths[-1], widths[0], 3, padding)
         self.blocks = _blocks([widths[0], *reversed(widths)], padding, groups)
-        self.norm = ChannelNorm(widths[0], eps=EPSILON)
+        self.norm = ChannelNorm(widths[0])
         self.dense = nn.Conv2d(widths[0], out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:

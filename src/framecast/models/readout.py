@@ -7,12 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from framecast.models.blocks import ChannelNorm, GridConv, Padding
-from framecast.models.residual import (
-    EPSILON,
-    ActivatedNorm,
-    ResidualBlock,
-    SqueezeExcitation,
-)
+from framecast.models.residual import ActivatedNorm, ResidualBlock, SqueezeExcitation
 
 Form = Literal["resnet", "standard", "half_glu"]
 gelu = partial(F.gelu, approximate="tanh")
@@ -110,7 +105,7 @@ class GLUReadout(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = ChannelNorm(channels, eps=EPSILON)
+        self.norm = ChannelNorm(channels)
         self.dense = nn.Conv2d(channels, channels, 1)
 
     def forward(self, y: Tensor, u: Tensor) -> Tensor:

@@ -3,13 +3,10 @@
 import torch
 from torch import nn
 
-from framecast.models.blocks import GridConv, Padding
+from framecast.models.blocks import EPSILON, GridConv, Padding
 from framecast.ops import residual_norm
 from framecast.ops.grid import Activation, check_groups
 from framecast.shapes import Frame
-
-EPSILON = 1e-6
-"""Added to variances in the norms of these blocks, as in the published networks."""
 
 
 class SqueezeExcitation(nn.Module):
