@@ -136,9 +136,11 @@ def plot(results: dict[str, Any]) -> Figure:
         (left, results["training"], "T", TRAINED, "seconds a training step"),
         (right, results["generation"], "t", GENERATING, "seconds a generated frame"),
     ):
+        values = [row[varied] for row in rows]
         for name in names:
-            points = [(row[varied], row[name].median) for row in rows]
-            axes.loglog(*zip(*points, strict=True), marker="o", label=name)
+            axes.loglog(values, [row[name].median for row in rows], marker="o", label=name)
+        axes.set_xticks(values, labels=map(str, values))
+        axes.set_xticks([], minor=True)
         axes.set(xlabel=f"frames {varied}", ylabel=unit)
         axes.grid(alpha=0.3)
         axes.legend()
