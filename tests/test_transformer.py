@@ -24,11 +24,12 @@ def test_one_token_a_frame_is_the_usual_attention_and_perceptron():
             "out_proj.bias": layer.out.bias,
         }
     )
-    read = nn.functional.layer_norm(tokens, (8,)) + positions(0, 6, 8)
+    read = nn.functional.layer_norm(tokens, (8,), eps=1e-6) + positions(0, 6, 8)
     later = torch.ones(6, 6, dtype=torch.bool).triu(1)
     attended, _ = attention(read, read, read, attn_mask=later, need_weights=False)
     up, down = layer.mlp[1], layer.mlp[3]
-    hidden = nn.functional.layer_norm(tokens + attended, (8,)) @ up.weight[..., 0, 0].T + up.bias
+    normed = nn.functional.layer_norm(tokens + attended, (8,), eps=1e-6)
+    hidden = normed @ up.weight[..., 0, 0].T + up.bias
     expected = attended + nn.functional.gelu(hidden) @ down.weight[..., 0, 0].T + down.bias
 
     output, _ = layer(tokens[..., None, None])
