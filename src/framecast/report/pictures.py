@@ -94,6 +94,7 @@ def _draw(
     """Draw a metric of a channel, (name, place), of all models and baselines."""
     metric, place = what
     every = math.ceil(len(x) / 8)
+    every += -every % 10 if every > 10 else 0  # many frames are counted in tens
     looks = zip(cycle(_COLOURS), cycle(_MARKERS), strict=False)
     for model, (colour, marker) in zip(evaluation.models, looks, strict=False):
         mean, spread = model.mean(metric)[part, place], model.spread(metric)
