@@ -200,5 +200,9 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         ops.residual_norm(x, update, *(a.T for a in affine))
     with pytest.raises(ValueError, match="groups 2 must divide the 5 channels"):
         ops.residual_norm(x, update, torch.ones(5), torch.zeros(5), groups=2)
+    with pytest.raises(ValueError, match="groups 5 of channels need a weight for each channel"):
+        ops.residual_norm(x, update, *affine, groups=5)
+    with pytest.raises(ValueError, match="activation 'relu' is not one of none, gelu, elu"):
+        ops.residual_norm(x, update, *affine, activation="relu")
     with pytest.raises(ValueError, match="8 columns beyond each edge of a grid of 7"):
         ops.wrap(x, 0, 8)

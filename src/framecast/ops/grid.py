@@ -4,7 +4,7 @@ As the scans of `framecast.ops.scan`: a definition in `framecast.ops.reference`,
 as `torch.library` ops, results in the type and memory layout of the frames.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -45,10 +45,17 @@ def residual_norm(
         Frames in the wider type of x and update.
 
     Raises:
-        ValueError: if the shapes do not fit, or the groups do not divide the channels.
+        ValueError: if the shapes do not fit, the groups do not divide the channels or are given
+            beside weight [H,W], or the activation is unknown.
     """
-    if weight.ndim == 1:
-        check_groups(groups, x.shape[1])
+    if activation not in get_args(Activation):
+        allowed = ", ".join(get_args(Activation))
+        raise ValueError(f"residual_norm: activation {activation!r} is not one of {allowed}")
+    if weight.ndim == 2 and groups != 1:
+        raise ValueError(
+            f"residual_norm: groups {groups} of channels need a weight for each channel"
+        )
+    check_groups(groups, x.shape[1])
     expected = list(x.shape[2:]) if weight.ndim == 2 else [x.shape[1]]
     if list(weight.shape) != expected or weight.shape != bias.shape:
         raise ValueError(

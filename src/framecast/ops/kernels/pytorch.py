@@ -148,7 +148,7 @@ def lstm_cell_backward(
     return torch.cat(grads, dim=1).to(gates.dtype), (to_c * f).to(c.dtype)
 
 
-class Activation(NamedTuple):
+class Curve(NamedTuple):
     """An elementwise function, and the gradient of its input from that of its value."""
 
     value: Callable[[Tensor], Tensor]
@@ -156,12 +156,12 @@ class Activation(NamedTuple):
 
 
 ACTIVATIONS = {
-    "none": Activation(lambda z: z, lambda grad, z: grad),
-    "gelu": Activation(
+    "none": Curve(lambda z: z, lambda grad, z: grad),
+    "gelu": Curve(
         partial(F.gelu, approximate="tanh"),
         partial(torch.ops.aten.gelu_backward, approximate="tanh"),
     ),
-    "elu": Activation(F.elu, lambda grad, z: grad * z.clamp_max(0).exp()),
+    "elu": Curve(F.elu, lambda grad, z: grad * z.clamp_max(0).exp()),
 }
 """What may follow a norm."""
 
