@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from benchmarks.scans import differentiate
 from benchmarks.timing import Timing, interleave, print_table
-from framecast.models import layer_entry
-from framecast.models.gated import stack_frames
+from framecast.layers import layer_entry
+from framecast.layers.gated import stack_frames
 from framecast.ops import bounded_kernel, conv_scan, reference, spectral_conv_scan, wrap
 
 KINDS = ("depthwise", "dense")

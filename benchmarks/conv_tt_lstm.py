@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from benchmarks.forecasting import forecast_row
 from benchmarks.timing import interleave, print_table
-from framecast.models import ConvLSTM, ConvTTLSTM, Forecaster, ForecasterConfig
+from framecast.layers import ConvLSTM, ConvTTLSTM
+from framecast.models import Forecaster, ForecasterConfig
 from framecast.models.cost import multiplications
+from framecast.models.unroll import LOSSES
 from framecast.train.allocator import kept_memory
-from framecast.train.unroll import LOSSES
 
 GRID, FRAMES = (64, 64), 20
 LAYERS: dict[str, dict[str, Any]] = {

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from benchmarks.timing import interleave, peak_allocated, print_table
-from framecast.config import load_config
+from framecast.base.config import load_config
 from framecast.models import Forecaster, ForecasterConfig
-from framecast.recipes import find_recipe
-from framecast.train import Experiment
+from framecast.runs.config import Experiment
+from framecast.runs.recipes import find_recipe
 from framecast.train.allocator import kept_memory
 
 LENGTHS = (50, 100, 200, 300, 600)

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.timing import print_table
 from framecast.models import Forecaster, ForecasterConfig
-from framecast.train import TrainingConfig
+from framecast.runs.config import TrainingConfig
 from framecast.train.allocator import kept_memory
 from framecast.train.loop import Training
 

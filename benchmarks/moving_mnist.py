@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import print_table
-from framecast.data.mnist import read_digits
-from framecast.data.moving_mnist import MovingMnist, Videos, draw, draw_motion, positions
+from framecast.datasets.mnist import read_digits
+from framecast.datasets.moving_mnist import DrawnVideos, MovingMnist, draw, draw_motion, positions
 
 WINDOW = 20
 REPETITIONS = 2000
@@ -44,7 +44,7 @@ def check() -> None:
 def row(frames: int, speed: float) -> dict[str, object]:
     """Speeds and memory at a length of the videos."""
     config = MovingMnist(digits="sample", frames=frames, speed=speed)
-    videos = Videos(config, read_digits("sample").train, "train", 10_000, 0)
+    videos = DrawnVideos(config, read_digits("sample").train, "train", 10_000, 0)
     starts = np.random.default_rng(0).integers(frames - WINDOW + 1, size=REPETITIONS).tolist()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     drawn = _rate(lambda i: videos.levels(i, starts[i], starts[i] + WINDOW))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.timing import print_table
-from framecast.data.navier_stokes import NavierStokes, trajectories
+from framecast.datasets.simulate.navier_stokes import NavierStokes, trajectories
 
 BATCHES = (1, 8, 16, 25, 32, 50)
 FRAMES = 6

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.timing import interleave, print_table
-from framecast.models.residual import ActivatedNorm
+from framecast.layers.residual import ActivatedNorm
 from framecast.train.allocator import kept_memory
 
 FRAMES = (300, 64, 16, 16)

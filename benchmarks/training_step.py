@@ -12,11 +12,11 @@ import torch
 
 from benchmarks.scans import under
 from benchmarks.timing import interleave, print_table
-from framecast.config import load_config
+from framecast.base.config import load_config
 from framecast.models import Forecaster
 from framecast.ops import log_domain
-from framecast.recipes import find_recipe
-from framecast.train import Experiment
+from framecast.runs.config import Experiment
+from framecast.runs.recipes import find_recipe
 from framecast.train.allocator import kept_memory
 from framecast.train.loop import Training
 from framecast.train.optimise import make_optimiser

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 import yaml
 
-from framecast.checkpoint import BEST, Checkpoint, FrameSpec
-from framecast.data.files import read_frames, split
-from framecast.data.normalise import Statistics
-from framecast.data.sources import DataConfig
+from framecast.datasets.config import DataConfig
+from framecast.frames.splits import split
+from framecast.frames.statistics import Statistics
 from framecast.models import Forecaster, ForecasterConfig
-from framecast.train import Experiment, TrainingConfig
+from framecast.readers.open import read_frames
+from framecast.runs.checkpoint import BEST, Checkpoint, FrameSpec
+from framecast.runs.config import Experiment, TrainingConfig
 
 
 def travelling_wave(sequences=6, length=16, size=8):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import close
-from framecast.models.blocks import GridConv, make_norm, pad_grid
+from framecast.layers.blocks import GridConv, make_norm, pad_grid
 
 FIELD = torch.arange(12.0, dtype=torch.float64).reshape(1, 1, 3, 4)
 

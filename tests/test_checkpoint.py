@@ -6,12 +6,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from framecast.checkpoint import Checkpoint, FrameSpec, load_checkpoint
-from framecast.data.frames import Channel, Coordinate, Frames
-from framecast.data.normalise import Statistics
-from framecast.errors import UserError
-from framecast.files import whole
-from framecast.models import Forecaster, ForecasterConfig, layer_names
+from framecast.base.errors import UserError
+from framecast.base.whole import whole
+from framecast.frames.frames import Channel, Coordinate, Frames
+from framecast.frames.statistics import Statistics
+from framecast.layers import layer_names
+from framecast.models import Forecaster, ForecasterConfig
+from framecast.runs.checkpoint import Checkpoint, FrameSpec, load_checkpoint
 from test_train import Bomb
 
 

@@ -109,7 +109,7 @@ def cut_short(path):
     [
         (["train", "startr"], "did you mean starter"),
         (["train", "starter", "--training.epocs", "3"], "did you mean training.epochs"),
-        (["train", "starter", "--model.layer", "conv_lsm"], "did you mean 'conv_lstm'"),
+        (["train", "starter", "--model.layer", "conv_lsm"], "did you mean conv_lstm"),
         (["train", "starter", "--training.epochs", "0"], "must be at least 1"),
         (["train", LONG, "--model.options.group", "2"], "conv_s5: no option 'group' (did you mean"),
         (["train", LONG, "--data.options.frame", "2"], "no option 'frame' (did you mean frames"),

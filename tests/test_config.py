@@ -2,11 +2,11 @@
 
 import pytest
 
-from framecast.config import dump_config, load_config
-from framecast.errors import UserError
+from framecast.base.config import dump_config, load_config
+from framecast.base.errors import UserError
 from framecast.models import Forecaster
-from framecast.recipes import find_recipe, recipes
-from framecast.train import Experiment
+from framecast.runs.config import Experiment
+from framecast.runs.recipes import find_recipe, recipes
 
 
 def write(tmp_path, text):
@@ -69,7 +69,7 @@ def test_what_is_dumped_loads_again(tmp_path):
             "model: {hidden: many}",
             r'key "model.hidden": Expected int or list\[int\]. Got value: many',
         ),
-        ("model: {layer: conv_lsm}", "did you mean 'conv_lstm'"),
+        ("model: {layer: conv_lsm}", "did you mean conv_lstm"),
         ("training: {noise: -1.0}", "training.noise -1.0 must not be negative"),
         ("training: {learning_rate: 0.0}", "training.learning_rate 0.0 must be positive"),
         ("data: {validation_fraction: 1.0}", r"validation_fraction 1.0 must be in \[0, 1\)"),

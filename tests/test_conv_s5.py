@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from conftest import DATA, close
-from framecast.models import ConvS5, Forecaster, ForecasterConfig
-from framecast.models.pyramid import PyramidDecoder, PyramidEncoder
+from framecast.layers import ConvS5
+from framecast.models import Forecaster, ForecasterConfig
+from framecast.models.codecs.pyramid import PyramidDecoder, PyramidEncoder
 
 
 class Linear(nn.Module):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import close
-from framecast.models.blocks import Padding, pad_grid
+from framecast.layers.blocks import Padding, pad_grid
 from framecast.ops import bounded_kernel, conv_scan, reference, spectral_conv_scan
 from framecast.ops.conv_scans import frequency_response
 

@@ -5,8 +5,8 @@ import scipy.signal
 import torch
 
 from conftest import close
-from framecast.models import ConvSSM
-from framecast.models.conv_ssm import FOURIER_FROM
+from framecast.layers import ConvSSM
+from framecast.layers.conv_ssm import FOURIER_FROM
 
 both_kinds = pytest.mark.parametrize("mixing", ["depthwise", "dense"])
 

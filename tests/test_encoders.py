@@ -5,7 +5,7 @@ import torch
 
 from conftest import close
 from framecast.models import Forecaster, ForecasterConfig
-from framecast.models.encoders import ActionConditioning
+from framecast.models.codecs.codec import ActionConditioning
 
 PYRAMID = {"encoder": "pyramid", "encoder_options": {"widths": [4, 6], "groups": 2}}
 TOKENS = PYRAMID | {"patch": 4, "kernel": 1, "hidden": 10}

@@ -9,12 +9,12 @@ import xarray as xr
 import yaml
 from matplotlib.image import imread
 
-from framecast.checkpoint import load_checkpoint
-from framecast.data.frames import Channel, Coordinate, Frames
-from framecast.errors import UserError
+from framecast.base.errors import UserError
 from framecast.evaluate import evaluate
+from framecast.frames.frames import Channel, Coordinate, Frames
 from framecast.metrics import ERRORS
 from framecast.report import draw_strips, evaluate_to, lead_times, print_table, write_report
+from framecast.runs.checkpoint import load_checkpoint
 from small import CONTEXT, untrained_run
 
 

@@ -14,15 +14,15 @@ from matplotlib.image import imread
 from safetensors.torch import save_file
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from framecast.base.errors import UserError
+from framecast.base.fetch import DOWNLOADS
 from framecast.cli import main
-from framecast.data.files import read_frames
-from framecast.errors import UserError
 from framecast.evaluate import evaluate, scoring
-from framecast.fetch import DOWNLOADS
 from framecast.metrics import ERRORS, MetricChoice, clips
 from framecast.metrics.clips import ClipFeatures
 from framecast.metrics.frechet import Gaussians, frechet_distances
 from framecast.metrics.lpips import Lpips
+from framecast.readers.open import read_frames
 from framecast.report import draw_strips, evaluate_to, write_report
 from small import untrained_run
 from test_evaluate import plain_scores, walk

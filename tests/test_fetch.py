@@ -4,10 +4,10 @@ import hashlib
 
 import pytest
 
-from framecast import fetch as module
+from framecast.base import fetch as module
+from framecast.base.errors import UserError
+from framecast.base.fetch import DOWNLOADS, Download, File, cache_folder, fetch
 from framecast.cli import main
-from framecast.errors import UserError
-from framecast.fetch import DOWNLOADS, Download, File, cache_folder, fetch
 
 CONTENT = {"a.bin": b"a" * 300_000, "b.bin": bytes(range(256))}
 

@@ -10,12 +10,12 @@ import torch
 import xarray as xr
 
 from conftest import DATA, close
-from framecast.checkpoint import Checkpoint, FrameSpec
-from framecast.data.files import read_frames
-from framecast.data.normalise import Statistics
-from framecast.errors import UserError
-from framecast.forecast import forecast_file, rollout
+from framecast.base.errors import UserError
+from framecast.forecast.rollout import forecast_file, rollout
+from framecast.frames.statistics import Statistics
 from framecast.models import Forecaster, ForecasterConfig
+from framecast.readers.open import read_frames
+from framecast.runs.checkpoint import Checkpoint, FrameSpec
 from small import travelling_wave
 
 AIR = DATA / "air_temperature_small.nc"
@@ -169,7 +169,7 @@ def test_memory_does_not_grow_with_the_number_of_steps(tmp_path):
 def peak_memory(folder, steps):
     """Peak memory in bytes of a process that forecasts, read from its own account."""
     code = (
-        "import resource; from pathlib import Path; from framecast.forecast import forecast_file;"
+        "import resource; from pathlib import Path; from framecast import forecast_file;"
         f"forecast_file(Path({str(folder)!r}), Path({str(AIR)!r}), {steps}, "
         f"Path({str(folder)!r}) / 'f.npz', progress=False);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from conftest import close
-from framecast.models import Forecaster, ForecasterConfig, layer_names
+from framecast.layers import layer_names
+from framecast.models import Forecaster, ForecasterConfig
 
 
 def make(layer="min_conv_gru", channels=2, out_channels=None, grid=None, **options):
@@ -147,7 +148,7 @@ def test_steps_equal_a_pass(stack):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layer": "conv_lsm"}, "did you mean 'conv_lstm'"),
+        ({"layer": "conv_lsm"}, "did you mean conv_lstm"),
         ({"options": {"star": 1}}, "options of min_conv_gru: no option 'star': it takes none"),
         ({"layer": "conv_lstm", "options": {"star": 1}}, r"'star' \(did you mean start\?\)"),
         ({"layer": "conv_lstm", "options": {"start": 1}}, 'key "start": Expected a one of'),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from framecast.errors import UserError
+from framecast.base.errors import UserError
 from framecast.metrics.clips import SHORTEST, ClipFeatures
 from framecast.metrics.frechet import Gaussians, frechet_distance, frechet_distances
 

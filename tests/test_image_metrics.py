@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
-from framecast.errors import UserError
-from framecast.fetch import DOWNLOADS
+from framecast.base.errors import UserError
+from framecast.base.fetch import DOWNLOADS
 from framecast.metrics.images import psnr, squared_error, ssim, to_images
 from framecast.metrics.lpips import SMALLEST, Lpips
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from conftest import DATA
+from framecast.base.errors import UserError
 from framecast.cli import main
-from framecast.errors import UserError
-from framecast.inspect import inspect
+from framecast.datasets.inspect import inspect
 from test_video import folder_of_videos, noise, write_video
 
 KTH, AIR = DATA / "kth", DATA / "air_temperature_small.nc"

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from conftest import DATA
-from framecast.data.files import read_frames
-from framecast.data.kth import Entry, read_list
-from framecast.data.sources import DataConfig
-from framecast.errors import UserError
+from framecast.base.errors import UserError
+from framecast.datasets.config import DataConfig
+from framecast.datasets.kth import Entry, read_list
+from framecast.readers.open import read_frames
 
 FOLDER = DATA / "kth"
 SMALL = {"actions": ["boxing", "walking"], "size": [15, 20]}

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch.utils import _pytree as pytree
 
 from conftest import TOLERANCE, close
-from framecast.models import ResidualStack, SkipStack, layer_entry, layer_names
-from framecast.models.blocks import ChannelNorm, FrameNorm
-from framecast.models.stacks import skip_channels
+from framecast.layers import ResidualStack, SkipStack, layer_entry, layer_names
+from framecast.layers.blocks import ChannelNorm, FrameNorm
+from framecast.layers.stacks import skip_channels
 
 B, T, C_IN, C, H, W = 2, 7, 3, 5, 6, 9
 

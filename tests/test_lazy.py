@@ -5,13 +5,13 @@ import pytest
 import torch
 import xarray as xr
 
-from framecast.data import arrays, gridded
-from framecast.data.files import read_frames
-from framecast.data.frames import Channel, Coordinate, Frames
-from framecast.data.lazy import LazyValues, load
-from framecast.data.normalise import Statistics
-from framecast.data.windows import CropSampler, Windows, side_by_side
-from framecast.errors import UserError
+from framecast.base.errors import UserError
+from framecast.frames.frames import Channel, Coordinate, Frames
+from framecast.frames.lazy import LazyValues, load
+from framecast.frames.statistics import Statistics
+from framecast.frames.windows import CropSampler, Windows, side_by_side
+from framecast.readers import arrays, gridded
+from framecast.readers.open import read_frames
 
 SHAPE = (5, 70, 2, 3, 4)
 
@@ -103,7 +103,7 @@ def test_windows_end_with_their_sequence(ragged):
 
 @pytest.mark.parametrize("values_at_once", [1, 24 * 10, 1 << 24])
 def test_statistics_count_every_frame_once(reader, ragged, monkeypatch, values_at_once):
-    monkeypatch.setattr("framecast.data.normalise.PIXELS", values_at_once)
+    monkeypatch.setattr("framecast.frames.statistics.PIXELS", values_at_once)
     frames = torch.cat([reader.values[n, :end] for n, end in enumerate(LENGTHS)]).double()
     statistics = Statistics.of(ragged)
     torch.testing.assert_close(statistics.offset, frames.mean((0, 2, 3)).float())

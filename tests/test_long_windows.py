@@ -11,11 +11,12 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from conftest import close
-from framecast.models import Forecaster, ForecasterConfig, layer_names
-from framecast.train import TrainingConfig
+from framecast.layers import layer_names
+from framecast.models import Forecaster, ForecasterConfig
+from framecast.models.unroll import draw_given, unroll
+from framecast.runs.config import TrainingConfig
 from framecast.train.loop import Training
 from framecast.train.memory import detach
-from framecast.train.unroll import draw_given, unroll
 from small import small_model, small_window
 
 every_layer = pytest.mark.parametrize("layer", layer_names())

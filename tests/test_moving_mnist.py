@@ -9,25 +9,27 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framecast.checkpoint import load_checkpoint
-from framecast.data.files import read_frames
-from framecast.data.lazy import load
-from framecast.data.mnist import SAMPLE, read_digits, read_idx
-from framecast.data.moving_mnist import (
+from framecast.base.errors import UserError
+from framecast.datasets.config import DataConfig
+from framecast.datasets.mnist import SAMPLE, read_digits, read_idx
+from framecast.datasets.moving_mnist import (
+    DrawnVideos,
     Motion,
     MovingMnist,
-    Videos,
     draw,
     draw_motion,
     positions,
     read_published,
     simulate,
 )
-from framecast.data.sources import DataConfig
-from framecast.errors import UserError
 from framecast.evaluate import evaluate
+from framecast.frames.lazy import load
 from framecast.models import ForecasterConfig
-from framecast.train import Experiment, TrainingConfig, train
+from framecast.readers.folder import read_parts
+from framecast.readers.open import read_frames
+from framecast.runs.checkpoint import load_checkpoint
+from framecast.runs.config import Experiment, TrainingConfig
+from framecast.train import train
 
 SMALL = MovingMnist(digits="sample", frames=12, canvas=40)
 DIGITS = read_digits("sample")
@@ -35,7 +37,7 @@ DIGITS = read_digits("sample")
 
 def videos(part="train", number=3, seed=0, **changes):
     config = MovingMnist(**{"digits": "sample", "frames": 12} | changes)
-    return Videos(config, getattr(DIGITS, part), part, number, seed)
+    return DrawnVideos(config, getattr(DIGITS, part), part, number, seed)
 
 
 def walk(start, velocity, steps):
@@ -205,7 +207,7 @@ class TestFiles:
 
     def test_a_set_goes_on_where_it_was_stopped(self, tmp_path, monkeypatch):
         simulate(tmp_path / "whole", SMALL, {"train": 5}, batch=5, progress=False)
-        levels, left = Videos.levels, iter(range(3))
+        levels, left = DrawnVideos.levels, iter(range(3))
 
         def die(self, sequence, start, stop):
             if next(left, None) is None:
@@ -213,23 +215,21 @@ class TestFiles:
             return levels(self, sequence, start, stop)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Videos, "levels", die)
+            patch.setattr(DrawnVideos, "levels", die)
             with pytest.raises(KeyboardInterrupt):
                 simulate(tmp_path / "cut", SMALL, {"train": 5}, batch=2, progress=False)
-        with pytest.raises(UserError, match="unfinished simulation, 2 of 5"):
-            read_frames(tmp_path / "cut" / "train.zarr")
+        with pytest.raises(UserError, match="was begun and not finished"):
+            read_parts(tmp_path / "cut")
         simulate(tmp_path / "cut", SMALL, {"train": 5}, batch=2, progress=False)
         whole, cut = (read_frames(tmp_path / n / "train.zarr").values for n in ("whole", "cut"))
         assert torch.equal(whole, cut)
 
-    def test_the_published_set_is_recognised_and_may_be_named(self, tmp_path):
+    def test_the_published_set_is_the_test_part_that_is_named(self, tmp_path):
         levels = np.random.default_rng(0).integers(0, 256, (20, 7, 8, 8), dtype=np.uint8)
-        path = tmp_path / "mnist_test_seq.npy"
-        np.save(path, levels)
         np.save(tmp_path / "other.npy", levels)
         options = {"digits": "sample", "test_file": str(tmp_path / "other.npy")}
         named = DataConfig(source="moving_mnist", options=options).open()
-        for frames in (read_frames(path), named.test(), named.splits().test):
+        for frames in (named.read(tmp_path / "other.npy"), named.test(), named.splits().test):
             assert tuple(frames.values.shape) == (7, 20, 1, 8, 8)
             assert frames.channels[0].valid_range == (0, 1)
             stretch = torch.from_numpy(levels[4:9, 3]) / 255

@@ -12,7 +12,7 @@ import torch
 import xarray
 from torch import Tensor
 
-from framecast.data.navier_stokes import (
+from framecast.datasets.simulate.navier_stokes import (
     NavierStokes,
     diagonal_forcing,
     initial_vorticity,
@@ -235,7 +235,8 @@ class TestSolve:
         together = last(solve(config, w, diagonal_forcing(config)))
         for size in (1, 3):
             apart = [last(solve(config, part, diagonal_forcing(config))) for part in w.split(size)]
-            assert torch.equal(torch.cat(apart), together)
+            # Some processors' FFT adds in another order in another batch.
+            torch.testing.assert_close(torch.cat(apart), together, rtol=0, atol=1e-12)
 
     def test_says_so_when_the_step_is_too_long(self) -> None:
         w = initial_vorticity(SMALL, [0]) * 1e4

@@ -10,10 +10,11 @@ from safetensors.torch import save_file
 
 from conftest import DATA, close
 from framecast import DataConfig, Experiment, UserError, load_checkpoint, rollout
+from framecast.base.config import load_config
 from framecast.cli import main
-from framecast.config import load_config
-from framecast.models import ConvLSTM, ConvTTLSTM, Forecaster
-from framecast.published import (
+from framecast.layers import ConvLSTM, ConvTTLSTM
+from framecast.models import Forecaster
+from framecast.runs.published import (
     PublishedNetwork,
     import_published,
     translate_cell,

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from conftest import DATA, close
+from framecast.layers.recurrence import per_frame
 from framecast.models import Forecaster, ForecasterConfig
-from framecast.models.recurrence import per_frame
 
 LAYERS = {
     "convgru": "conv_gru",

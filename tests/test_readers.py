@@ -8,8 +8,9 @@ import torch
 import xarray as xr
 
 from conftest import DATA
-from framecast.data.files import read_frames
-from framecast.errors import UserError
+from framecast.base.errors import UserError
+from framecast.readers.folder import read_parts
+from framecast.readers.open import read_frames
 
 AIR = DATA / "air_temperature_small.nc"
 
@@ -152,11 +153,10 @@ def test_one_time_or_one_row_is_a_dimension_all_the_same(tmp_path):
     assert read_frames(tmp_path / "x.nc").values.shape == (1, 1, 2, 1, 5)
 
 
-def test_an_unfinished_simulation_is_refused(tmp_path):
-    data = dataset().assign_attrs(trajectories=5, trajectories_complete=3)
-    data.to_zarr(tmp_path / "x.zarr", consolidated=False)
-    with pytest.raises(UserError, match="unfinished simulation, 3 of 5"):
-        read_frames(tmp_path / "x.zarr")
+def test_a_data_set_that_is_not_finished_is_named(tmp_path):
+    dataset().to_zarr(tmp_path / ".train.partial.zarr", consolidated=False)
+    with pytest.raises(UserError, match=r"\.train\.partial\.zarr was begun and not finished"):
+        read_parts(tmp_path)
 
 
 def test_missing_files_kinds_and_variables_are_named(tmp_path):

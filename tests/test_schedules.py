@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from framecast.train import TrainingConfig
+from framecast.runs.config import TrainingConfig
 from framecast.train.schedules import (
     decay_epochs,
     learning_rate,

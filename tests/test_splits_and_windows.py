@@ -6,12 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framecast.data.files import split
-from framecast.data.frames import Channel, Frames
-from framecast.data.normalise import Statistics
-from framecast.data.sources import DataConfig
-from framecast.data.windows import CropSampler, Windows, side_by_side
-from framecast.errors import UserError
+from framecast.base.errors import UserError
+from framecast.datasets.config import DataConfig
+from framecast.frames.frames import Channel, Frames
+from framecast.frames.splits import split
+from framecast.frames.statistics import Statistics
+from framecast.frames.windows import CropSampler, Windows, side_by_side
 
 
 def numbered(sequences, length):
@@ -151,7 +151,7 @@ def test_a_range_that_is_not_declared_is_asked_for():
 
 
 def test_a_source_says_what_it_reads():
-    with pytest.raises(UserError, match=r"data.source flies is not known \(did you mean files\?\)"):
+    with pytest.raises(UserError, match=r"unknown data.source 'flies' \(did you mean files\?\)"):
         DataConfig(source="flies")
     for name in ("speed", "path"):
         with pytest.raises(ValueError, match=f"source files: no option '{name}'"):

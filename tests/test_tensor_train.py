@@ -10,8 +10,8 @@ import torch.nn.functional as F
 
 from conftest import close
 from framecast import UserError, train
-from framecast.models import ConvTTLSTM, TTConvLSTM
-from framecast.models.blocks import convolve
+from framecast.layers import ConvTTLSTM, TTConvLSTM
+from framecast.layers.blocks import convolve
 from framecast.ops import (
     conv_tensor_train,
     conv_tensor_train_reconstructed,

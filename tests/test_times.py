@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framecast.data.times import continue_times, readable, step_of
-from framecast.errors import UserError
+from framecast.base.errors import UserError
+from framecast.frames.times import continue_times, readable, step_of
 
 
 @given(start=st.integers(-1000, 1000), step=st.integers(1, 100), count=st.integers(1, 9))

@@ -9,13 +9,14 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import close
-from framecast.checkpoint import load_checkpoint
-from framecast.errors import UserError
-from framecast.train import TrainingConfig, train
+from framecast.base.errors import UserError
+from framecast.models.unroll import LOSSES, draw_given, unroll
+from framecast.runs.checkpoint import load_checkpoint
+from framecast.runs.config import TrainingConfig
+from framecast.train import train
 from framecast.train.diagnose import first_failure
 from framecast.train.loop import Training
 from framecast.train.schedules import plateaus
-from framecast.train.unroll import LOSSES, draw_given, unroll
 from small import experiment, small_model, small_window
 
 

@@ -9,8 +9,14 @@ import xarray
 import zarr
 from numpy.typing import NDArray
 
-from framecast.data import trajectories
-from framecast.data.trajectories import Axis, Variable, fill, open_store, trajectory_seed
+from framecast.datasets.simulate import trajectories
+from framecast.datasets.simulate.trajectories import (
+    Axis,
+    Variable,
+    fill,
+    open_store,
+    trajectory_seed,
+)
 
 COUNT = 7
 VARIABLE = Variable(
@@ -82,7 +88,8 @@ class TestStore:
 
     def test_trajectories_not_yet_computed_are_nan(self, tmp_path: Path) -> None:
         write_and_die(tmp_path / "a.zarr", after=1)
-        data = xarray.open_zarr(tmp_path / "a.zarr", chunks=None)
+        assert not (tmp_path / "a.zarr").exists()
+        data = xarray.open_zarr(tmp_path / ".a.partial.zarr", chunks=None)
         assert data.attrs["trajectories_complete"] == 2
         assert np.isfinite(data.height[:2]).all()
         assert np.isnan(data.height[2:]).all()
@@ -127,13 +134,13 @@ class TestResume:
     def test_heals_a_batch_that_was_cut_off_while_it_was_written(
         self, tmp_path: Path, whole: dict[Path, bytes]
     ) -> None:
-        path = tmp_path / "a.zarr"
+        path, begun = tmp_path / "a.zarr", tmp_path / ".a.partial.zarr"
         write_and_die(path, after=1)
         chunk = Path("height", "c", "2", "0", "0", "0")
-        (path / chunk).parent.mkdir(parents=True)
-        (path / chunk).write_bytes(whole[chunk][:10])
-        (path / "zarr.0123abcd.partial").write_bytes(b"{")
-        (path / chunk.parent / "0.0123abcd.partial").write_bytes(b"")
+        (begun / chunk).parent.mkdir(parents=True)
+        (begun / chunk).write_bytes(whole[chunk][:10])
+        (begun / "zarr.0123abcd.partial").write_bytes(b"{")
+        (begun / chunk.parent / "0.0123abcd.partial").write_bytes(b"")
         write(path)
         assert contents(path) == whole
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from conftest import close
-from framecast.models import Transformer
-from framecast.models.transformer import positions
+from framecast.layers import Transformer
+from framecast.layers.transformer import positions
 
 
 def random(*shape):

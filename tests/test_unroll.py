@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from conftest import close
-from framecast.models import layer_names
-from framecast.train.unroll import LOSSES, draw_given, unroll
+from framecast.layers import layer_names
+from framecast.models.unroll import LOSSES, draw_given, unroll
 from small import small_model, small_window
 
 

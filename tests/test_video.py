@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import DATA
-from framecast.data.files import read_frames, read_test
-from framecast.data.registry import Splits
-from framecast.data.sources import DataConfig
-from framecast.errors import UserError
-from framecast.fetch import cache_folder
+from framecast.base.errors import UserError
+from framecast.base.fetch import cache_folder
+from framecast.datasets.config import DataConfig
+from framecast.frames.splits import Splits
+from framecast.readers.folder import read_test
+from framecast.readers.open import read_frames
 
 WALKING = DATA / "kth" / "walking" / "person01_walking_d1_uncomp.avi"
 
@@ -131,7 +132,7 @@ def test_a_video_is_decoded_once_and_anew_when_it_changes(tmp_path, monkeypatch)
 
 def test_decoding_that_is_stopped_leaves_nothing(tmp_path, monkeypatch):
     path = write_video(tmp_path / "stopped.avi", noise(4, 5, 6))
-    monkeypatch.setattr("framecast.data.video._timing", lambda *_: 1 / 0)
+    monkeypatch.setattr("framecast.readers.decoding._timing", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         read_frames(path)
     assert not list(cache_folder("videos").glob("*stopped*"))

@@ -9,9 +9,9 @@ import xarray as xr
 from conftest import DATA
 from framecast import forecast_file, load_checkpoint, read_frames
 from framecast.cli import main
-from framecast.data.frames import Frames
 from framecast.evaluate import evaluate
-from framecast.writers import ForecastLabels, open_writer
+from framecast.forecast.writers import ForecastLabels, open_writer
+from framecast.frames.frames import Frames
 from test_video import folder_of_videos, noise, write_video
 
 WALKING = DATA / "kth" / "walking"

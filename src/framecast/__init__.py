@@ -1,21 +1,18 @@
 """framecast: forecast the next frames of anything that comes as a sequence of grids."""
 
-from framecast.checkpoint import Checkpoint, load_checkpoint
-from framecast.data.files import read_frames
-from framecast.data.frames import Channel, Coordinate, Frames
-from framecast.data.normalise import Statistics
-from framecast.data.sources import DataConfig
-from framecast.errors import UserError
+from framecast.base.errors import UserError
+from framecast.datasets.config import DataConfig
 from framecast.evaluate import evaluate
-from framecast.forecast import forecast_file, rollout
-from framecast.models import (
-    Forecaster,
-    ForecasterConfig,
-    Recurrence,
-    layer_names,
-)
+from framecast.forecast.rollout import forecast_file, rollout
+from framecast.frames.frames import Channel, Coordinate, Frames
+from framecast.frames.statistics import Statistics
+from framecast.layers import Recurrence, layer_names
+from framecast.models import Forecaster, ForecasterConfig
 from framecast.ops import linear_scan, min_exp_lstm_scan, min_gru_scan, min_lstm_scan
-from framecast.train import Experiment, TrainingConfig, train
+from framecast.readers.open import read_frames
+from framecast.runs.checkpoint import Checkpoint, load_checkpoint
+from framecast.runs.config import Experiment, TrainingConfig
+from framecast.train import train
 
 __all__ = [
     "Channel",

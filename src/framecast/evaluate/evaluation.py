@@ -7,14 +7,14 @@ from operator import add
 
 import torch
 
-from framecast.data.frames import Frames
-from framecast.data.windows import Position, side_by_side
-from framecast.errors import UserError
+from framecast.base.errors import UserError
+from framecast.base.whole import PathLike
 from framecast.evaluate.predictors import CLIMATOLOGY, PERSISTENCE, Network, baselines
 from framecast.evaluate.results import Evaluation, Forecasts
 from framecast.evaluate.runs import Run, check_frames, load_runs, test_frames
 from framecast.evaluate.scoring import Scored, Windows, score
-from framecast.files import PathLike
+from framecast.frames.frames import Frames
+from framecast.frames.windows import Position, side_by_side
 from framecast.metrics import MetricChoice, Subject, prepare
 
 ALL = ""

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.checkpoint import Checkpoint
+from framecast.runs.checkpoint import Checkpoint
 
 PERSISTENCE, CLIMATOLOGY = "persistence", "climatology"
 

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from framecast.data.frames import Frames
 from framecast.evaluate.runs import Run
+from framecast.frames.frames import Frames
 from framecast.metrics import Measure, Scores
 
 

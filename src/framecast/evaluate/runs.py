@@ -7,14 +7,13 @@ from typing import Any
 
 import yaml
 
-from framecast.checkpoint import Checkpoint, load_checkpoint
-from framecast.data.files import read_test
-from framecast.data.frames import Channel, Frames
-from framecast.data.registry import Source
-from framecast.data.sources import DataConfig
-from framecast.errors import UserError
-from framecast.files import PathLike
+from framecast.base.errors import UserError
+from framecast.base.whole import PathLike
+from framecast.datasets.config import DataConfig
+from framecast.datasets.source import Source
+from framecast.frames.frames import Channel, Frames
 from framecast.models.cost import multiplications
+from framecast.runs.checkpoint import Checkpoint, load_checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +109,8 @@ def test_frames(runs: Sequence[Run], data: PathLike | None) -> Frames:
     """
     if data is not None:
         spec = runs[0].checkpoint.frames
-        return read_test(data, spec.names, spec.grid, spec.rate)
+        source = runs[0].data.open()
+        return source.read(Path(data), spec.names, spec.grid, spec.rate)
     source = _common_source(runs)
     try:
         test = source.test()

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.data.frames import Frames
-from framecast.data.windows import Position
+from framecast.base.progress import track
 from framecast.evaluate.predictors import Predictor
+from framecast.frames.frames import Frames
+from framecast.frames.windows import Position
 from framecast.metrics import Measure, Scores
-from framecast.progress import track
 
 
 class Scored(NamedTuple):

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.errors import UserError
-from framecast.fetch import fetched
-from framecast.files import PathLike
+from framecast.base.errors import UserError
+from framecast.base.fetch import fetched
+from framecast.base.whole import PathLike
 from framecast.metrics.catalogue import ERRORS, IMAGES, METRICS
 from framecast.metrics.clips import CLIP, I3D, SHORTEST, ClipFeatures
 from framecast.metrics.images import WINDOW

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.errors import UserError
-from framecast.fetch import DOWNLOADS
-from framecast.files import PathLike
+from framecast.base.errors import UserError
+from framecast.base.fetch import DOWNLOADS
+from framecast.base.whole import PathLike
 
 CLIP = 16
 """Frames of a clip; fewer where the forecast is shorter."""

@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from framecast.errors import UserError
-from framecast.fetch import DOWNLOADS
-from framecast.files import PathLike
+from framecast.base.errors import UserError
+from framecast.base.fetch import DOWNLOADS
+from framecast.base.whole import PathLike
 
 Taps = list[Float[Tensor, "N _C _H _W"]]
 """What the network sees in N images, at each of five depths."""

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.errors import UserError
+from framecast.base.errors import UserError
 from framecast.metrics.clips import ClipFeatures
 from framecast.metrics.frechet import Gaussians
 from framecast.metrics.images import psnr, squared_error, ssim, to_images

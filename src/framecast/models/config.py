@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from framecast.models.blocks import NormKind, Padding
-from framecast.models.pyramid import pyramid_options
-from framecast.models.registry import layer_entry
+from framecast.layers.blocks import NormKind, Padding
+from framecast.layers.entry import layer_entry
+from framecast.models.codecs.pyramid import pyramid_options
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from framecast.models.blocks import make_norm
+from framecast.base.shapes import Frame, FrameSequence
+from framecast.layers.blocks import make_norm
+from framecast.layers.entry import layer_entry
+from framecast.layers.recurrence import State, per_frame
+from framecast.layers.stacks import ResidualStack, SkipStack, Stack, skip_channels
+from framecast.models.codecs.codec import ActionConditioning, make_decoder, make_encoder
 from framecast.models.config import ForecasterConfig
-from framecast.models.encoders import ActionConditioning, make_decoder, make_encoder
-from framecast.models.recurrence import State, per_frame
-from framecast.models.registry import layer_entry
-from framecast.models.stacks import ResidualStack, SkipStack, Stack, skip_channels
-from framecast.shapes import Frame, FrameSequence
 
 
 class Forecaster(nn.Module):

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from framecast.evaluate import Evaluation, Forecasts
 from framecast.metrics import IMAGES, METRICS
-from framecast.report.labels import chosen, lead_times, title, with_units
-from framecast.report.numbers import columns_of, each_group
+from framecast.report.records import columns_of, each_group
+from framecast.report.words import chosen, lead_times, title, with_units
 
 _TABLE_ROWS = 12
 _PIPE_WIDTH = 160

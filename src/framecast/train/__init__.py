@@ -1,6 +1,5 @@
-"""Training: unrolling, losses, the loop and the run folder."""
+"""Training: the loop around a model's losses, schedules, and memory."""
 
-from framecast.train.config import Experiment, TrainingConfig
 from framecast.train.run import find_config, train
 
-__all__ = ["Experiment", "TrainingConfig", "find_config", "train"]
+__all__ = ["find_config", "train"]

@@ -15,11 +15,11 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from tensorboardX import SummaryWriter
 
-from framecast.checkpoint import BEST, LAST, Checkpoint, FrameSpec
-from framecast.data.normalise import Statistics
-from framecast.files import whole, write_text
+from framecast.base.whole import whole, write_text
+from framecast.frames.statistics import Statistics
 from framecast.models import Forecaster
-from framecast.train.config import TrainingConfig
+from framecast.runs.checkpoint import BEST, LAST, Checkpoint, FrameSpec
+from framecast.runs.config import TrainingConfig
 from framecast.train.schedules import decay_epochs, learning_rate, plateaus, teacher_forcing
 
 Row = dict[str, float | int]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from framecast.models import Forecaster
-from framecast.train.unroll import unroll
+from framecast.models.unroll import unroll
 
 
 def first_failure(model: Forecaster, inputs: Tensor, given: Tensor) -> str:

@@ -15,21 +15,21 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from framecast.checkpoint import FrameSpec
-from framecast.data.frames import Frames
-from framecast.data.normalise import Statistics
-from framecast.data.registry import Splits
-from framecast.data.sources import DataConfig
-from framecast.data.windows import CropSampler, Windows, side_by_side
-from framecast.errors import UserError
+from framecast.base.errors import UserError
+from framecast.datasets.config import DataConfig
+from framecast.frames.frames import Frames
+from framecast.frames.splits import Splits
+from framecast.frames.statistics import Statistics
+from framecast.frames.windows import CropSampler, Windows, side_by_side
 from framecast.models import Forecaster
+from framecast.models.unroll import LOSSES, draw_given, unroll
+from framecast.runs.checkpoint import FrameSpec
+from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.allocator import kept_memory
 from framecast.train.callbacks import Patience, Progress, RunWriter, Schedules
-from framecast.train.config import Experiment, TrainingConfig
 from framecast.train.diagnose import first_failure
 from framecast.train.memory import checkpoint_layers, run_chunks
 from framecast.train.optimise import make_optimiser
-from framecast.train.unroll import LOSSES, draw_given, unroll
 
 VALIDATION_FRAMES = 400
 """Frames in a validation step: no gradient is kept, so more fit than in training."""

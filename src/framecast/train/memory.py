@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
-from framecast.models import Forecaster, Recurrence
-from framecast.train.unroll import Carry
+from framecast.layers import Recurrence
+from framecast.models import Forecaster
+from framecast.models.unroll import Carry
 
 Value = TypeVar("Value")
 Unroll = Callable[[Tensor, Tensor, Carry | None], tuple[Tensor, Carry]]

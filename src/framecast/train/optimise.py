@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from framecast.train.config import TrainingConfig
+from framecast.runs.config import TrainingConfig
 
 
 def make_optimiser(model: nn.Module, config: TrainingConfig) -> Optimizer:

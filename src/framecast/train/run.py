@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from framecast.config import dump_config, load_config
-from framecast.data.registry import Splits
-from framecast.data.windows import check_length
-from framecast.errors import UserError
-from framecast.files import PathLike, write_text
+from framecast.base.config import dump_config, load_config
+from framecast.base.errors import UserError
+from framecast.base.whole import PathLike, write_text
+from framecast.frames.splits import Splits
+from framecast.frames.windows import check_length
 from framecast.models import Forecaster, ForecasterConfig
-from framecast.train.config import Experiment, TrainingConfig
+from framecast.runs.config import Experiment, TrainingConfig
 
 
 def train(experiment: Experiment, out: PathLike, resume: bool = False) -> Path:

@@ -6,7 +6,7 @@ They keep nothing, so that a resumed run goes on as if it had never stopped.
 import math
 from collections.abc import Sequence
 
-from framecast.train.config import TrainingConfig
+from framecast.runs.config import TrainingConfig
 
 
 def plateaus(losses: Sequence[float], patience: int) -> list[int]:

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, configurations, the registry, whole files, downloads."""

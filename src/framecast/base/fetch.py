@@ -1,0 +1,206 @@
+"""Files that framecast does not carry: fetched once into a cache folder, with checksums."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO
+from urllib.request import urlopen
+
+from framecast.base.errors import UserError
+from framecast.base.progress import track
+from framecast.base.whole import whole
+
+CHUNK = 1 << 18
+"""Bytes that are read at once."""
+PATIENCE = 60
+"""Seconds without a byte after which a mirror counts as silent."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file to fetch.
+
+    Attributes:
+        name: in the cache, and behind the address of each mirror.
+        size: bytes.
+        checksum: ALGORITHM:HEXADECIMAL, such as sha256:..., as its publishers give it.
+    """
+
+    name: str
+    size: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Download:
+    """Files that belong together.
+
+    Attributes:
+        about: what they are, with their licence.
+        mirrors: addresses of folders that hold the files, in the order in which they are tried.
+        files: all of them.
+    """
+
+    about: str
+    mirrors: tuple[str, ...]
+    files: tuple[File, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+DOWNLOADS = {
+    "mnist": Download(
+        about="images of handwritten digits, 60,000 for training and 10,000 for the test; "
+        "CC BY-SA 3.0, Y. LeCun and C. Cortes",
+        mirrors=(
+            "https://ossci-datasets.s3.amazonaws.com/mnist",
+            "https://storage.googleapis.com/cvdf-datasets/mnist",
+            "https://yann.lecun.com/exdb/mnist",
+        ),
+        files=(
+            File("train-images-idx3-ubyte.gz", 9_912_422, "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+            File("t10k-images-idx3-ubyte.gz", 1_648_877, "md5:9fb629c4189551a2d022fa330f9573f3"),
+        ),
+    ),
+    "lpips": Download(
+        about="weights of the metric lpips: AlexNet trained on ImageNet (torchvision, BSD) and the "
+        "heads of version 0.1 (Zhang et al., BSD)",
+        mirrors=(
+            "https://download.pytorch.org/models",
+            "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1",
+        ),
+        files=(
+            File(
+                "alexnet-owt-7be5be79.pth",
+                244_408_911,
+                "sha256:7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+            ),
+            File(
+                "alex.pth",
+                6_009,
+                "sha256:df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+            ),
+        ),
+    ),
+    "i3d": Download(
+        about="features of the metric fvd: I3D trained on Kinetics-400, as TorchScript "
+        "(universome/fvd-comparison, after DeepMind, Apache-2.0)",
+        mirrors=("https://huggingface.co/flateon/FVD-I3D-torchscript/resolve/main",),
+        files=(
+            File(
+                "i3d_torchscript.pt",
+                51_235_320,
+                "sha256:bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2",
+            ),
+        ),
+    ),
+}
+
+
+def cache_folder(name: str) -> Path:
+    """Return where the files of a download are kept, whether they are there or not.
+
+    This is NAME in the folder that the environment variable FRAMECAST_CACHE names, else in
+    framecast in XDG_CACHE_HOME, else in ~/.cache/framecast.
+    """
+    root = os.environ.get("FRAMECAST_CACHE")
+    if root:
+        return Path(root) / name
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "framecast" / name
+
+
+def fetched(name: str) -> Path | None:
+    """Return the cache folder of a download, or None: whether all its files are there, by size."""
+    folder = cache_folder(name)
+    there = all(
+        (folder / file.name).is_file() and (folder / file.name).stat().st_size == file.size
+        for file in DOWNLOADS[name].files
+    )
+    return folder if there else None
+
+
+def fetch(
+    name: str, folder: Path | None = None, mirrors: Sequence[str] = (), progress: bool = True
+) -> Path:
+    """Fetch the files of a download that are missing or damaged.
+
+    Args:
+        name: one of `DOWNLOADS`.
+        folder: where to; the cache folder if None.
+        mirrors: addresses to try before those that are known, http, https or file.
+        progress: whether to show progress bars.
+
+    Returns:
+        The folder, which holds all files, each with the right checksum.
+
+    Raises:
+        UserError: if there is no such download, or no mirror gives a file with the right
+            checksum; what a mirror gave instead is not kept.
+    """
+    if name not in DOWNLOADS:
+        raise UserError(f"{name} cannot be fetched; there are {', '.join(DOWNLOADS)}")
+    download, folder = DOWNLOADS[name], folder or cache_folder(name)
+    for file in download.files:
+        if not _is_right(folder / file.name, file):
+            _fetch_file(file, folder / file.name, (*mirrors, *download.mirrors), progress)
+    return folder
+
+
+def _is_right(path: Path, file: File) -> bool:
+    if not path.is_file() or path.stat().st_size != file.size:
+        return False
+    with path.open("rb") as content:
+        return _checksum(_chunks(content), file) == file.checksum
+
+
+def _fetch_file(file: File, path: Path, mirrors: Sequence[str], progress: bool) -> None:
+    """Fetch a file from the first mirror that has it as it should be."""
+    failures = []
+    for mirror in mirrors:
+        address = f"{mirror.rstrip('/')}/{file.name}"
+        try:
+            with whole(path) as partial:
+                _copy(address, partial, file, progress)
+            return
+        except (OSError, HTTPException, ValueError) as error:
+            failures.append(f"  {address}: {error}")
+    raise UserError(
+        f"{file.name} could not be fetched:\n" + "\n".join(failures) + "\nName another mirror with "
+        f"--mirror, or put the file into {path.parent} yourself"
+    )
+
+
+def _copy(address: str, path: Path, file: File, progress: bool) -> None:
+    """Copy a file; a ValueError if it is not what it should be."""
+    with urlopen(address, timeout=PATIENCE) as response, path.open("wb") as out:
+        chunks = track(_chunks(response), file.name, -(-file.size // CHUNK), progress)
+        found = _checksum(_written(chunks, out, file.size), file)
+    if found != file.checksum:
+        raise ValueError(f"its checksum is {found}, not {file.checksum}: damaged, or another file")
+
+
+def _chunks(content: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: content.read(CHUNK), b"")
+
+
+def _written(chunks: Iterator[bytes], out: IO[bytes], limit: int) -> Iterator[bytes]:
+    """Write chunks as they pass, as long as they are not more than they should be."""
+    for chunk in chunks:
+        out.write(chunk)
+        if out.tell() > limit:
+            raise ValueError(f"it is longer than {limit:,} bytes: another file")
+        yield chunk
+
+
+def _checksum(chunks: Iterator[bytes], file: File) -> str:
+    algorithm = file.checksum.partition(":")[0]
+    digest = hashlib.new(algorithm)
+    for chunk in chunks:
+        digest.update(chunk)
+    return f"{algorithm}:{digest.hexdigest()}"

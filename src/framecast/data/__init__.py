@@ -1,1 +1,0 @@
-"""Where frames come from: readers, windows, statistics and simulated data sets."""

@@ -1,0 +1,1 @@
+"""The data sets that a configuration names, one a file; simulated ones in `simulate`."""

@@ -1,0 +1,140 @@
+"""What a path holds, in words, before anything is trained on it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from framecast.base.errors import UserError
+from framecast.base.whole import PathLike
+from framecast.datasets import kth
+from framecast.datasets.config import DataConfig
+from framecast.frames.frames import Frames
+from framecast.frames.lazy import LazyValues
+from framecast.readers import arrays, decoding
+from framecast.readers.folder import is_folder, part_file
+from framecast.readers.open import read_frames
+from framecast.readers.video import read_videos
+
+EXAMINED = 20
+"""Sequences, and frames of each, whose values are examined where they are not held in memory."""
+LARGEST_SIDE = 128
+"""Points beyond which a smaller size is proposed for video."""
+
+
+def inspect(path: PathLike, context: int, horizon: int) -> dict[str, str]:
+    """Describe a file or a folder of frames, and name the command to train on it.
+
+    Args:
+        path: a video, a NetCDF, Zarr or NumPy file, a folder of videos, a folder with files named
+            train, validation and test, or the folder of the KTH actions.
+        context: frames of a window that are given, at least 1.
+        horizon: frames of a window that are forecast, at least 1.
+
+    Returns:
+        Descriptions by their titles, in the order in which they are to be read.
+
+    Raises:
+        UserError: if it cannot be read; gaps are named, since they are refused.
+    """
+    for name, value in (("context", context), ("horizon", horizon)):
+        if value < 1:
+            raise UserError(f"--{name} {value} must be at least 1")
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist")
+    source = _source_of(path)
+    parts = _parts(path, source)
+    rows = {"kind": _kind(path, source)}
+    for name, frames in parts.items():
+        described = _describe(frames, context, horizon)
+        rows |= {f"{name} {title}".strip(): text for title, text in described.items()}
+    return rows | {"next": _command(path, source, next(iter(parts.values())), context, horizon)}
+
+
+def _source_of(path: Path) -> str:
+    if (path / kth.LIST).exists():
+        return "kth"
+    if is_folder(path) and part_file(path, "train") is None and decoding.find_videos(path):
+        return "videos"
+    return "files"
+
+
+def _parts(path: Path, source: str) -> Mapping[str, Frames]:
+    """The parts of a data set; all that there is, without a name, where nothing says which is what.
+
+    They are what the source would read with the defaults.
+    """
+    if not is_folder(path):
+        return {"": read_frames(path)}
+    if source == "videos" and not (path / "train").is_dir():
+        return {"": read_videos(decoding.find_videos(path), source=str(path))}
+    splits = DataConfig(source, str(path)).open().splits()
+    return {name: frames for name, frames in splits._asdict().items() if frames is not None}
+
+
+def _kind(path: Path, source: str) -> str:
+    if source == "kth":
+        return "KTH actions"
+    if is_folder(path):
+        return "folder of videos" if source == "videos" else "folder of train, validation, test"
+    if path.suffix.lower() in decoding.SUFFIXES:
+        return "video"
+    if path.suffix in arrays.SUFFIXES:
+        return "NumPy file"
+    return "Zarr store" if path.is_dir() else "NetCDF file"
+
+
+def _describe(frames: Frames, context: int, horizon: int) -> dict[str, str]:
+    lengths, window = np.array(frames.lengths), context + horizon
+    channels = [f"{c.name} [{c.units}]" if c.units else c.name for c in frames.channels]
+    short = int((lengths < window).sum())
+    windows = f"{(lengths // window).sum()} of {context} + {horizon} frames side by side"
+    return {
+        "sequences": str(len(lengths)),
+        "frames": _span(min(frames.lengths), max(frames.lengths))
+        + (f", {lengths.sum()} together" if len(lengths) > 1 else ""),
+        "grid": f"{frames.grid[0]} rows × {frames.grid[1]} columns",
+        "channels": ", ".join(channels),
+        "step": _step(frames),
+        "values": _values(frames),
+        "windows": windows + (f"; too short for one: {short}" if short else ""),
+    }
+
+
+def _span(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _step(frames: Frames) -> str:
+    axis = frames.coordinates.get(frames.time_dim)
+    if frames.step is None:
+        return "none: there is one frame only"
+    if axis is None:
+        return "none: the frames have no times"
+    units = f" {axis.attributes['units']}" if "units" in axis.attributes else ""
+    rate = f", {1 / frames.step.difference:g} frames a second" if units == " s" else ""
+    return f"{frames.step}{units}{rate}"
+
+
+def _values(frames: Frames) -> str:
+    """The range of the values, which are all finite, or their reading would have failed."""
+    if isinstance(frames.values, LazyValues):
+        places = np.linspace(0, len(frames.values) - 1, min(EXAMINED, len(frames.values)))
+        read = [frames.values[int(n), :EXAMINED] for n in places]
+        examined = f" (in {sum(map(len, read))} frames examined)"
+    else:
+        read, examined = list(frames.values), ""
+    low, high = min(float(v.min()) for v in read), max(float(v.max()) for v in read)
+    return f"{low:g} to {high:g}, all finite{examined}"
+
+
+def _command(path: Path, source: str, frames: Frames, context: int, horizon: int) -> str:
+    options = [f"--data.path {path}"]
+    if set(frames.names) <= {*decoding.GREY, *decoding.COLOUR} and max(frames.grid) > LARGEST_SIDE:
+        smaller = [max(8, round(side * LARGEST_SIDE / max(frames.grid))) for side in frames.grid]
+        source, options = "videos", [*options, f"--data.options.size '{smaller}'"]
+    if source != "files":
+        options.insert(0, f"--data.source {source}")
+    options += [f"--training.context {context}", f"--training.horizon {horizon}"]
+    return f"framecast train starter {' '.join(options)} --out runs/{path.stem}"

@@ -1,0 +1,248 @@
+"""A store of simulated trajectories: a Zarr group that grows batch by batch and can be resumed.
+
+One array of dimensions (trajectory, time, y, x) with its coordinate arrays, laid out so that
+`xarray.open_zarr` reads it as a data set. The attributes of the group say how it was made.
+
+A trajectory has chunks of its own, so that none is written again once it counts, and the count
+of complete trajectories is raised after their chunks are on disk. Zarr replaces each file as a
+whole. A kill at any point therefore loses the batch at hand and nothing else. A store appears under
+its own name when it is complete.
+"""
+
+import hashlib
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from framecast.base.errors import UserError
+from framecast.base.progress import open_bar
+
+DIMENSIONS = ("trajectory", "time", "y", "x")
+COMPLETE = "trajectories_complete"
+CHUNK_FRAMES = 100
+"""Most frames in a chunk, so that a window of a long trajectory is read without the rest."""
+
+Attributes = Mapping[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A coordinate: its values, shape [length], and what they mean."""
+
+    values: NDArray[np.float64]
+    units: str
+    long_name: str
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What a store holds: one variable with its attributes and coordinates, and its kind of number.
+
+    Trajectories that were not yet computed read as NaN, in integers as 0.
+    """
+
+    name: str
+    attributes: Mapping[str, Any]
+    time: Axis
+    y: Axis
+    x: Axis
+    dtype: str = "float32"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape [T, H, W] of a trajectory."""
+        return len(self.time.values), len(self.y.values), len(self.x.values)
+
+
+class TrajectoryStore:
+    """An open store, to which complete trajectories are appended in order.
+
+    Until it is complete it stands beside its place, under a hidden name.
+    """
+
+    def __init__(self, group: zarr.Group, name: str, path: Path) -> None:
+        self._group, self._path = group, path
+        self._array = cast("zarr.Array[Any]", group[name])
+
+    @property
+    def total(self) -> int:
+        """Trajectories the store is for."""
+        return int(self._array.shape[0])
+
+    @property
+    def complete(self) -> int:
+        """Trajectories it already holds: the first ones."""
+        return cast(int, self._group.attrs[COMPLETE])
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Write the next trajectories, [N, T, H, W], and then count them.
+
+        With the last one the store moves to its place.
+
+        Raises:
+            ValueError: they are of another shape, or more than are missing.
+        """
+        first = self.complete
+        last = first + len(values)
+        if values.shape[1:] != self._array.shape[1:] or last > self.total:
+            raise UserError(
+                f"trajectories of shape {values.shape} do not fit: the store is of shape "
+                f"{self._array.shape} and {self.total - first} are missing"
+            )
+        self._array[first:last] = values
+        self._group.attrs[COMPLETE] = last
+        if last == self.total and not self._path.exists():
+            unfinished(self._path).rename(self._path)
+
+
+def trajectory_seed(seed: int, split: str, index: int) -> int:
+    """The seed of one trajectory, 64 bits, from those of the data set, its split and its place.
+
+    It depends on nothing else, so a trajectory does not depend on how many there are.
+    """
+    digest = hashlib.sha256(f"{seed}/{index}/{split}".encode()).digest()
+    return int.from_bytes(digest[:8], "little")
+
+
+def open_store(
+    path: Path, variable: Variable, count: int, attributes: Attributes
+) -> TrajectoryStore:
+    """Create a store for `count` trajectories, or open the one that an earlier call began.
+
+    Args:
+        path: the folder of the store; its parents are made.
+        variable: what it holds.
+        count: trajectories it is for, at least 1.
+        attributes: how they are made, every parameter by name; kept in the group's attributes.
+
+    Raises:
+        ValueError: `count` is below 1; the path holds something else, or a store that was made
+            with other attributes; or an unfinished one, of another version of framecast.
+    """
+    if count < 1:
+        raise UserError(f"{path}: the number of trajectories is {count}, must be at least 1")
+    wanted = {
+        "Conventions": "CF-1.11",
+        "framecast_version": _version(),
+        **attributes,
+        "trajectories": count,
+    }
+    place = path if path.exists() else unfinished(path)
+    if not place.exists():
+        _create(place, variable, count, wanted)
+    group = _open(place)
+    stored = group.attrs.asdict()
+    finished = stored[COMPLETE] == stored.get("trajectories")
+    for key in [*wanted, *(stored.keys() - wanted.keys() - {COMPLETE})]:
+        if stored.get(key) != wanted.get(key) and not (finished and key == "framecast_version"):
+            raise UserError(
+                f"{path}: was made with {key}={stored.get(key)!r}, not {wanted.get(key)!r}; "
+                "remove it, or choose another folder"
+            )
+    if not finished:
+        _remove_litter(place)
+    return TrajectoryStore(group, variable.name, path)
+
+
+def unfinished(path: Path) -> Path:
+    """Return where a store stands until it is complete: hidden, so that nothing reads it."""
+    return path.with_name(f".{path.stem}.partial{path.suffix}")
+
+
+def fill(
+    stores: Mapping[str, TrajectoryStore],
+    produce: Callable[[str, range], NDArray[Any]],
+    batch: int,
+    progress: bool = True,
+) -> None:
+    """Compute and append all trajectories that are missing, in batches.
+
+    Args:
+        stores: a store for each split.
+        produce: makes the trajectories [N, T, H, W] of a split at a range of indices.
+        batch: trajectories computed, and written, together; at least 1.
+        progress: show on stderr how far it is.
+
+    Raises:
+        ValueError: `batch` is below 1.
+    """
+    if batch < 1:
+        raise UserError(f"batch={batch}: must be at least 1")
+    with open_bar("trajectories a second", progress) as bar:
+        for split, store in stores.items():
+            task = bar.begin(split, store.total, store.complete)
+            while store.complete < store.total:
+                first = store.complete
+                indices = range(first, min(first + batch, store.total))
+                store.append(produce(split, indices))
+                bar.advance(task, len(indices))
+            if progress and not bar.shown:
+                bar.say(f"{split}: {store.complete}/{store.total} trajectories")
+
+
+def _create(path: Path, variable: Variable, count: int, attributes: Attributes) -> None:
+    """Lay out an empty store beside the path and move it there, so that it appears as a whole."""
+    draft = path.with_name(path.name + ".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    group = zarr.create_group(draft, zarr_format=3, attributes={**attributes, COMPLETE: 0})
+    group.create_array(
+        variable.name,
+        shape=(count, *variable.shape),
+        chunks=(1, min(variable.shape[0], CHUNK_FRAMES), *variable.shape[1:]),
+        dtype=variable.dtype,
+        fill_value=float("nan") if variable.dtype.startswith("float") else 0,
+        dimension_names=DIMENSIONS,
+        attributes=dict(variable.attributes),
+    )
+    for name, axis in (("time", variable.time), ("y", variable.y), ("x", variable.x)):
+        group.create_array(
+            name,
+            data=axis.values,
+            dimension_names=(name,),
+            attributes={"units": axis.units, "long_name": axis.long_name, "axis": name[0].upper()},
+        )
+    with warnings.catch_warnings():
+        # Zarr says that format 3 does not specify consolidated metadata yet. xarray looks for it
+        # all the same, and warns where it is missing.
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        zarr.consolidate_metadata(draft)
+    draft.rename(path)
+
+
+def _open(path: Path) -> zarr.Group:
+    try:
+        group = zarr.open_group(path, mode="r+")
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(_foreign(path)) from error
+    if COMPLETE not in group.attrs:
+        raise UserError(_foreign(path))
+    return group
+
+
+def _foreign(path: Path) -> str:
+    return (
+        f"{path}: exists and is not a store of simulated trajectories; "
+        "move it away, or choose another folder"
+    )
+
+
+def _remove_litter(path: Path) -> None:
+    """Remove the temporary files that Zarr leaves where it is killed while writing."""
+    for litter in path.rglob("*.partial"):
+        litter.unlink()
+
+
+def _version() -> str:
+    try:
+        return metadata.version("framecast")
+    except metadata.PackageNotFoundError:
+        return "not installed"

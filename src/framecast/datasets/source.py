@@ -1,0 +1,66 @@
+"""The data sets by name: each a strict dataclass of its settings that can read its parts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from framecast.base.registry import Registry
+from framecast.frames.frames import Frames
+from framecast.frames.splits import Splits
+from framecast.readers.folder import read_test
+
+
+class Source(ABC):
+    """Where frames come from. Making one reads nothing; its fields are the settings users give.
+
+    The fields path, variables, validation_fraction and test_fraction are keys of `DataConfig`
+    itself and are taken from there, all others from its options.
+    """
+
+    @abstractmethod
+    def splits(self) -> Splits:
+        """Read all parts.
+
+        Raises:
+            UserError: if they are not there, or cannot be read.
+        """
+
+    @abstractmethod
+    def test(self) -> Frames | None:
+        """Read the test part alone; None if there is none.
+
+        Raises:
+            UserError: as `splits`.
+        """
+
+    def read(
+        self,
+        path: Path,
+        variables: Sequence[str] | None = None,
+        size: Sequence[int] | None = None,
+        rate: float | None = None,
+    ) -> Frames:
+        """Read other frames of the same kind, to forecast from or to test on.
+
+        The arguments are those of `readers.folder.read_test`.
+
+        Raises:
+            UserError: if there are none, or they cannot be read.
+        """
+        return read_test(path, variables, size, rate)
+
+
+Kind = TypeVar("Kind", bound=type[Source])
+
+
+def _itself(kind: type[Source]) -> type[Source]:
+    return kind
+
+
+SOURCES = Registry("data.source", "framecast.datasets", _itself)
+
+
+def register_source(name: str) -> Callable[[Kind], Kind]:
+    """Class decorator: make a dataclass known as the data set of that name."""
+    return SOURCES.register(name)

@@ -1,0 +1,142 @@
+"""Forecasts as moving pictures: GIF and MP4, one frame at a time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+from av.filter import Graph
+from matplotlib import colormaps
+from torch import Tensor
+
+from framecast.forecast.writers.labels import ForecastLabels
+from framecast.readers.decoding import COLOUR, GREY
+
+FRAMES_PER_SECOND = 5
+"""Of frames that have no times in seconds."""
+SHORTER_SIDE = 256
+"""Pixels: small grids, but not video, are enlarged, cell by cell, to at least this."""
+MOST_TILES = 4
+GAP = 4
+
+
+@contextmanager
+def animation_writer(path: Path, labels: ForecastLabels) -> Iterator[Callable[[Tensor], None]]:
+    """Write a GIF or MP4: a row of tiles for each channel, a column for each forecast.
+
+    Colours run over the range that a channel declares, or over that of the input frames. At most
+    four forecasts are shown. Rows are drawn from north to south where the row coordinate ascends.
+    Video keeps its colours and its size, but for odd sides: MP4 needs even ones, so that their
+    last row or column is repeated. Frames with times in seconds keep their rate.
+    """
+    gif, rate, draw = path.suffix == ".gif", _frame_rate(labels), _painter(labels)
+    blank = np.zeros((len(labels.frames.values), len(labels.starts), *_frame_shape(labels)))
+    height, width = draw(blank).shape[:2]
+    places = count()
+    with av.open(path, "w", format="gif" if gif else "mp4") as file:
+        stream = file.add_stream("gif" if gif else "h264", rate=rate)
+        stream.height, stream.width = height, width
+        stream.pix_fmt = "pal8" if gif else "yuv420p"
+        stream.codec_context.time_base = 1 / rate
+        quantise = _quantiser(height, width, rate)
+
+        def write(frame: Tensor) -> None:
+            picture = av.VideoFrame.from_ndarray(draw(frame.numpy()), "rgb24")
+            picture.pts, picture.time_base = next(places), 1 / rate
+            file.mux(stream.encode(quantise(picture) if gif else picture))
+
+        yield write
+        file.mux(stream.encode())
+
+
+def _frame_shape(labels: ForecastLabels) -> tuple[int, int, int]:
+    return len(labels.frames.channels), *labels.frames.grid
+
+
+def _painter(labels: ForecastLabels) -> Callable[[np.ndarray], np.ndarray]:
+    """How a frame [N,S,C,H,W] becomes a picture [H,W,3] of bytes."""
+    names = labels.frames.names
+    low, high = _ranges(labels)
+    flip = _ascends(labels)
+
+    def draw(frame: np.ndarray) -> np.ndarray:
+        tiles = frame.reshape(-1, *frame.shape[2:])[:MOST_TILES]
+        share = np.clip((tiles - low[:, None, None]) / (high - low)[:, None, None], 0, 1)
+        if names == COLOUR:
+            coloured = share.transpose(0, 2, 3, 1)[:, None]
+        elif names == GREY:
+            coloured = share[..., None].repeat(3, -1)
+        else:
+            coloured = _enlarge(colormaps["viridis"](share)[..., :3])
+        return _arrange((coloured[:, :, ::-1] if flip else coloured) * 255)
+
+    return draw
+
+
+def _ranges(labels: ForecastLabels) -> tuple[np.ndarray, np.ndarray]:
+    """Values of the first and the last colour of each channel, both [C]."""
+    declared = [channel.valid_range for channel in labels.frames.channels]
+    if None not in declared:
+        low, high = np.array(declared, np.float64).T
+    else:
+        values = labels.frames.values
+        sequences = [values[n, :] for n in range(len(values))]
+        low = np.min([s.amin((0, 2, 3)).numpy() for s in sequences], axis=0)
+        high = np.max([s.amax((0, 2, 3)).numpy() for s in sequences], axis=0)
+    return low, np.where(high > low, high, low + 1)
+
+
+def _ascends(labels: ForecastLabels) -> bool:
+    rows = labels.frames.coordinates.get(labels.frames.dims[-2])
+    return rows is not None and len(rows.values) > 1 and bool(rows.values[-1] > rows.values[0])
+
+
+def _frame_rate(labels: ForecastLabels) -> Fraction:
+    """Frames a second: the input's own, where its times are seconds."""
+    frames = labels.frames
+    axis = frames.coordinates.get(frames.time_dim)
+    if axis is None or axis.attributes.get("units") not in ("s", "seconds") or frames.step is None:
+        return Fraction(FRAMES_PER_SECOND)
+    return Fraction(1 / float(frames.step.difference)).limit_denominator(1001)
+
+
+def _enlarge(tiles: np.ndarray) -> np.ndarray:
+    scale = max(1, -(-SHORTER_SIDE // min(tiles.shape[2:4])))
+    return tiles.repeat(scale, 2).repeat(scale, 3)
+
+
+def _arrange(tiles: np.ndarray) -> np.ndarray:
+    """Tiles [columns,rows,H,W,3] side by side, with white between them."""
+    space = ((0, 0), (0, 0), (0, GAP), (0, GAP), (0, 0))
+    tiles = np.pad(tiles.round().astype(np.uint8), space, constant_values=255)
+    columns, rows, height, width, _ = tiles.shape
+    picture = tiles.transpose(1, 2, 0, 3, 4).reshape(rows * height, columns * width, 3)
+    picture = picture[:-GAP, :-GAP]
+    odd = ((0, picture.shape[0] % 2), (0, picture.shape[1] % 2), (0, 0))
+    return np.pad(picture, odd, mode="edge")
+
+
+def _quantiser(height: int, width: int, rate: Fraction) -> Callable[[av.VideoFrame], av.VideoFrame]:
+    """Give each picture the 256 colours that suit it best, as GIF needs."""
+    graph = Graph()
+    form = av.VideoFormat("rgb24")
+    source = graph.add_buffer(width=width, height=height, format=form, time_base=1 / rate)
+    split, sink = graph.add("split"), graph.add("buffersink")
+    choose = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
+    use = graph.add("paletteuse", "new=1")
+    source.link_to(split)
+    split.link_to(choose)
+    split.link_to(use, 1)
+    choose.link_to(use, 0, 1)
+    use.link_to(sink)
+    graph.configure()
+
+    def quantise(picture: av.VideoFrame) -> av.VideoFrame:
+        graph.push(picture)
+        return cast(av.VideoFrame, graph.pull())
+
+    return quantise

@@ -1,0 +1,105 @@
+"""What a forecast is labelled with, and its labels in the conventions of NetCDF."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from framecast.frames.frames import Frames
+from framecast.frames.times import readable
+
+
+@dataclass(frozen=True, eq=False)
+class ForecastLabels:
+    """Labels of a forecast of K lead times from S starts in N sequences.
+
+    Attributes:
+        frames: the input, whose channels, grid and attributes are carried on.
+        starts: place of the last known frame of each forecast, [S].
+        valid_times: time of each forecast frame, [S,K].
+    """
+
+    frames: Frames
+    starts: np.ndarray
+    valid_times: np.ndarray
+
+    @property
+    def steps(self) -> int:
+        """K."""
+        return len(self.valid_times[0])
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one start, so that the time axis goes on as in the input."""
+        return len(self.starts) == 1
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Dimensions of a variable: the input's, or (start, lead_time) for time if several."""
+        *sequence, time, row, column = self.frames.dims
+        ahead = (time,) if self.single else ("start", "lead_time")
+        return (*sequence, *ahead, row, column)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of `dims`."""
+        sequences = self.frames.values.shape[:1] if len(self.frames.dims) == 4 else ()
+        ahead = (self.steps,) if self.single else (len(self.starts), self.steps)
+        return (*sequences, *ahead, *self.frames.grid)
+
+    def summary(self) -> str:
+        """Say in a line what was forecast."""
+        names, times = ", ".join(self.frames.names), self.valid_times
+        starts = "" if self.single else f" from {len(self.starts)} starts"
+        first, last = readable(times[0, 0]), readable(times[-1, -1])
+        return f"{self.steps} frames of {names}{starts}, {first} to {last}"
+
+    def coordinates(self) -> xr.Dataset:
+        """Coordinates and attributes of the forecast, without its variables."""
+        frames = self.frames
+        kept = {
+            name: (c.dims, c.values, dict(c.attributes), dict(c.encoding))
+            for name, c in frames.coordinates.items()
+            if frames.time_dim not in c.dims
+        }
+        dataset = xr.Dataset(coords=kept | self._time_coordinates(), attrs=dict(frames.attributes))
+        dataset.attrs["history"] = _history(dataset.attrs)
+        return dataset
+
+    def _time_coordinates(self) -> dict[str, Any]:
+        time = self.frames.time_dim
+        axis = self.frames.coordinates.get(time)
+        attributes = dict(axis.attributes) if axis else {}
+        encoding = {k: v for k, v in axis.encoding.items() if k != "dtype"} if axis else {}
+        starts = self.frames.times[self.starts]
+        lead, lead_attributes = self._lead_times(starts)
+        start_attributes = {"long_name": "last known time", **attributes}
+        start_attributes["standard_name"] = "forecast_reference_time"
+        if self.single:
+            return {
+                time: ((time,), self.valid_times[0], attributes, encoding),
+                "lead_time": ((time,), lead, lead_attributes),
+                "start": ((), starts[0], start_attributes, encoding),
+            }
+        return {
+            "start": (("start",), starts, start_attributes, encoding),
+            "lead_time": (("lead_time",), lead, lead_attributes),
+            time: (("start", "lead_time"), self.valid_times, attributes, encoding),
+        }
+
+    def _lead_times(self, starts: np.ndarray) -> tuple[np.ndarray, dict[str, str]]:
+        attributes = {"standard_name": "forecast_period", "long_name": "time since start"}
+        ahead = self.valid_times[0] - starts[0]
+        if np.issubdtype(ahead.dtype, np.timedelta64):
+            return ahead / np.timedelta64(1, "h"), {**attributes, "units": "hours"}
+        if ahead.dtype == object:
+            hours = np.array([delta.total_seconds() / 3600 for delta in ahead])
+            return hours, {**attributes, "units": "hours"}
+        return ahead, attributes
+
+
+def _history(attributes: dict[str, Any]) -> str:
+    line = f"forecast by framecast {version('framecast')}"
+    return f"{attributes['history']}\n{line}" if attributes.get("history") else line

@@ -1,0 +1,126 @@
+"""Forecasts as numbers: NetCDF, Zarr and NumPy, one frame at a time."""
+
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5netcdf
+import numpy as np
+import zarr
+from torch import Tensor
+from zarr.errors import ZarrUserWarning
+
+from framecast.forecast.writers.labels import ForecastLabels
+from framecast.frames.frames import Channel
+
+Write = Callable[[Tensor], None]
+
+_NOT_CARRIED = {
+    *("_FillValue", "missing_value", "scale_factor", "add_offset", "valid_range", "actual_range")
+}
+"""Attributes that speak of how the input was stored or of its values, not of their meaning."""
+
+
+@contextmanager
+def netcdf_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
+    """Write NetCDF 4, float32, with the labels of the input carried on."""
+    labels.coordinates().to_netcdf(path, engine="h5netcdf")
+    with h5netcdf.File(path, "a") as file:
+        for dim, size in zip(labels.dims, labels.shape, strict=True):
+            if dim not in file.dimensions:
+                file.dimensions[dim] = size
+        variables = []
+        for channel in labels.frames.channels:
+            variable = file.create_variable(
+                channel.name, labels.dims, "f4", chunks=_chunks(labels), fillvalue=np.nan
+            )
+            variable.attrs.update(_attributes(channel))
+            variables.append(variable)
+        yield _frame_writer(variables, labels)
+
+
+@contextmanager
+def zarr_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
+    """Write a Zarr store, float32, with the labels of the input carried on."""
+    labels.coordinates().to_zarr(path, consolidated=False)
+    group = zarr.open_group(path, mode="a", use_consolidated=False)
+    variables = [
+        group.create_array(
+            channel.name,
+            shape=labels.shape,
+            chunks=_chunks(labels),
+            dtype="f4",
+            fill_value=np.nan,
+            dimension_names=labels.dims,
+            attributes=_attributes(channel),
+        )
+        for channel in labels.frames.channels
+    ]
+    yield _frame_writer(variables, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZarrUserWarning)  # xarray reads it, and warns without it
+        zarr.consolidate_metadata(path)
+
+
+def _frame_writer(variables: list[Any], labels: ForecastLabels) -> Write:
+    lead = 0
+
+    def write(frame: Tensor) -> None:
+        nonlocal lead
+        for variable, values in zip(variables, frame.numpy().swapaxes(0, 2), strict=True):
+            values = values.swapaxes(0, 1)  # [N,S,H,W]
+            if labels.single:
+                values = values[:, 0]
+            if len(labels.frames.dims) == 3:
+                values = values[0]
+            variable[(*[slice(None)] * (values.ndim - 2), lead)] = values
+        lead += 1
+
+    return write
+
+
+@contextmanager
+def npz_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
+    """Write a `.npz` with `frames`, `channels`, `times` and `starts`.
+
+    `frames` is [T,C,H,W] for one start and sequence, which `read_arrays` reads back, and
+    [T,N,S,C,H,W] otherwise: time first, so that frames can be written as they come.
+    """
+    n, _, c, h, w = labels.frames.values.shape
+    plain = labels.single and n == 1
+    shape = (labels.steps, c, h, w) if plain else (labels.steps, n, len(labels.starts), c, h, w)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        with archive.open("frames.npy", "w", force_zip64=True) as entry:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(entry, header)
+            yield lambda frame: _write_bytes(entry, frame)
+        small = {
+            "channels": np.array(labels.frames.names),
+            "times": _plain_times(labels.valid_times),
+            "starts": _plain_times(labels.frames.times[labels.starts]),
+        }
+        for name, array in small.items():
+            with archive.open(f"{name}.npy", "w") as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+
+
+def _write_bytes(entry: Any, frame: Tensor) -> None:
+    entry.write(frame.numpy().astype("<f4").tobytes())
+
+
+def _plain_times(times: np.ndarray) -> np.ndarray:
+    """Calendar objects have no NumPy type: they are written as text."""
+    return times.astype(str) if times.dtype == object else times
+
+
+def _chunks(labels: ForecastLabels) -> tuple[int, ...]:
+    """One frame of all sequences: what is written at a time."""
+    ahead = labels.dims.index(labels.frames.time_dim if labels.single else "lead_time")
+    return tuple(1 if i == ahead else size for i, size in enumerate(labels.shape))
+
+
+def _attributes(channel: Channel) -> dict[str, Any]:
+    return {k: v for k, v in channel.attributes.items() if k not in _NOT_CARRIED}

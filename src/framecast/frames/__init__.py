@@ -1,0 +1,1 @@
+"""What crosses every boundary: frames with their labels, windows of them, statistics, times."""

@@ -1,0 +1,204 @@
+"""Building blocks for single frames: convolution with boundary padding, and norms."""
+
+from abc import ABC, abstractmethod
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from framecast.base.shapes import Frame
+from framecast.ops import residual_norm, wrap
+
+Padding = Literal["zeros", "circular", "cylinder", "replicate", "reflect"]
+NormKind = Literal["group", "channel", "grid", "none"]
+EPSILON = 1e-6
+"""Added to variances in the norms of ConvS5's networks, as in the published ones."""
+
+
+def pad_grid(x: Tensor, reach: int, padding: Padding) -> Tensor:
+    """Continue a field [...,C,H,W] by `reach` cells beyond each of its four edges.
+
+    Args:
+        x: field [B,C,H,W].
+        reach: cells to add on each side.
+        padding: `zeros`; `circular`, both axes periodic; `cylinder`, the last axis
+            (longitude) periodic and zeros beyond the first and last row (the poles);
+            `replicate`, the edge value; `reflect`, mirrored without repeating the edge.
+
+    Raises:
+        ValueError: if the grid is too small for `reach` (circular and cylinder need at
+            least `reach` cells along a periodic axis, reflect one more).
+    """
+    if reach == 0:
+        return x
+    _check_grid(x, reach, padding)
+    sides = (reach, reach)
+    if padding == "zeros":
+        return F.pad(x, sides + sides)
+    if padding == "cylinder":
+        return F.pad(wrap(x, 0, reach), (0, 0, *sides))
+    if padding == "circular":
+        return wrap(x, reach, reach)
+    if padding == "replicate":
+        return _repeat(_repeat(x, reach, -2), reach, -1)
+    return F.pad(x, sides + sides, mode=padding)
+
+
+def _repeat(x: Tensor, reach: int, dim: int) -> Tensor:
+    """Continue with the values at both ends of an axis."""
+    # `F.pad` would not keep a channels-last layout, nor compile.
+    first, last = x.narrow(dim, 0, 1), x.narrow(dim, x.shape[dim] - 1, 1)
+    return torch.cat([*[first] * reach, x, *[last] * reach], dim)
+
+
+def _check_grid(x: Tensor, reach: int, padding: Padding) -> None:
+    height, width = x.shape[-2:]
+    needed = {"circular": reach, "cylinder": reach, "reflect": reach + 1}.get(padding, 1)
+    smallest = width if padding == "cylinder" else min(height, width)
+    if smallest < needed:
+        raise ValueError(
+            f"{padding} padding by {reach} needs at least {needed} cells along the axis, "
+            f"but the grid is {height}×{width}: use a smaller kernel or another padding"
+        )
+
+
+def convolve(x: Tensor, kernel: Tensor, padding: Padding) -> Tensor:
+    """Convolve fields [B,C,H,W] with a kernel [C',C,k,k] of odd side, keeping the grid.
+
+    Raises:
+        ValueError: as `pad_grid`.
+    """
+    reach = kernel.shape[-1] // 2
+    if padding == "zeros":
+        return F.conv2d(x, kernel, padding=reach)
+    return F.conv2d(pad_grid(x, reach, padding), kernel)
+
+
+class GridConv(nn.Conv2d):
+    """Convolution that keeps the grid's size, with a choice of boundary.
+
+    Args:
+        in_channels: channels of the frames [B,C_in,H,W].
+        out_channels: channels of the result [B,C_out,H,W].
+        kernel: odd side length of the square kernel.
+        padding: how the field continues beyond its edges (see `pad_grid`).
+        bias: whether a learned constant is added to each channel.
+
+    Raises:
+        ValueError: if the kernel is even or the padding unknown.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        padding: Padding = "zeros",
+        bias: bool = True,
+    ) -> None:
+        if kernel < 1 or kernel % 2 == 0:
+            raise ValueError(f"kernel {kernel} must be odd and positive, to keep the grid's size")
+        if padding not in get_args(Padding):
+            raise ValueError(f"padding {padding!r} is not one of {', '.join(get_args(Padding))}")
+        inner = kernel // 2 if padding == "zeros" else 0
+        super().__init__(in_channels, out_channels, kernel, padding=inner, bias=bias)
+        self.boundary = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve frames [B,C_in,H,W] → [B,C_out,H,W]."""
+        return self.convolve(x, self.weight)
+
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Convolve with kernels that take the place of the module's own, of their shape."""
+        if self.boundary != "zeros":
+            x = pad_grid(x, self.kernel_size[0] // 2, self.boundary)
+        result: Tensor = self._conv_forward(x, weight, self.bias)
+        return result
+
+
+class Norm(nn.Module, ABC):
+    """A layer norm of frames, or of frames and what a residual layer adds to them."""
+
+    @abstractmethod
+    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+        """Normalise x [B,C,H,W], or x + update."""
+
+
+class FrameNorm(Norm):
+    """Layer norm over a whole frame, with a learned scale and shift for each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+        """Normalise over C×H×W."""
+        return residual_norm(x, update, self.weight, self.bias)
+
+
+class GridNorm(Norm):
+    """Layer norm over the grid of each channel.
+
+    Scale and shift are learned for each pixel, [H,W], which ties the weights to one grid.
+    """
+
+    def __init__(self, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(grid))
+        self.bias = nn.Parameter(torch.zeros(grid))
+
+    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+        """Normalise over H×W."""
+        return residual_norm(x, update, self.weight, self.bias)
+
+
+class ChannelNorm(Norm):
+    """Layer norm over the channels of each pixel, with `EPSILON` added to each variance."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+        """Normalise over C."""
+        pixels = (x if update is None else x + update).movedim(1, -1)
+        shape = self.weight.shape
+        return F.layer_norm(pixels, shape, self.weight, self.bias, EPSILON).movedim(-1, 1)
+
+
+class NoNorm(Norm):
+    """Leaves frames as they are."""
+
+    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+        """Return x, or x + update."""
+        return x if update is None else x + update
+
+
+def make_norm(kind: NormKind, channels: int, grid: tuple[int, int] | None) -> Norm:
+    """Build a norm for frames [B,C,H,W].
+
+    Args:
+        kind: `group`, one mean and variance for a whole frame, a scale and shift for each
+            channel; `channel`, over the channels of each pixel; `grid`, over H×W for each
+            channel, with a scale and shift for each pixel, which ties the weights to one
+            grid; `none`.
+        channels: C.
+        grid: (H, W), needed for `grid` only.
+
+    Raises:
+        ValueError: if `kind` is unknown, or is `grid` and no grid was given.
+    """
+    if kind == "group":
+        return FrameNorm(channels)
+    if kind == "channel":
+        return ChannelNorm(channels)
+    if kind == "none":
+        return NoNorm()
+    if kind != "grid":
+        raise ValueError(f"norm {kind!r} is not one of {', '.join(get_args(NormKind))}")
+    if grid is None:
+        raise ValueError("norm 'grid' is tied to a grid size: give grid=(height, width)")
+    return GridNorm(grid)

@@ -1,0 +1,1 @@
+"""What stands before and after the recurrences: between frames and features."""

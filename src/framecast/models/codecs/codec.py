@@ -1,0 +1,63 @@
+"""What stands before and after the recurrences: between frames and features, one at a time."""
+
+from torch import Tensor, nn
+
+from framecast.models.codecs.pyramid import PyramidDecoder, PyramidEncoder, pyramid_options
+from framecast.models.config import ForecasterConfig
+
+
+def make_encoder(config: ForecasterConfig, in_channels: int) -> nn.Sequential:
+    """Build the way from frames [B,in_channels,H,W] to features [B,C,H/r,W/r], r = reduction."""
+    encoder = nn.Sequential()
+    if config.encoder == "pyramid":
+        options = pyramid_options(config.encoder_options)
+        encoder.append(PyramidEncoder(in_channels, config.padding, **options))
+        in_channels = options["widths"][-1]
+    if config.encoder == "pointwise" or config.patch > 1:
+        patch = config.patch
+        encoder.append(nn.Conv2d(in_channels, config.blocks[0], patch, stride=patch))
+    if config.encoder_activation == "tanh":
+        encoder.append(nn.Tanh())
+    return encoder
+
+
+def make_decoder(config: ForecasterConfig, channels: int, out_channels: int) -> nn.Module:
+    """Build the way back, from features [B,channels,H/r,W/r] to frames [B,out_channels,H,W]."""
+    if config.encoder != "pyramid":
+        return _unpatch(channels, out_channels, config.patch)
+    options = pyramid_options(config.encoder_options)
+    decoder = PyramidDecoder(out_channels, config.padding, **options)
+    if config.patch == 1:
+        return decoder
+    return nn.Sequential(_unpatch(channels, options["widths"][-1], config.patch), decoder)
+
+
+def _unpatch(channels: int, out_channels: int, patch: int) -> nn.Module:
+    if patch == 1:
+        return nn.Conv2d(channels, out_channels, 1)
+    return nn.ConvTranspose2d(channels, out_channels, patch, stride=patch)
+
+
+class ActionConditioning(nn.Module):
+    """Join an action to the features of each frame.
+
+    A 1×1 convolution of the features beside a linear embedding of the action, spread over the
+    grid: W [f, E a] + b = W_f f + W_e E a + b, where the two matrices of a are one. An action
+    that is one of n is given as one of n unit vectors, and has an embedding of its own.
+
+    Args:
+        actions: numbers A in an action.
+        channels: C of the features, before and after.
+
+    Source: ConvS5 (Smith et al. 2023), conditioning of the networks for environments.
+    """
+
+    def __init__(self, actions: int, channels: int) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(channels, channels, 1)
+        self.embedding = nn.Linear(actions, channels, bias=False)
+
+    def forward(self, features: Tensor, action: Tensor) -> Tensor:
+        """Join features [N,C,H,W] and actions [N,A] → [N,C,H,W]."""
+        joined: Tensor = self.features(features) + self.embedding(action)[..., None, None]
+        return joined

@@ -1,0 +1,219 @@
+"""NetCDF and Zarr: labelled grids, read through xarray."""
+
+import hashlib
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from framecast.base.errors import UserError
+from framecast.frames.frames import Channel, Coordinate, Frames
+from framecast.frames.lazy import HELD, LazyValues
+
+SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ".zarr")
+
+FINGERPRINTED = 256
+"""Frames of a large file that make its fingerprint."""
+
+_TIME_NAMES = {"time", "t", "valid_time", "frame", "date"}
+_ROW_NAMES = {"lat", "latitude", "y", "nlat", "rlat", "row", "height"}
+_COLUMN_NAMES = {"lon", "longitude", "x", "nlon", "rlon", "column", "width"}
+_KEPT_ENCODING = ("units", "calendar", "dtype")
+
+
+def read_gridded(path: Path, variables: Sequence[str] | None = None) -> Frames:
+    """Read a NetCDF 3 or 4 file or a Zarr store.
+
+    Args:
+        path: file or store.
+        variables: which variables become channels, in this order; None for all that have a
+            time and two more dimensions. They must share their dimensions: time, two of
+            space, and at most one more, over independent sequences.
+
+    Raises:
+        UserError: if the file cannot be read, or no variables fit.
+    """
+    with ExitStack() as stack:
+        dataset = stack.enter_context(_open(path))
+        names = list(variables) if variables else _grid_variables(dataset, path)
+        dims = _dims(dataset, names, path)
+        single = {d: 0 for n in names for d in dataset[n].dims if d not in dims}
+        chosen = dataset[names].isel(single, drop=True).transpose(*dims)
+        reader = GriddedReader(tuple(chosen[n] for n in names), str(path))
+        lazy = 4 * math.prod(reader.shape) > HELD
+        if lazy:
+            stack.pop_all()  # the file stays open as long as the reader is there
+        return Frames(
+            values=LazyValues.of(reader) if lazy else reader.everything(),
+            channels=tuple(Channel(n, _plain(dataset[n].attrs)) for n in names),
+            dims=dims,
+            coordinates=_coordinates(dataset, dims),
+            attributes=_plain(dataset.attrs),
+            source=str(path),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GriddedReader:
+    """Reads variables of an open file a window at a time: a `Reader`.
+
+    Attributes:
+        variables: one for each channel, of alike dimensions (sequence,) time, row, column.
+        source: the file.
+    """
+
+    variables: tuple[xr.DataArray, ...]
+    source: str
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """(N, T, C, H, W)."""
+        *sequences, t, h, w = self.variables[0].shape
+        return (*sequences, 1)[0], t, len(self.variables), h, w
+
+    def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
+        """Return frames start to stop - 1 of a sequence."""
+        several = self.variables[0].ndim == 4
+        place = (sequence, slice(start, stop)) if several else (slice(start, stop),)
+        return self._stack([variable[place].to_numpy() for variable in self.variables])
+
+    def everything(self) -> Float[Tensor, "N T C H W"]:
+        """Return all values."""
+        return self._stack([v.to_numpy() for v in self.variables]).view(self.shape)
+
+    def fingerprint(self) -> str:
+        """Return a digest of 256 frames spread evenly: all of a large file would take too long."""
+        n, t = self.shape[:2]
+        digest = hashlib.blake2b(digest_size=12)
+        for place in np.linspace(0, n * t - 1, FINGERPRINTED).astype(int).tolist():
+            digest.update(self.read(place // t, place % t, place % t + 1).numpy().data)
+        return digest.hexdigest()
+
+    def _stack(self, channels: Sequence[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(channels, axis=-3).astype(np.float32))
+
+
+def _open(path: Path) -> xr.Dataset:
+    try:
+        if path.is_dir():
+            return xr.open_dataset(path, engine="zarr", consolidated=False, decode_timedelta=False)
+        return xr.open_dataset(path, engine=_netcdf_engine(path), decode_timedelta=False)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise UserError(
+            f"{path} cannot be read as {'Zarr' if path.is_dir() else 'NetCDF'} ({error}): "
+            "it may be truncated, or in another format than its name says"
+        ) from error
+
+
+def _netcdf_engine(path: Path) -> str:
+    """NetCDF 3 files begin with CDF; NetCDF 4 files are HDF5."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start[:3] == b"CDF":
+        return "scipy"
+    if start == b"\x89HDF\r\n\x1a\n":
+        return "h5netcdf"
+    raise UserError(f"{path} is neither NetCDF 3 nor NetCDF 4: its first bytes are {start!r}")
+
+
+def _grid_variables(dataset: xr.Dataset, path: Path) -> list[str]:
+    names = [
+        str(name)
+        for name, variable in dataset.data_vars.items()
+        if np.issubdtype(variable.dtype, np.number)
+        and len(_long_dims(variable)) >= 3
+        and _time_dim(dataset, _long_dims(variable))
+    ]
+    if names:
+        return sorted(names) if path.is_dir() else names  # a Zarr store keeps no order
+    listing = ", ".join(f"{n}{list(v.dims)}" for n, v in dataset.data_vars.items()) or "none"
+    raise UserError(
+        f"{path} has no variable with a time and two space dimensions. Its variables: {listing}"
+    )
+
+
+def _dims(dataset: xr.Dataset, names: Sequence[str], path: Path) -> tuple[str, ...]:
+    """The dimensions in our order: (sequence,) time, row, column."""
+    missing = [n for n in names if n not in dataset.data_vars]
+    if missing:
+        raise UserError(
+            f"{path} has no variable {', '.join(missing)}; "
+            f"it has {', '.join(map(str, dataset.data_vars))}"
+        )
+    sets = {n: _long_dims(dataset[n]) for n in names}
+    dims = sets[names[0]]
+    if any(set(d) != set(dims) for d in sets.values()):
+        raise UserError(
+            f"{path}: the variables have different dimensions ("
+            + ", ".join(f"{n}{list(d)}" for n, d in sets.items())
+            + "): choose some that share them with --data.variables"
+        )
+    time = _time_dim(dataset, dims)
+    if time is None or len(dims) not in (3, 4):
+        raise UserError(
+            f"{path}: {names[0]} has dimensions {list(dims)}; needed are time, two of space, and "
+            "at most one of independent sequences. Select a level or rename (xarray's sel, rename)"
+        )
+    return _ordered(dims, time)
+
+
+def _ordered(dims: tuple[str, ...], time: str) -> tuple[str, ...]:
+    others = [d for d in dims if d != time]
+    row = next((d for d in others if d.lower() in _ROW_NAMES), None)
+    column = next((d for d in others if d.lower() in _COLUMN_NAMES), None)
+    if row is None or column is None:
+        row, column = others[-2:]
+    return (*(d for d in others if d not in (row, column)), time, row, column)
+
+
+def _long_dims(variable: xr.DataArray) -> tuple[str, ...]:
+    """Dimensions longer than one; a time, row or column of one is a dimension all the same."""
+    known = _TIME_NAMES | _ROW_NAMES | _COLUMN_NAMES
+    return tuple(str(d) for d, n in variable.sizes.items() if n > 1 or str(d).lower() in known)
+
+
+def _time_dim(dataset: xr.Dataset, dims: Sequence[Hashable]) -> str | None:
+    for dim in map(str, dims):
+        coordinate = dataset.coords.get(dim)
+        if coordinate is not None and _is_time(coordinate):
+            return dim
+    return next((d for d in map(str, dims) if d.lower() in _TIME_NAMES), None)
+
+
+def _is_time(coordinate: xr.DataArray) -> bool:
+    attributes: dict[str, Any] = coordinate.attrs
+    return (
+        np.issubdtype(coordinate.dtype, np.datetime64)
+        or coordinate.dtype == object
+        or attributes.get("axis") == "T"
+        or attributes.get("standard_name") == "time"
+    )
+
+
+def _coordinates(dataset: xr.Dataset, dims: tuple[str, ...]) -> dict[str, Coordinate]:
+    kept = {}
+    for name, coordinate in dataset.coords.items():
+        if set(coordinate.dims) <= set(dims):
+            kept[str(name)] = Coordinate(
+                dims=tuple(map(str, coordinate.dims)),
+                values=coordinate.to_numpy(),
+                attributes=_plain(coordinate.attrs),
+                encoding={k: v for k, v in coordinate.encoding.items() if k in _KEPT_ENCODING},
+            )
+    return kept
+
+
+def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes without NumPy types, so that any format can carry them on."""
+    return {
+        str(key): value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        for key, value in attributes.items()
+    }

@@ -1,0 +1,159 @@
+"""What a training run is made of."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from framecast.datasets.config import DataConfig
+from framecast.models import ForecasterConfig
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the network is trained.
+
+    Attributes:
+        context: frames given before each forecast (teacher forcing), at least 1.
+        horizon: lead times of the forecast in training, at least 1. Lead 1 follows from the
+            last given frame; from lead 2 on the network reads its own predictions. The loss
+            is over all context + horizon - 1 predictions.
+        teacher_forcing: probability, in [0, 1], that in training the network reads the truth
+            instead of its own prediction, for each sequence and each frame after the context
+            (scheduled sampling). With 1 a window trains in one pass. Validation is always a
+            forecast.
+        teacher_forcing_decay: by how much it falls in each epoch of decay, at least 0.
+        noise: standard deviation of the noise added to given frames as the network sees them
+            (normalised), at least 0.
+        loss: mse, l1 (mean absolute error), or l1_mse (their sum).
+        epochs: passes over the training sequences, at least 1.
+        batch_size: windows in a batch, at least 1.
+        accumulate: batches whose gradients make one step of the optimiser, at least 1.
+        optimiser: adam (weight decay is added to the gradient) or adamw (decoupled).
+        learning_rate: at its highest, positive.
+        weight_decay: at least 0.
+        schedule: of the learning rate: constant; cosine, down to zero at the last step;
+            plateau, halved at each plateau; decay, multiplied by decay_factor after every
+            decay_every epochs of decay.
+        decay_factor: of the decay schedule, in (0, 1).
+        decay_every: of the decay schedule, in epochs, at least 1.
+        plateau_epochs: epochs without a lower validation loss that make a plateau. The epochs
+            of decay are those after the first plateau; with 0, all but the first.
+        warmup_steps: steps over which the learning rate rises from near zero, at least 0.
+        clip: largest norm of the gradient; null for no clipping.
+        patience: stop after this many epochs without a lower loss (of validation, or of training
+            where there is no validation); null: never.
+        chunk: frames that run at a time, of long windows; null for all. What lies inside a
+            chunk is computed again in the backward pass instead of kept. Gradients are exact.
+        truncate: whether gradients end between chunks, and nothing is computed again.
+        checkpoint_layers: whether what lies inside a layer is computed again in the backward
+            pass instead of kept.
+        precision: 32, or bf16-mixed (convolutions in bfloat16, weights in float32).
+        compile: whether the unrolled network is compiled with torch.compile.
+        seed: of weights, windows, noise and scheduled sampling.
+    """
+
+    context: int = 10
+    horizon: int = 5
+    teacher_forcing: float = 0.0
+    teacher_forcing_decay: float = 0.0
+    noise: float = 0.0
+    loss: Literal["mse", "l1", "l1_mse"] = "mse"
+    epochs: int = 30
+    batch_size: int = 1
+    accumulate: int = 1
+    optimiser: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "cosine", "plateau", "decay"] = "cosine"
+    decay_factor: float = 0.98
+    decay_every: int = 5
+    plateau_epochs: int = 5
+    warmup_steps: int = 0
+    clip: float | None = None
+    patience: int | None = None
+    chunk: int | None = None
+    truncate: bool = False
+    checkpoint_layers: bool = False
+    precision: Literal[32, "bf16-mixed"] = 32
+    compile: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._check_ranges()
+        self._check_sense()
+
+    def _check_ranges(self) -> None:
+        for name in ("context", "horizon", "epochs", "batch_size", "accumulate"):
+            self._require(name, getattr(self, name) >= 1, "must be at least 1")
+        self._require("decay_every", self.decay_every >= 1, "must be at least 1")
+        fewest = 1 if self.schedule == "plateau" else 0
+        self._require("plateau_epochs", self.plateau_epochs >= fewest, f"must be at least {fewest}")
+        for name in ("noise", "weight_decay", "warmup_steps", "seed", "teacher_forcing_decay"):
+            self._require(name, getattr(self, name) >= 0, "must not be negative")
+        for name in ("learning_rate", "clip", "patience", "chunk"):
+            value = getattr(self, name)
+            self._require(name, value is None or value > 0, "must be positive")
+        self._require("teacher_forcing", 0 <= self.teacher_forcing <= 1, "must be in [0, 1]")
+        self._require("decay_factor", 0 < self.decay_factor < 1, "must be between 0 and 1")
+
+    def _check_sense(self) -> None:
+        """Refuse keys that would change nothing."""
+        inputs = self.window - 1
+        for name, read, remedy in (
+            ("teacher_forcing", self.horizon > 1, "all frames are given: choose a horizon above 1"),
+            ("teacher_forcing_decay", self.teacher_forcing > 0, "set training.teacher_forcing"),
+            ("decay_factor", self.schedule == "decay", "set training.schedule to decay"),
+            ("decay_every", self.schedule == "decay", "set training.schedule to decay"),
+            (
+                "plateau_epochs",
+                self.decays or self.schedule == "plateau",
+                "set training.schedule to plateau or decay, or training.teacher_forcing_decay",
+            ),
+            ("truncate", self.chunk is not None, "set training.chunk"),
+            ("chunk", (self.chunk or 0) < inputs, f"a window has {inputs} inputs: choose fewer"),
+        ):
+            unset = getattr(self, name) == type(self).__dataclass_fields__[name].default
+            self._require(name, unset or read, f"would change nothing: {remedy}")
+        self._require(
+            "compile",
+            not (self.compile and self.samples),
+            "would compile anew at every step of scheduled sampling: choose one of them",
+        )
+
+    def _require(self, name: str, holds: bool, rule: str) -> None:
+        if not holds:
+            raise ValueError(f"training.{name} {getattr(self, name)} {rule}")
+
+    @property
+    def window(self) -> int:
+        """Frames of a training window."""
+        return self.context + self.horizon
+
+    @property
+    def samples(self) -> bool:
+        """Whether some frames after the context are given in training, and some are not."""
+        return 0 < self.teacher_forcing < 1 or self.teacher_forcing_decay > 0
+
+    @property
+    def decays(self) -> bool:
+        """Whether some epochs of the run are epochs of decay."""
+        return self.schedule == "decay" or self.teacher_forcing_decay > 0
+
+    @property
+    def reads_plateaus(self) -> bool:
+        """Whether the run depends on plateaus of the validation loss."""
+        return self.plateau_epochs > 0 and (self.decays or self.schedule == "plateau")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A whole run: data, network and training.
+
+    Attributes:
+        data: the frames to learn from.
+        model: the network.
+        training: how it is trained.
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ForecasterConfig = field(default_factory=ForecasterConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
