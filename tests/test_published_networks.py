@@ -97,7 +97,7 @@ def test_outputs_and_gradients_are_the_published_ones(published, variant):
         arrays = {key: torch.from_numpy(value) for key, value in file.items()}
     layer = LAYERS[published]
     config = ForecasterConfig(layer=layer, depth=2, hidden=WIDTH, **VARIANTS[variant])
-    model = Forecaster(config, in_channels=1, grid=(12, 10))
+    model = Forecaster(config, 1, grid=(12, 10))
     weights = {k[6:]: v for k, v in arrays.items() if k.startswith("param/")}
     model.load_state_dict(translate(weights, layer))
 
