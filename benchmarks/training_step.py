@@ -14,7 +14,7 @@ from benchmarks.scans import under
 from benchmarks.timing import interleave, print_table
 from framecast.config import load_config
 from framecast.models import Forecaster
-from framecast.ops import log_domain
+from framecast.ops.scan import log_domain
 from framecast.recipes import find_recipe
 from framecast.train import Experiment
 from framecast.train.allocator import kept_memory

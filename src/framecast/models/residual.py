@@ -5,7 +5,7 @@ from torch import nn
 
 from framecast.models.blocks import EPSILON, GridConv, Padding
 from framecast.ops import residual_norm
-from framecast.ops.grid import Activation, check_groups
+from framecast.ops.norm import Activation, check_groups
 from framecast.shapes import Frame
 
 
