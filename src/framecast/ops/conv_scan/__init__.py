@@ -18,8 +18,9 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
+from framecast.ops import dispatch
 from framecast.ops.checks import check_state
-from framecast.ops.conv_scan import eager, spectral
+from framecast.ops.conv_scan import definition, eager, spectral
 from framecast.ops.precision import wide_type
 
 __all__ = ["bounded_kernel", "conv_scan", "spectral_conv_scan"]
@@ -83,13 +84,16 @@ def bounded_kernel(weight: Kernel, bound: Float[Tensor, " P"]) -> Kernel:
         weight: W, any real numbers.
         bound: ρ of each state, between 0 and 1.
     """
-    return eager.bounded_kernel(weight, bound)
+    scale = (definition if dispatch.uses_definitions() else eager).bounded_kernel
+    bounded: Tensor = scale(weight, bound)
+    return bounded
 
 
 def _run(name: str, fast: Callable[..., Tensor], kernel: Tensor, b: Tensor, x0: Tensor) -> Tensor:
     _check(name, kernel, b, x0)
     wide = wide_type(kernel.dtype, b.dtype)
-    return fast(kernel.to(wide), b.to(wide), x0.to(wide)).to(b.dtype)
+    scan = definition.conv_scan if dispatch.uses_definitions() else fast
+    return scan(kernel.to(wide), b.to(wide), x0.to(wide)).to(b.dtype)
 
 
 def _check(name: str, kernel: Tensor, b: Tensor, x0: Tensor) -> None:

@@ -2,18 +2,21 @@
 
 The convolutional one is a sum of ever wider convolutions, held as a chain of small ones; the
 classic one a single kernel, held as filters and a chain of arrays over factors of its channels.
-PyTorch code, differentiated by autograd.
+Each function has a definition (`definition.py`) and PyTorch code that shares work (`eager.py`),
+differentiated by autograd.
 
 Source: Convolutional Tensor-Train LSTM for Spatio-Temporal Learning (2020), section 3.2 and
 appendix A, whose numbers of equations and algorithms are used here.
 """
 
 from collections.abc import Sequence
+from types import ModuleType
 
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops.tensor_train import eager
+from framecast.ops import dispatch
+from framecast.ops.tensor_train import definition, eager
 from framecast.ops.tensor_train.definition import Convolve, convolve_zeros
 
 __all__ = [
@@ -49,7 +52,7 @@ def conv_tensor_train(
         ValueError: if there are not as many factors as states, or channels do not fit.
     """
     _check(states, factors)
-    result: Tensor = eager.conv_tensor_train(states, factors, convolve)
+    result: Tensor = _code().conv_tensor_train(states, factors, convolve)
     return result
 
 
@@ -64,7 +67,7 @@ def conv_tensor_train_reconstructed(
     side of K(i) grows with i.
     """
     _check(states, factors)
-    result: Tensor = eager.conv_tensor_train_reconstructed(states, factors, convolve)
+    result: Tensor = _code().conv_tensor_train_reconstructed(states, factors, convolve)
     return result
 
 
@@ -74,7 +77,7 @@ def reconstruct_kernels(factors: Sequence[Float[Tensor, "_D _C k k"]]) -> list[T
     Returns:
         Kernels [C(0),C(i),K(i),K(i)] of side K(i) = i(k−1) + 1.
     """
-    kernels: list[Tensor] = eager.reconstruct_kernels(factors)
+    kernels: list[Tensor] = _code().reconstruct_kernels(factors)
     return kernels
 
 
@@ -88,7 +91,7 @@ def train_matrices(cores: Sequence[Float[Tensor, "_A _B _T _S"]]) -> Float[Tenso
         A matrix [C_out,C_in] for each of the R(0) filters; C_out is the product of all T(i), C_in
         of all S(i), the first factor the slowest index.
     """
-    matrices: Tensor = eager.train_matrices(cores)
+    matrices: Tensor = _code().train_matrices(cores)
     return matrices
 
 
@@ -104,8 +107,12 @@ def tensor_train_conv(
         filters: R(0) filters of odd side k.
         matrices: what each filter does to channels (see `train_matrices`).
     """
-    result: Tensor = eager.tensor_train_conv(frames, filters, matrices)
+    result: Tensor = _code().tensor_train_conv(frames, filters, matrices)
     return result
+
+
+def _code() -> ModuleType:
+    return definition if dispatch.uses_definitions() else eager
 
 
 def _check(states: Sequence[Tensor], factors: Sequence[Tensor]) -> None:
