@@ -15,7 +15,7 @@ from benchmarks.timing import interleave, print_table
 from framecast.base.config import load_config
 from framecast.frames.batch import Batch
 from framecast.models import Forecaster
-from framecast.ops import log_domain
+from framecast.ops.scan import log_domain
 from framecast.runs.config import Experiment
 from framecast.runs.recipes import find_recipe
 from framecast.train.allocator import kept_memory

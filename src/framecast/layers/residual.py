@@ -6,7 +6,7 @@ from torch import nn
 from framecast.base.shapes import Frame
 from framecast.layers.blocks import EPSILON, GridConv, Padding
 from framecast.ops import residual_norm
-from framecast.ops.grid import Activation, check_groups
+from framecast.ops.norm import Activation, check_groups
 
 
 class SqueezeExcitation(nn.Module):
