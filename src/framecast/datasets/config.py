@@ -21,23 +21,24 @@ class DataConfig:
 
     Attributes:
         source: where frames come from: files, your own; videos; kth; moving_mnist.
-        path: what the source reads. For files: a NetCDF (.nc), Zarr (.zarr), NumPy (.npy, .npz) or
-            video file, or a folder that holds files named train, validation and test. For videos:
-            a file, or a folder of files. The source's own place if null.
-        variables: variables that become channels, in this order; all of them if null.
-        validation_fraction: of one file, the share kept for validation, in [0, 1): the
-            last sequences, or the last stretch of time before the test's if it holds one
-            sequence. With 0, the last weights count as the best.
-        test_fraction: of one file, the share kept for the test, in [0, 1), after the
-            validation's.
+        path: file or folder to read; null stands for the source's own place. For files: a NetCDF
+            (.nc), Zarr (.zarr), NumPy (.npy, .npz) or video file, or a folder that holds files
+            named train, validation and test. For videos: a file, or a folder of files.
+        variables: variables that become channels, in this order; null stands for all of them.
+        validation_fraction: share of a single file that is kept for validation, in [0, 1); null
+            stands for the source's own. It is the last sequences, or the last stretch of time
+            before the test's if the file holds one sequence. With 0, the last weights count as
+            the best.
+        test_fraction: share of a single file that is kept for the test, in [0, 1); null stands
+            for the source's own. It follows the share for validation.
         options: settings of the source's own, by name (docs/data.md); files has none.
         normalise: how frames are scaled for the network: standard (mean 0 and standard deviation
             1 over the training frames); unit or symmetric (the range that the channels declare,
             valid_range, to [0, 1] or to [-1, 1]).
-        crops_per_sequence: random windows taken from each sequence in an epoch; as many as
-            fit side by side if null.
-        windows_per_epoch: most windows in an epoch, drawn anew from all sequences in each; all of
-            them if null.
+        crops_per_sequence: number of random windows taken from each sequence in an epoch; null
+            stands for as many as the sequence holds without overlap.
+        windows_per_epoch: largest number of windows in an epoch, drawn anew from all sequences in
+            each; null stands for all of them.
     """
 
     source: str = "files"

@@ -20,21 +20,24 @@ class TrainingConfig:
             instead of its own prediction, for each sequence and each frame after the context
             (scheduled sampling). With 1 a window trains in one pass. Validation is always a
             forecast.
-        teacher_forcing_decay: by how much it falls in each epoch of decay, at least 0.
+        teacher_forcing_decay: by how much teacher_forcing falls in each epoch of decay, at least
+            0.
         noise: standard deviation of the noise added to given frames as the network sees them
             (normalised), at least 0.
-        loss: mse, l1 (mean absolute error), or l1_mse (their sum).
+        loss: what training makes small: mse (mean squared error), l1 (mean absolute error), or
+            l1_mse (their sum).
         epochs: passes over the training sequences, at least 1.
         batch_size: windows in a batch, at least 1.
         accumulate: batches whose gradients make one step of the optimiser, at least 1.
-        optimiser: adam (weight decay is added to the gradient) or adamw (decoupled).
-        learning_rate: at its highest, positive.
-        weight_decay: at least 0.
-        schedule: of the learning rate: constant; cosine, down to zero at the last step;
+        optimiser: rule of the steps: adam (weight decay is added to the gradient) or adamw
+            (decoupled).
+        learning_rate: learning rate at its highest, positive.
+        weight_decay: strength of the decay of weights, at least 0.
+        schedule: course of the learning rate: constant; cosine, down to zero at the last step;
             plateau, halved at each plateau; decay, multiplied by decay_factor after every
             decay_every epochs of decay.
-        decay_factor: of the decay schedule, in (0, 1).
-        decay_every: of the decay schedule, in epochs, at least 1.
+        decay_factor: what the decay schedule multiplies the learning rate by, in (0, 1).
+        decay_every: epochs from one step of the decay schedule to the next, at least 1.
         plateau_epochs: epochs without a lower validation loss that make a plateau. The epochs
             of decay are those after the first plateau; with 0, all but the first.
         warmup_steps: steps over which the learning rate rises from near zero, at least 0.
@@ -46,9 +49,10 @@ class TrainingConfig:
         truncate: whether gradients end between chunks, and nothing is computed again.
         checkpoint_layers: whether what lies inside a layer is computed again in the backward
             pass instead of kept.
-        precision: 32, or bf16-mixed (convolutions in bfloat16, weights in float32).
+        precision: numbers of a step: 32, or bf16-mixed. Mixed means convolutions in bfloat16, and
+            weights in float32.
         compile: whether the unrolled network is compiled with torch.compile.
-        seed: of weights, windows, noise and scheduled sampling.
+        seed: seed of weights, windows, noise and scheduled sampling.
     """
 
     context: int = 10
