@@ -145,6 +145,16 @@ def test_options_of_a_layer_and_of_a_source_are_taken_by_name(capsys, tmp_path):
     assert "no option 'x'" in capsys.readouterr().err
 
 
+def test_help_needs_nothing_heavy():
+    check = (
+        "import sys; from framecast.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'numpy', 'yaml', 'jsonargparse'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
+
+
 def test_models_recipes_and_doctor(capsys):
     assert run("models") == 0
     assert "min_conv_exp_lstm" in capsys.readouterr().out
