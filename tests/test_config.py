@@ -1,8 +1,10 @@
 """Configurations: strict, layered, and shipped as recipes."""
 
+from dataclasses import dataclass
+
 import pytest
 
-from framecast.base.config import dump_config, load_config
+from framecast.base.config import check_options, dump_config, load_config
 from framecast.base.errors import UserError
 from framecast.runs.config import Experiment
 
@@ -104,3 +106,41 @@ def test_an_override_replaces_all_options_or_one(tmp_path):
         Experiment, file, ["--model.options", "{ranks: 2}", "--model.options.order", "1"]
     )
     assert both.model.options == {"ranks": 2, "order": 1}
+
+
+@dataclass(frozen=True)
+class Factors:
+    order: int = 2
+    ranks: int | list[int] = 8
+
+    def __post_init__(self):
+        if self.order < 1:
+            raise ValueError(f"order {self.order} must be at least 1")
+
+
+class Layer:
+    def __init__(self, width, *, bounds: dict[str, float], factors: Factors | None = None, more=1):
+        pass
+
+
+def test_options_may_be_dataclasses_and_mappings():
+    given = {"factors": {"order": "3"}, "bounds": {"rain": 0}}
+    checked = check_options(Layer, given, {"width"})
+    assert checked == {"factors": Factors(3), "bounds": {"rain": 0.0}}
+    assert check_options(Layer, checked) == checked
+    assert check_options(Layer, {"factors": None, "more": [1]}) == {"factors": None, "more": [1]}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"factors": {"ordr": 3}}, r"factors: no option 'ordr' \(did you mean order\?\)"),
+        ({"factors": {"order": 0}}, "factors: order 0 must be at least 1"),
+        ({"factors": 3}, "factors: expected names and values or null, not 3"),
+        ({"bounds": {"rain": "low"}}, "bounds: expected names and values, not {'rain': 'low'}"),
+        ({"bounds": None}, "bounds: expected names and values, not null"),
+    ],
+)
+def test_mistakes_in_such_options_are_named(given, message):
+    with pytest.raises(ValueError, match=message):
+        check_options(Layer, given)

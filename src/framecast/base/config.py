@@ -5,8 +5,7 @@ allowed, stands in the dataclass beside what it configures.
 """
 
 import dataclasses
-import inspect
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -15,7 +14,7 @@ import yaml
 from framecast.base.errors import UserError, nearest
 from framecast.base.keys import hint_of, is_section, keys_of
 from framecast.base.recipes import EXTENDS, lineage, merge
-from framecast.base.values import parse_value
+from framecast.base.values import check_options, parse_value
 
 __all__ = [
     "check_keys",
@@ -58,29 +57,6 @@ def load_config(
         raise
     except ValueError as error:
         raise UserError(str(error)) from error
-
-
-def check_options(
-    kind: type, given: Mapping[str, Any], skip: Set[str] = frozenset()
-) -> dict[str, Any]:
-    """Check options against the constructor that will take them, and return them parsed.
-
-    Args:
-        kind: the class to build; its constructor's annotations say what it takes.
-        given: names and values; what is not given keeps its default.
-        skip: parameters of the constructor that are not options.
-
-    Raises:
-        ValueError: for a name that `kind` does not take (the nearest is suggested), or a value
-            of the wrong type.
-    """
-    known = [name for name in inspect.signature(kind).parameters if name not in skip]
-    for name in given:
-        if name not in known:
-            listed = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise ValueError(f"no option {name!r}{nearest(name, known)}: {listed}")
-    takes = inspect.signature(kind, eval_str=True).parameters if given else {}
-    return {name: parse_value(name, takes[name].annotation, given[name]) for name in given}
 
 
 def check_keys(kind: type, values: Any, where: str, prefix: str = "") -> None:

@@ -2,7 +2,8 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, TypeGuard, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, NamedTuple, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 
 class Key(NamedTuple):
@@ -92,4 +93,7 @@ def is_section(hint: Any) -> TypeGuard[type]:
 
 def takes_names(hint: Any) -> bool:
     """Return whether values are mappings, whose names the dataclass does not know."""
-    return isinstance(get_origin(hint), type) and issubclass(get_origin(hint), Mapping)
+    origin = get_origin(hint)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return True
+    return origin in (Union, UnionType) and any(map(takes_names, get_args(hint)))
