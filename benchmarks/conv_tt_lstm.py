@@ -23,8 +23,8 @@ from framecast.train.allocator import kept_memory
 GRID, FRAMES = (64, 64), 20
 LAYERS: dict[str, dict[str, Any]] = {
     "conv_lstm": {"layer": "conv_lstm"},
-    "conv_tt_lstm, M = 3": {"layer": "conv_tt_lstm", "options": {"order": 3, "steps": 3}},
-    "conv_tt_lstm, M = 5": {"layer": "conv_tt_lstm", "options": {"order": 3, "steps": 5}},
+    "conv_tt_lstm, M = 3": {"layer": "conv_tt_lstm", "options": {"order": 3, "history": 3}},
+    "conv_tt_lstm, M = 5": {"layer": "conv_tt_lstm", "options": {"order": 3, "history": 5}},
 }
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

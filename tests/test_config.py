@@ -32,12 +32,12 @@ def test_a_precision_is_a_number_or_a_name(tmp_path):
 
 
 def test_options_of_the_layer_come_from_files_and_the_command_line(tmp_path):
-    file = write(tmp_path, "model: {layer: conv_lstm, options: {start: uniform}}\n")
-    assert load_config(Experiment, file).model.options == {"start": "uniform"}
-    changed = load_config(Experiment, file, ["--model.options.start", "xavier_normal"])
-    assert changed.model.options == {"start": "xavier_normal"}
-    with pytest.raises(UserError, match=r"options of conv_lstm: no option 'strat' .*mean start"):
-        load_config(Experiment, file, ["--model.options.strat", "uniform"])
+    file = write(tmp_path, "model: {layer: conv_lstm, options: {initialisation: uniform}}\n")
+    assert load_config(Experiment, file).model.options == {"initialisation": "uniform"}
+    changed = load_config(Experiment, file, ["--model.options.initialisation", "xavier_normal"])
+    assert changed.model.options == {"initialisation": "xavier_normal"}
+    with pytest.raises(UserError, match=r"options of conv_lstm: no option 'initialise' .*mean init"):
+        load_config(Experiment, file, ["--model.options.initialise", "uniform"])
 
 
 def test_what_is_dumped_loads_again(tmp_path):
@@ -46,7 +46,7 @@ def test_what_is_dumped_loads_again(tmp_path):
         None,
         [
             *("--training.clip", "2", "--training.compile", "true"),
-            *("--model.layer", "conv_lstm", "--model.options.start", "uniform"),
+            *("--model.layer", "conv_lstm", "--model.options.initialisation", "uniform"),
             *("--model.stack", "skip", "--model.hidden", "[4, 6, 4, 4]"),
         ],
     )

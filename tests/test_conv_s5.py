@@ -97,8 +97,8 @@ def test_the_first_weights_are_hippos_in_its_coordinates():
     assert c == pytest.approx(96 * 64 * 25 * 2 / (128 * 25), rel=0.02)
 
 
-def test_states_that_would_grow_are_clipped():
-    layer, free = linear(), linear(clip=False)
+def test_states_that_would_grow_are_kept_stable():
+    layer, free = linear(), linear(stable=False)
     with torch.no_grad():
         for each in (layer, free):
             each.lam_re[0] = 0.3

@@ -25,7 +25,7 @@ from test_train import Bomb
 CELLS = {
     "convlstm_k3": ConvLSTM(3, 4, 3),
     "convttlstm_o3s3_k3": ConvTTLSTM(3, 4, 3, ranks=4),
-    "convttlstm_o3s5_k5": ConvTTLSTM(3, 4, 5, steps=5, ranks=4),
+    "convttlstm_o3s5_k5": ConvTTLSTM(3, 4, 5, history=5, ranks=4),
 }
 NETWORKS = ("convlstm_k3_skip2", "convttlstm_s5_k3_skip2")
 

@@ -21,7 +21,7 @@ LAYERS = {
 }
 VARIANTS = {
     "circular_layernorm": {"padding": "circular", "norm": "grid"},
-    "zeros_groupnorm1": {"padding": "zeros", "norm": "group"},
+    "zeros_groupnorm1": {"padding": "zeros", "norm": "frame"},
 }
 TEACHER_FORCED, WIDTH = 6, 6
 

@@ -1,7 +1,7 @@
 """Recurrent layers, one family a file, and the stacks that are made of them."""
 
 from framecast.layers.conv_gru import ConvGRU
-from framecast.layers.conv_lstm import ConvLSTM, LSTMState, TTConvLSTM
+from framecast.layers.conv_lstm import ConvLSTM, LSTMState, TensorTrain
 from framecast.layers.conv_s5 import ConvS5
 from framecast.layers.conv_ssm import ConvSSM
 from framecast.layers.conv_tt_lstm import ConvTTLSTM, HistoryState
@@ -26,7 +26,7 @@ __all__ = [
     "ResidualStack",
     "SkipStack",
     "State",
-    "TTConvLSTM",
+    "TensorTrain",
     "Transformer",
     "layer_entry",
     "layer_names",

@@ -19,7 +19,7 @@ DISCRETISATIONS = {"zoh": zero_order_hold, "bilinear": bilinear}
 STEPS = (1e-3, 1e-1)
 """Range of the first Δ."""
 SLOWEST = -1e-4
-"""Largest Re Λ where it is clipped."""
+"""Largest Re Λ of a layer that is kept stable."""
 
 
 @register("conv_s5", paper="Smith et al. 2023, Convolutional State Space Models, arXiv:2310.19694")
@@ -44,7 +44,7 @@ class ConvS5(Recurrence):
         form: readout: resnet, standard or half_glu (see `make_readout`).
         groups: of the readout's group norms; None: one.
         squeeze_excitation: whether the readout gates its channels by their means.
-        clip: whether Re Λ is kept at −1e-4 or below, which keeps the model stable.
+        stable: whether Re Λ is kept at −1e-4 or below, which keeps the model stable.
         discretisation: zoh (the input held over a step) or bilinear (trapezoidal rule).
 
     Raises:
@@ -65,7 +65,7 @@ class ConvS5(Recurrence):
         form: Form = "resnet",
         groups: int | None = None,
         squeeze_excitation: bool = False,
-        clip: bool = True,
+        stable: bool = True,
         discretisation: Discretisation = "zoh",
     ) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class ConvS5(Recurrence):
         if form == "half_glu" and kernel_d is not None:
             raise ValueError("form 'half_glu' has no kernel_d")
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.clip, self.discretisation = clip, discretisation
+        self.stable, self.discretisation = stable, discretisation
         if state_size is None:
             state_size = -(-out_channels // (2 * blocks)) * 2 * blocks
         self.state_size = state_size
@@ -141,7 +141,7 @@ class ConvS5(Recurrence):
 
     def sampled(self, intervals: Float[Tensor, "*frames"] | None = None) -> Discrete:
         """Λ̄ and the gain γ, with B̄ = γ ⊙ B, of the present weights: [P], or [*frames,P]."""
-        lam_re = self.lam_re.clamp(max=SLOWEST) if self.clip else self.lam_re
+        lam_re = self.lam_re.clamp(max=SLOWEST) if self.stable else self.lam_re
         step = self.log_step.exp()
         if intervals is not None:
             step = step * intervals[..., None]

@@ -1,10 +1,11 @@
 """What a network is made of, apart from what follows from the data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from framecast.layers.blocks import NormKind, Padding
-from framecast.layers.entry import layer_entry
+from framecast.layers.blocks import RENAMED_NORMS, NormKind, Padding, check_norm
+from framecast.layers.entry import layer_entry, renamed_options
 from framecast.models.codecs.pyramid import pyramid_options
 
 
@@ -24,7 +25,7 @@ class ForecasterConfig:
         kernel: odd side length of the layers' convolutions.
         padding: how fields continue beyond their edges: zeros; circular; cylinder (periodic
             in longitude, zeros beyond the poles); replicate; reflect.
-        norm: norm after each layer: group (over a frame), channel (over a pixel's
+        norm: norm after each layer: frame (over a whole frame), channel (over a pixel's
             channels), grid (over H×W, ties the weights to one grid size) or none.
         norm_position: post, x ← norm(x + layer(x)); or pre, x ← x + layer(norm(x)), in stack
             residual only.
@@ -50,7 +51,7 @@ class ForecasterConfig:
     stack: Literal["residual", "skip"] = "residual"
     kernel: int = 3
     padding: Padding = "zeros"
-    norm: NormKind = "group"
+    norm: NormKind = "frame"
     norm_position: Literal["post", "pre"] = "post"
     dropout: float = 0.0
     encoder: Literal["pointwise", "pyramid", "none"] = "pointwise"
@@ -60,8 +61,9 @@ class ForecasterConfig:
     output: Literal["linear", "sigmoid", "tanh"] = "linear"
 
     def __post_init__(self) -> None:
+        entry = layer_entry(self.layer)
         try:
-            layer_entry(self.layer).check_options(self.options)
+            entry.check_options(self.options)
         except ValueError as error:
             raise ValueError(f"model.options of {self.layer}: {error}") from error
         if self.kernel < 1 or self.kernel % 2 == 0:
@@ -71,6 +73,7 @@ class ForecasterConfig:
         if min(self.blocks) < 1:
             raise ValueError(f"hidden {self.hidden} must be at least 1")
         (_check_residual if self.stack == "residual" else _check_skip)(self)
+        check_norm(self.norm)
         if self.norm_position == "pre" and self.norm == "none":
             raise ValueError("norm_position pre needs a norm, but norm is none")
         if not 0 <= self.dropout < 1:
@@ -91,6 +94,23 @@ class ForecasterConfig:
         if not isinstance(self.hidden, int):
             return self.hidden
         return [self.hidden] * (1 if self.stack == "residual" else 4)
+
+
+def renamed_model(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model section of an older configuration with the names of today.
+
+    Args:
+        config: keys of a `ForecasterConfig` and their values, perhaps by older names of layers,
+            of their options and of norms. What it leaves out stays left out.
+    """
+    new = dict(config)
+    if "layer" in config:
+        new["layer"], options = renamed_options(config["layer"], config.get("options", {}))
+        if options or "options" in config:
+            new["options"] = options
+    if "norm" in config:
+        new["norm"] = RENAMED_NORMS.get(config["norm"], config["norm"])
+    return new
 
 
 def _check_residual(config: ForecasterConfig) -> None:

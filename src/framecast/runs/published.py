@@ -185,7 +185,7 @@ def _cell_options(cell: Weights) -> tuple[str, dict[str, int], int]:
         return "conv_lstm", {}, cell["conv.weight"].shape[-1]
     rank, _, kernel, _, span = cell["layers_.0.weight"].shape
     order = _order(cell)
-    return "conv_tt_lstm", {"order": order, "steps": order + span - 1, "ranks": rank}, kernel
+    return "conv_tt_lstm", {"order": order, "history": order + span - 1, "ranks": rank}, kernel
 
 
 def _order(cell: Weights) -> int:
