@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from torch.utils import _pytree as pytree
 
 from conftest import TOLERANCE, close
-from framecast.layers import ResidualStack, SkipStack, layer_entry, layer_names
+from framecast.layers import ResidualStack, SkipStack, TensorTrain, layer_entry, layer_names
 from framecast.layers.blocks import ChannelNorm, FrameNorm
 from framecast.layers.stacks import skip_channels
 
 B, T, C_IN, C, H, W = 2, 7, 3, 5, 6, 9
+VARIANTS = {"conv_lstm, tensor_train": ("conv_lstm", {"tensor_train": TensorTrain()})}
+"""Layers that an option makes of others, tested as they are."""
 
 
 def make(name, in_channels=C_IN, out_channels=C, dtype=torch.float64, **options):
@@ -27,7 +29,8 @@ def make(name, in_channels=C_IN, out_channels=C, dtype=torch.float64, **options)
         names = zip(layer_names(), channels, strict=True)
         layers = [make(n, a, b, dtype, **options) for n, (a, b) in names]
         return SkipStack(layers, [FrameNorm(w) for w in widths], len(widths)).to(dtype)
-    return layer_entry(name).layer(in_channels, out_channels, **options).to(dtype)
+    name, variant = VARIANTS.get(name, (name, {}))
+    return layer_entry(name).layer(in_channels, out_channels, **variant | options).to(dtype)
 
 
 def frames_for(layer, batch=B, time=T, height=H, width=W):
@@ -56,8 +59,8 @@ def gradients(layer, run, frames):
     return [frames.grad, *(p.grad.clone() for p in layer.parameters())]
 
 
-every_layer = pytest.mark.parametrize("name", [*layer_names(), "stack", "skip"])
-single_layer = pytest.mark.parametrize("name", layer_names())
+every_layer = pytest.mark.parametrize("name", [*layer_names(), *VARIANTS, "stack", "skip"])
+single_layer = pytest.mark.parametrize("name", [*layer_names(), *VARIANTS])
 
 
 @every_layer

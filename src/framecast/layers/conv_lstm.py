@@ -80,6 +80,7 @@ class ConvLSTM(HoistedRecurrence):
             uniform, or xavier_normal beside `tensor_train`, whose factors know no other.
         tensor_train: how the convolution of the input is compressed; None: not at all. No
             published network stands behind it: the Conv-TT-LSTM paper only compares with it.
+        bias: whether the convolutions add a learned constant to each channel.
 
     Raises:
         ValueError: if factors have another product than the channels, or initialisation is
@@ -95,15 +96,17 @@ class ConvLSTM(HoistedRecurrence):
         *,
         initialisation: Literal["uniform", "xavier_normal"] | None = None,
         tensor_train: TensorTrain | None = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
         gates = 4 * out_channels
         self.input_conv: GridConv | TensorTrainConv
         if tensor_train is None:
-            self.input_conv = GridConv(in_channels, gates, kernel, padding)
+            self.input_conv = GridConv(in_channels, gates, kernel, padding, bias)
         else:
-            self.input_conv = TensorTrainConv(in_channels, gates, kernel, padding, tensor_train)
+            sizes = (in_channels, gates, kernel, padding)
+            self.input_conv = TensorTrainConv(*sizes, tensor_train, bias)
         self.state_conv = GridConv(out_channels, gates, kernel, padding, bias=False)
         self._start(initialisation)
 
@@ -142,6 +145,7 @@ class TensorTrainConv(nn.Module):
         kernel: odd side length.
         padding: boundary padding.
         train: factors and ranks.
+        bias: whether a learned constant is added to each channel.
 
     Raises:
         ValueError: if factors have another product than the channels.
@@ -154,6 +158,7 @@ class TensorTrainConv(nn.Module):
         kernel: int,
         padding: Padding,
         train: TensorTrain,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         count, self.ranks = train.order - 1, train.all_ranks
@@ -163,7 +168,7 @@ class TensorTrainConv(nn.Module):
         self.filters = nn.Parameter(torch.empty(self.ranks[0], kernel, kernel))
         sizes = zip(pairwise([*self.ranks, 1]), outs, ins, strict=True)
         self.cores = nn.ParameterList(torch.empty(*pair, t, s) for pair, t, s in sizes)
-        self.bias = nn.Parameter(torch.zeros(out_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(out_channels, 1, 1)) if bias else None
 
     def start(self, deviation: float) -> None:
         """Draw all factors so that the elements of the kernel have this standard deviation."""
@@ -174,7 +179,8 @@ class TensorTrainConv(nn.Module):
     def forward(self, x: Frame) -> Frame:
         """Convolve [B,C_in,H,W] → [B,C_out,H,W]."""
         x = pad_grid(x, self.filters.shape[-1] // 2, self.padding)
-        return tensor_train_conv(x, self.filters, train_matrices(list(self.cores))) + self.bias
+        result = tensor_train_conv(x, self.filters, train_matrices(list(self.cores)))
+        return result if self.bias is None else result + self.bias
 
 
 def _factors(name: str, given: list[int] | None, channels: int, count: int) -> list[int]:

@@ -54,6 +54,8 @@ class ConvTTLSTM(HoistedRecurrence):
             tensor-train, an ablation of the paper.
         window: sliding, H~(i) sees D states from h(t−i) back; fixed, each H~(i) sees all M
             states (Eq. 26a), an ablation of the paper.
+        bias: whether the convolutions, those of the windows too, add a learned constant to each
+            channel.
 
     Raises:
         ValueError: if `history` is less than `order`, the ranks are not N, or a kernel is even.
@@ -71,6 +73,7 @@ class ConvTTLSTM(HoistedRecurrence):
         ranks: int | list[int] = 8,
         factor_kernel: int | None = None,
         window: Literal["sliding", "fixed"] = "sliding",
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
@@ -81,9 +84,9 @@ class ConvTTLSTM(HoistedRecurrence):
         self.span = history - self.whole + 1
         streams = sum(self.ranks)
         channels = [4 * out_channels, *self.ranks]
-        self.input_conv: GridConv = GridConv(in_channels, channels[0], kernel, padding)
+        self.input_conv: GridConv = GridConv(in_channels, channels[0], kernel, padding, bias)
         self.window_conv = GridConv(out_channels, self.span * streams, kernel, padding, bias=False)
-        self.window_bias = nn.Parameter(torch.zeros(streams, 1, 1))
+        self.window_bias = nn.Parameter(torch.zeros(streams, 1, 1)) if bias else None
         self.factors = nn.ParameterList(
             torch.empty(below, above, side, side) for below, above in pairwise(channels)
         )
@@ -117,8 +120,10 @@ class ConvTTLSTM(HoistedRecurrence):
     def _compressed(self, windows: Sequence[Tensor]) -> list[Tensor]:
         """The preprocessed states H~(1), ..., H~(N) of the windows that are whole."""
         latest = list(reversed(windows[: self.whole])) * (self.order // self.whole)
-        biases = torch.split(self.window_bias, self.ranks)
         parts = [torch.split(w, self.ranks, dim=1)[i] for i, w in enumerate(latest)]
+        if self.window_bias is None:
+            return parts
+        biases = torch.split(self.window_bias, self.ranks)
         return [part + bias for part, bias in zip(parts, biases, strict=True)]
 
     def _extended(self, windows: Sequence[Tensor], h: Tensor) -> tuple[Tensor, ...]:
