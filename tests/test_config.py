@@ -36,7 +36,7 @@ def test_options_of_the_layer_come_from_files_and_the_command_line(tmp_path):
     assert load_config(Experiment, file).model.options == {"initialisation": "uniform"}
     changed = load_config(Experiment, file, ["--model.options.initialisation", "xavier_normal"])
     assert changed.model.options == {"initialisation": "xavier_normal"}
-    with pytest.raises(UserError, match=r"options of conv_lstm: no option 'initialise' .*mean init"):
+    with pytest.raises(UserError, match=r"options of conv_lstm: no option 'initialise' .*mean"):
         load_config(Experiment, file, ["--model.options.initialise", "uniform"])
 
 
