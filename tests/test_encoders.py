@@ -96,7 +96,6 @@ def test_dropout_is_for_training_alone():
         ({"patch": 0}, "patch 0 must be at least 1"),
         ({"dropout": 1.0}, "dropout 1.0 must be at least 0 and below 1"),
         ({"norm_position": "pre", "norm": "none"}, "needs a norm"),
-        ({"norm_position": "pre", "stack": "skip", "depth": 4}, "pre needs stack residual"),
         ({"encoder_options": {"groups": 2}}, "those of encoder pyramid, not pointwise"),
         (PYRAMID | {"encoder_options": {"width": 2}}, r"encoder_options: .*did you mean widths\?"),
         (PYRAMID | {"hidden": 8}, r"widths are \[4, 6\] and hidden is 8"),

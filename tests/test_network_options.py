@@ -42,6 +42,15 @@ OPTIONS = [
             {"first_steps": [0.1, 0.5]},
         )
     ),
+    ({}, {"stack": "plain"}),
+    ({}, {"depth": [1, 1], "stack_options": {"skip_stride": 1}}),
+    ({"stack": "plain"}, {"hidden": [6, 5]}),
+    ({"stack": "plain"}, {"norm_position": "pre"}),
+    ({"stack": "plain"}, {"encoder": "none"}),
+    ({"stack": "plain", "hidden": [6, 5]}, {"depth": [1, 2]}),
+    ({"stack": "skip", "depth": 4}, {"stack_options": {"skip_stride": 1}}),
+    ({"stack": "skip", "depth": 4}, {"depth": [1, 2, 1]}),
+    ({"stack": "skip", "depth": 4}, {"norm_position": "pre"}),
 ]
 """What a network has, and what is changed of it."""
 

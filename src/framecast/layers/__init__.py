@@ -8,7 +8,7 @@ from framecast.layers.conv_tt_lstm import ConvTTLSTM, HistoryState
 from framecast.layers.entry import layer_entry, layer_names, register
 from framecast.layers.min_conv import MinConvExpLSTM, MinConvGRU, MinConvLSTM
 from framecast.layers.recurrence import Recurrence, State
-from framecast.layers.stacks import ResidualStack, SkipStack
+from framecast.layers.stacks import PlainStack, ResidualStack, SkipStack
 from framecast.layers.transformer import Transformer
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "MinConvExpLSTM",
     "MinConvGRU",
     "MinConvLSTM",
+    "PlainStack",
     "Recurrence",
     "ResidualStack",
     "SkipStack",
