@@ -14,7 +14,7 @@ from framecast.layers import ConvS5
 from framecast.layers.readout import ReadoutSettings, make_readout
 from framecast.layers.residual import Squeeze, SqueezeExcitation
 from framecast.models import Forecaster, ForecasterConfig
-from framecast.models.codecs.pyramid import PyramidDecoder, PyramidEncoder
+from framecast.models.codecs.pyramid import Pyramid, PyramidDecoder, PyramidEncoder
 
 gelu = partial(F.gelu, approximate="tanh")
 
@@ -336,8 +336,11 @@ def pyramid_weights(arrays):
 @pytest.mark.parametrize("name", ["encoder", "decoder"])
 def test_an_encoder_and_a_decoder_give_the_published_outputs_and_gradients(name):
     arrays = published(f"{name}_d4-8-8_b1_g2")
-    kind = {"encoder": PyramidEncoder, "decoder": PyramidDecoder}[name]
-    module = kind(1, widths=(4, 8, 8), groups=2)
+    pyramid = Pyramid(widths=(4, 8, 8), groups=2)
+    module = {
+        "encoder": PyramidEncoder(1, "zeros", pyramid),
+        "decoder": PyramidDecoder(8, 1, "zeros", pyramid),
+    }[name]
     module.load_state_dict(pyramid_weights(part(arrays, "param/")))
     frames = frames_of(arrays["input"]).requires_grad_()
 

@@ -12,6 +12,7 @@ from framecast.layers import layer_entry, layer_names
 from framecast.models import Forecaster, ForecasterConfig
 
 SMALL = {"depth": 2, "hidden": 6}
+PYRAMID = {"encoder": "pyramid", "encoder_options": {"widths": [4, 6], "groups": 2}}
 
 
 def build(**options):
@@ -42,6 +43,17 @@ OPTIONS = [
             {"first_steps": [0.1, 0.5]},
         )
     ),
+    *(
+        (PYRAMID, {"encoder_options": PYRAMID["encoder_options"] | options})
+        for options in (
+            {"blocks": 2},
+            {"blocks": [1, 2]},
+            {"decoder_blocks": [2, 1]},
+            {"out_width": 4},
+            {"out_width": 6},
+        )
+    ),
+    (PYRAMID, {"hidden": 4}),
     ({}, {"stack": "plain"}),
     ({}, {"depth": [1, 1], "stack_options": {"skip_stride": 1}}),
     ({"stack": "plain"}, {"hidden": [6, 5]}),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from framecast.layers.blocks import RENAMED_NORMS, NormKind, Padding, check_norm
 from framecast.layers.entry import check_keywords, layer_entry, renamed_options
 from framecast.layers.stacks import STACKS, check_stride
-from framecast.models.codecs.pyramid import pyramid_options
+from framecast.models.codecs.pyramid import make_pyramid
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,10 @@ class ForecasterConfig:
             or none, the first layer reads the frames (stacks skip and plain only, since a
             residual connection needs as many channels as the layer has).
         encoder_options: settings of the pyramid: widths, channels at each depth, each of which
-            but the first halves the grid; groups of its norms.
+            but the first halves the grid; groups of its norms; blocks and decoder_blocks, the
+            number of residual blocks at each depth, one number or a list; out_width, channels
+            after a 1×1 convolution at its end. Where the layers have other channels, another 1×1
+            convolution leads to them.
         encoder_activation: what follows the encoder.
         patch: side of the square patches of the encoder's grid that become one cell, at least
             1. A patch as large as that grid makes one token of a frame.
@@ -89,8 +92,8 @@ class ForecasterConfig:
         """How many rows, and columns, of a frame become one that the layers see."""
         if self.encoder != "pyramid":
             return self.patch
-        widths = pyramid_options(self.encoder_options)["widths"]
-        return int(self.patch * 2 ** (len(widths) - 1))
+        depths = len(make_pyramid(self.encoder_options).widths)
+        return int(self.patch * 2 ** (depths - 1))
 
     @property
     def skip_stride(self) -> int | None:
@@ -200,11 +203,6 @@ def _check_encoder(config: ForecasterConfig) -> None:
             raise ValueError(f"encoder_options are those of encoder pyramid, not {config.encoder}")
         return
     try:
-        widths = pyramid_options(config.encoder_options)["widths"]
+        make_pyramid(config.encoder_options)
     except ValueError as error:
         raise ValueError(f"model.encoder_options: {error}") from error
-    if config.patch == 1 and list(widths[-1:]) != config.blocks[:1]:
-        raise ValueError(
-            f"the pyramid's last width must be the first layer's channels, but widths are "
-            f"{list(widths)} and hidden is {config.hidden}"
-        )
