@@ -216,6 +216,10 @@ def test_steps_equal_a_pass(stack):
         ({"stack": "plain", "depth": [2, 2]}, "without skips are one block"),
         ({"stack": "plain", "hidden": [4, 6], "depth": 3}, "does not make 2 blocks of equal"),
         ({"stack_options": {"skip_stride": 4}}, "at least 5, but there are 4"),
+        (
+            {"stack_options": {"last_residual": False}, "norm_position": "pre"},
+            "false leaves out a norm after the layer",
+        ),
         ({"kernel": 4}, "kernel 4 must be odd"),
         ({"depth": 0}, "depth 0 must be at least 1"),
         ({"hidden": 0}, "hidden 0 must be at least 1"),

@@ -56,6 +56,7 @@ OPTIONS = [
     (PYRAMID, {"hidden": 4}),
     ({}, {"stack": "plain"}),
     ({}, {"depth": [1, 1], "stack_options": {"skip_stride": 1}}),
+    ({}, {"stack_options": {"last_residual": False}}),
     ({"stack": "plain"}, {"hidden": [6, 5]}),
     ({"stack": "plain"}, {"norm_position": "pre"}),
     ({"stack": "plain"}, {"encoder": "none"}),

@@ -159,6 +159,14 @@ class SkipStack(PlainStack):
         self.out_channels += layers[joined].out_channels
 
 
+class UpdateAlone(Norm):
+    """In place of the norm of a residual connection: what the layer adds, and nothing else."""
+
+    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+        """Return the update; x where there is none."""
+        return x if update is None else update
+
+
 class ResidualStack(Stack):
     """Each layer has a residual connection and a norm, after it or before the layer.
 
@@ -173,9 +181,13 @@ class ResidualStack(Stack):
         norms, dropout, norm_position, blocks: as in `Stack`.
         skip_stride: how many blocks before each block the one lies that joins it, at least 1;
             there are more blocks than that. None for no long skips.
+        last_residual: whether the last layer has a residual connection and a norm too. Without
+            them the stack puts out what the last layer does, as the published ConvGRU network of
+            the MinConvRNN paper (2025); for norm_position post alone.
 
     Raises:
-        ValueError: if the stride is less than 1, or there are too few blocks.
+        ValueError: if the stride is less than 1, there are too few blocks, or the norm comes
+            first and the last layer has none.
     """
 
     def __init__(
@@ -187,9 +199,13 @@ class ResidualStack(Stack):
         blocks: Sequence[int] | None = None,
         *,
         skip_stride: int | None = None,
+        last_residual: bool = True,
     ) -> None:
         super().__init__(layers, norms, dropout, norm_position, blocks)
         self.skip_stride = skip_stride
+        if not last_residual:
+            check_last(norm_position)
+            self.norms[-1] = UpdateAlone()
         self.joins = nn.ModuleList()
         if skip_stride is not None:
             check_stride(skip_stride, len(self.blocks))
@@ -227,6 +243,14 @@ def check_stride(stride: int, blocks: int) -> None:
         raise ValueError(
             f"skip_stride {stride} joins blocks that lie {stride} apart, and needs at least "
             f"{stride + 1}, but there are {blocks}"
+        )
+
+
+def check_last(norm_position: NormPosition) -> None:
+    """Raise a ValueError unless a residual stack may end without a residual connection."""
+    if norm_position == "pre":
+        raise ValueError(
+            "last_residual false leaves out a norm after the layer: it needs norm_position post"
         )
 
 

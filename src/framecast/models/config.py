@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from framecast.layers.blocks import RENAMED_NORMS, NormKind, Padding, check_norm
 from framecast.layers.entry import check_keywords, layer_entry, renamed_options
-from framecast.layers.stacks import STACKS, check_stride
+from framecast.layers.stacks import STACKS, check_last, check_stride
 from framecast.models.codecs.pyramid import make_pyramid
 
 
@@ -28,7 +28,8 @@ class ForecasterConfig:
         stack_options: settings of the stack alone, by name: skip_stride (stacks skip and
             residual), by how many blocks a skip leads back, at least 1. Stack skip: 2 if not
             given. Stack residual: no skips if not given; with it, the outputs of a block and of
-            an earlier one are concatenated and mixed by a 1×1 convolution.
+            an earlier one are concatenated and mixed by a 1×1 convolution. Stack residual also
+            has last_residual: whether the last layer has a residual connection and a norm too.
         kernel: odd side length of the layers' convolutions.
         padding: how fields continue beyond their edges: zeros; circular; cylinder (periodic
             in longitude, zeros beyond the poles); replicate; reflect.
@@ -146,7 +147,7 @@ def renamed_model(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_stack(config: ForecasterConfig) -> None:
     try:
-        check_keywords(STACKS[config.stack], config.stack_options)
+        given = check_keywords(STACKS[config.stack], config.stack_options)
     except ValueError as error:
         raise ValueError(f"model.stack_options of {config.stack}: {error}") from error
     for name, sizes in (("depth", config.depth), ("hidden", config.hidden)):
@@ -154,6 +155,8 @@ def _check_stack(config: ForecasterConfig) -> None:
             raise ValueError(f"{name} {sizes} must be at least 1")
     if config.stack == "residual":
         _check_residual(config)
+        if not given.get("last_residual", True):
+            check_last(config.norm_position)
     _check_blocks(config)
     if config.skip_stride is not None:
         check_stride(config.skip_stride, len(config.blocks))
