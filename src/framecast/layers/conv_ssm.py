@@ -32,7 +32,8 @@ class ConvSSM(Recurrence):
     recurrence stable on every grid, under any padding and whatever the weights
     (`framecast.ops.bounded_kernel`). On a periodic grid (padding circular) a sequence runs in
     Fourier space where A is large enough for that to be faster; elsewhere no form but stepping is
-    exact, and A ∗ is a loop over time.
+    exact, and A ∗ is a loop over time. No published network stands behind it: the paper allows
+    such state kernels and chooses 1×1.
 
     Args:
         in_channels: channels of the frames u.
