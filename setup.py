@@ -12,7 +12,7 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-LIBRARY = "framecast.ops.kernels._native"
+LIBRARY = "framecast.ops._native"
 COMMON = ["csrc/framecast.cpp", "csrc/parallel.cpp"]
 FOR_EACH_SET = "csrc/kernels.cpp"
 HEADERS = [

@@ -17,7 +17,7 @@ from benchmarks.timing import interleave, print_table
 from framecast.layers import ConvLSTM, ConvTTLSTM
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.models.cost import multiplications
-from framecast.models.unroll import LOSSES
+from framecast.models.losses import measure
 from framecast.train.allocator import kept_memory
 
 GRID, FRAMES = (64, 64), 20
@@ -61,7 +61,8 @@ def gradients(model: nn.Module, run: Callable[[Tensor], Any], window: Tensor) ->
 
 def step_loss(run: Callable[[Tensor], Any], window: Tensor) -> Tensor:
     """Loss of all predictions of a window [B,T,C,H,W], from its true frames."""
-    return LOSSES["l1_mse"](run(window[:, :-1])[0], window[:, 1:])
+    predictions = run(window[:, :-1])[0]
+    return measure(predictions, window[:, 1:], None, None, "l1_mse").mean()
 
 
 def network(name: str, depth: int = 12) -> Forecaster:

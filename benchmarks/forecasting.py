@@ -6,6 +6,7 @@ late in the forecast: a recurrent network pays the same for each.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -13,7 +14,9 @@ from torch import Tensor
 
 from benchmarks.timing import interleave, print_table
 from benchmarks.training_step import LAYERS, model_of
+from framecast.frames.batch import NO_CONDITIONS
 from framecast.models import Forecaster
+from framecast.models.unroll import Carry, closed_loop
 
 GRIDS = (16, 64)
 AGES = (10, 1000)
@@ -66,7 +69,10 @@ def steps_at(
 ) -> dict[str, Callable[[], object]]:
     """The steps of a closed loop that follow so many predicted frames."""
     calls: dict[str, Callable[[], object]] = {}
-    for age, (frame, state) in enumerate(model.forecast(context, max(ages)), start=1):
+    predictions, state = model(context)
+    first = Carry(state, predictions[:, -1])
+    loop = closed_loop(model, first, repeat(NO_CONDITIONS, max(ages) - 1))
+    for age, (state, frame) in enumerate((first, *loop), start=1):
         if age in ages:
             calls[str(age)] = partial(model.step, frame, state)
     return calls

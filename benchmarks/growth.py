@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from benchmarks.scans import gated_inputs, step
 from benchmarks.timing import interleave, peak_allocated, print_table
 from framecast import ops
-from framecast.ops import log_domain
+from framecast.ops.scan import log_domain
 from framecast.train.allocator import kept_memory
 
 LENGTHS = (10, 20, 50, 100, 200, 500, 1000, 2000)

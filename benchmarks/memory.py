@@ -14,10 +14,11 @@ from typing import Any
 import torch
 
 from benchmarks.timing import print_table
+from framecast.frames.batch import Batch
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.runs.config import TrainingConfig
 from framecast.train.allocator import kept_memory
-from framecast.train.loop import Training
+from framecast.train.loop import Training, make_training
 
 LAYERS = ("conv_lstm", "conv_s5")
 FRAMES = (150, 600)
@@ -57,24 +58,23 @@ def row(layer: str, frames: int, way: str) -> dict[str, object]:
 
 def measure(layer: str, frames: int, way: str) -> dict[str, float]:
     """Peak memory of steps beyond what the process had before, and the time of the last one."""
-    training, window = step_of(layer, frames, way, GRID)
+    training, batch = step_of(layer, frames, way, GRID)
+    whole = training.model.weigh(batch)
     before = _peak()
     with kept_memory():
         for _ in range(STEPS):
             start = time.perf_counter()
-            training.accumulate_gradients(window, window, index=0)
+            training.accumulate(batch, whole, 0.0)
             seconds = time.perf_counter() - start
     return {"mebibytes": _peak() - before, "seconds": seconds}
 
 
-def step_of(
-    layer: str, frames: int, way: str, grid: tuple[int, int]
-) -> tuple[Training, torch.Tensor]:
+def step_of(layer: str, frames: int, way: str, grid: tuple[int, int]) -> tuple[Training, Batch]:
     """A network under training, and a random window."""
     torch.manual_seed(0)
-    model = Forecaster(ForecasterConfig(layer=layer, depth=2, hidden=16), in_channels=1)
+    model = Forecaster(ForecasterConfig(layer=layer, depth=2, hidden=16), 1)
     config = TrainingConfig(context=frames, horizon=1, **WAYS[way])
-    return Training(model, config, batches=1), torch.randn(1, config.window, 1, *grid)
+    return make_training(model, config), Batch(torch.randn(1, config.window, 1, *grid))
 
 
 def check() -> None:
@@ -82,9 +82,10 @@ def check() -> None:
     for layer in LAYERS:
         gradients = []
         for way in WAYS:
-            training, window = step_of(layer, 70, way, (8, 8))
-            training.accumulate_gradients(window, window, index=0)
-            flat = [p.grad.flatten() for p in training.parameters() if p.grad is not None]
+            training, batch = step_of(layer, 70, way, (8, 8))
+            training.accumulate(batch, training.model.weigh(batch), 0.0)
+            parameters = training.model.parameters()
+            flat = [p.grad.flatten() for p in parameters if p.grad is not None]
             gradients.append(torch.cat(flat))
         for exact in gradients[1:-1]:
             torch.testing.assert_close(exact, gradients[0], rtol=1e-3, atol=1e-5)

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from benchmarks.timing import Timing, interleave, print_table
 from framecast import ops
-from framecast.ops import log_domain, reference
-from framecast.ops.kernels import choice, layout
+from framecast.ops import dispatch, layout
+from framecast.ops.cell import definition as cell_definition
+from framecast.ops.diagonal_scan import definition as diagonal_definition
+from framecast.ops.scan import definition, log_domain
 from framecast.train.allocator import kept_memory
 
 GATED = {"min_gru_scan": 2, "min_lstm_scan": 3, "min_exp_lstm_scan": 3}
@@ -29,7 +31,7 @@ Call = Callable[[], object]
 def run() -> dict[str, Any]:
     """All measurements, after the gate."""
     check()
-    results: dict[str, Any] = {"kernels": choice.describe()}
+    results: dict[str, Any] = {"kernels": dispatch.describe()}
     results["scans"] = [
         scan_row(name, shape, dtype)
         for shape in SHAPES
@@ -62,12 +64,14 @@ def check() -> None:
     for name, parts in GATED.items():
         gates = torch.randn(2, 63, 5 * parts, 7, 9, generator=generator)
         h0 = torch.rand(2, 5, 7, 9, generator=generator)
-        exact = differentiate(getattr(reference, name), gates.double(), h0.double())
+        exact = differentiate(getattr(definition, name), gates.double(), h0.double())
         for scan in (getattr(ops, name), under("torch", getattr(ops, name))):
             _agree(differentiate(scan, gates, h0), exact, 1e-5)
         _agree(differentiate(getattr(log_domain, name), gates, h0), exact, 1e-2)
     lam, b, x0 = torch.rand(2, 5) * 0.7, torch.randn(2, 63, 10, 7, 9), torch.randn(2, 10, 7, 9)
-    exact = differentiate(reference.complex_diagonal_scan, *(x.double() for x in (*lam, b, x0)))
+    exact = differentiate(
+        diagonal_definition.complex_diagonal_scan, *(x.double() for x in (*lam, b, x0))
+    )
     _agree(differentiate(ops.complex_diagonal_scan, *lam, b, x0), exact, 1e-5)
     _agree(differentiate(associative_scan, *lam, b, x0), exact, 1e-4)
 
@@ -92,7 +96,7 @@ def under(kernels: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, whose forward pass runs on the kernels of that name."""
 
     def call(*inputs: Tensor) -> Any:
-        choice.force(kernels)
+        dispatch.force(kernels)
         return function(*inputs)
 
     return call
@@ -109,7 +113,7 @@ def step(function: Callable[..., Any], inputs: Sequence[Tensor], kernels: str = 
     gradients = [torch.randn_like(x) for x in ((outputs,) if single else outputs)]
 
     def call() -> None:
-        choice.force(kernels)
+        dispatch.force(kernels)
         outputs = function(*leaves)
         torch.autograd.grad((outputs,) if single else outputs, leaves, gradients)
 
@@ -168,7 +172,7 @@ def associative_scan(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor) -> T
 
 def pointwise_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """An LSTM's pointwise half as PyTorch code usually has it, through autograd."""
-    return reference.lstm_cell(gates, c)
+    return cell_definition.lstm_cell(gates, c)
 
 
 # --- tables --------------------------------------------------------------------------------

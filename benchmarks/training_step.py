@@ -13,13 +13,13 @@ import torch
 from benchmarks.scans import under
 from benchmarks.timing import interleave, print_table
 from framecast.base.config import load_config
+from framecast.frames.batch import Batch
 from framecast.models import Forecaster
-from framecast.ops import log_domain
+from framecast.ops.scan import log_domain
 from framecast.runs.config import Experiment
 from framecast.runs.recipes import find_recipe
 from framecast.train.allocator import kept_memory
-from framecast.train.loop import Training
-from framecast.train.optimise import make_optimiser
+from framecast.train.loop import make_training
 
 LOG_DOMAIN = {
     "min_conv_gru": log_domain.min_gru_scan,
@@ -93,17 +93,18 @@ def step_of(
     layer: str, precision: str, context: int, horizon: int, published: bool = False
 ) -> Callable[[], None]:
     """One training step, as the training loop does it, on a random window."""
-    config = replace(_experiment(layer).training, context=context, horizon=horizon)
+    config = replace(
+        _experiment(layer).training,
+        context=context,
+        horizon=horizon,
+        precision="bf16-mixed" if precision == "bfloat16" else 32,
+    )
     model = model_of(layer, published)
-    training = Training(model, config, batches=1)
-    optimiser = make_optimiser(model, config)
-    window = torch.randn(1, config.window, 1, *GRID)
+    training = make_training(model, config)
+    batch = Batch(torch.randn(1, config.window, 1, *GRID))
 
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            training.accumulate_gradients(window, window, index=0)
-        optimiser.step()
-        optimiser.zero_grad()
+        training.learn((batch,), epoch=0, index=0, forcing=config.teacher_forcing)
 
     return step
 

@@ -7,10 +7,10 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp -r csrc src tests setup.py pyproject.toml README.md LICENSE "$copy"
 cd "$copy"
-rm -f src/framecast/ops/kernels/_native.so
+rm -f src/framecast/ops/_native.so
 flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -Wno-maybe-uninitialized"
 CFLAGS="$flags" CXXFLAGS="$flags" LDFLAGS="$flags" "$python" setup.py -q build_ext --inplace
 # Python and torch themselves are not built for it, so leaks are not looked for.
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
     ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=src \
-    "$python" -m pytest -q -p no:cacheprovider tests/test_native_kernels.py tests/test_grid_ops.py
+    "$python" -m pytest -q -p no:cacheprovider tests/ops/test_native_kernels.py tests/ops/test_grid_ops.py

@@ -7,11 +7,16 @@ import torch
 import yaml
 
 from framecast.datasets.config import DataConfig
+from framecast.frames.batch import Batch, Conditions
+from framecast.frames.roles import FrameSpec
+from framecast.frames.scaling import Scaling
 from framecast.frames.splits import split
 from framecast.frames.statistics import Statistics
+from framecast.frames.windows import Windows
 from framecast.models import Forecaster, ForecasterConfig
+from framecast.models.unroll import Carry, closed_loop
 from framecast.readers.open import read_frames
-from framecast.runs.checkpoint import BEST, Checkpoint, FrameSpec
+from framecast.runs.checkpoint import BEST, Checkpoint
 from framecast.runs.config import Experiment, TrainingConfig
 
 
@@ -70,10 +75,36 @@ def untrained_run(path, data, *, seed=0, normalise="standard", **model):
 def small_model(**config):
     """A small network in float64, for frames of two channels."""
     torch.manual_seed(0)
-    return Forecaster(ForecasterConfig(depth=2, hidden=4, **config), in_channels=2).double()
+    return Forecaster(ForecasterConfig(depth=2, hidden=4, **config), 2).double()
 
 
 def small_window(length=8):
     """Three random sequences in float64, [3,length,2,5,6]."""
     generator = torch.Generator().manual_seed(1)
     return torch.randn(3, length, 2, 5, 6, dtype=torch.float64, generator=generator)
+
+
+def forecast(model, context, steps, state=None, actions=None):
+    """Frames that follow a context in the closed loop, each with the state after it."""
+    known = context.shape[1]
+    of = Conditions(actions=actions)
+    predictions, state = model(context, state, of.between(0, known))
+    first = Carry(state, predictions[:, -1])
+    further = (of.at(step) for step in range(known, known + steps - 1))
+    return [(c.frame, c.state) for c in (first, *closed_loop(model, first, further))][:steps]
+
+
+def scaling_of(frames, **settings):
+    """What takes frames, as they are, to what a network sees."""
+    statistics = Statistics.of(frames)
+    return Scaling(FrameSpec.of(frames, **settings), statistics)
+
+
+def windows_of(frames, length, **settings):
+    """Windows of frames, normalised by their own statistics."""
+    return Windows(frames, scaling_of(frames, **settings), length)
+
+
+def small_batch(length=8):
+    """The same as a batch."""
+    return Batch(small_window(length))

@@ -9,10 +9,11 @@ from safetensors.torch import save_file
 from framecast.base.errors import UserError
 from framecast.base.whole import whole
 from framecast.frames.frames import Channel, Coordinate, Frames
+from framecast.frames.roles import FrameSpec
 from framecast.frames.statistics import Statistics
 from framecast.layers import layer_names
 from framecast.models import Forecaster, ForecasterConfig
-from framecast.runs.checkpoint import Checkpoint, FrameSpec, load_checkpoint
+from framecast.runs.checkpoint import Checkpoint, load_checkpoint
 from test_train import Bomb
 
 

@@ -299,7 +299,7 @@ def test_a_stack_gives_the_published_outputs_states_and_gradients():
     arrays = published("stack_resnet_postnorm")
     options = {"state_size": 16, "groups": 2}
     config = ForecasterConfig("conv_s5", options, depth=2, hidden=6, norm="channel")
-    stack = Forecaster(config, in_channels=1).recurrences
+    stack = Forecaster(config, 1).recurrences
     stack.load_state_dict(stack_weights(part(arrays, "param/")))
     frames = frames_of(arrays["input"]).requires_grad_()
 

@@ -4,17 +4,20 @@ import pytest
 import torch
 
 from conftest import close
+from framecast.frames.batch import Conditions
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.models.codecs.codec import ActionConditioning
+from framecast.models.spec import Ports
+from small import forecast
 
 PYRAMID = {"encoder": "pyramid", "encoder_options": {"widths": [4, 6], "groups": 2}}
 TOKENS = PYRAMID | {"patch": 4, "kernel": 1, "hidden": 10}
 
 
-def make(channels=1, grid=None, actions=0, **options):
+def make(grid=None, actions=0, **options):
     torch.manual_seed(1)
     config = ForecasterConfig(**{"layer": "conv_s5", "depth": 2, "hidden": 6} | options)
-    return Forecaster(config, channels, grid=grid, actions=actions).double()
+    return Forecaster(config, Ports(1, actions=actions), grid=grid).double()
 
 
 def random(*shape):
@@ -36,8 +39,7 @@ def random(*shape):
 )
 def test_a_forecast_is_the_closed_loop_of_passes(options):
     model, frames = make(grid=(8, 16), **options).eval(), random(2, 5, 1, 8, 16)
-    forecast = [frame for frame, _ in model.forecast(frames, 3)]
-    for frame in forecast:
+    for frame, _ in forecast(model, frames, 3):
         close(frame, model(frames)[0][:, -1], 1e-10)
         frames = torch.cat([frames, frame.unsqueeze(1)], dim=1)
 
@@ -171,12 +173,13 @@ def test_an_action_is_an_embedding_joined_to_the_features():
 
 def test_a_forecast_follows_its_actions():
     model, frames, actions = make(actions=3), random(2, 4, 1, 8, 8), random(2, 6, 3)
-    forecast = [frame for frame, _ in model.forecast(frames, 3, actions=actions)]
-    for known, frame in enumerate(forecast, start=4):
-        close(frame, model(frames, actions=actions[:, :known])[0][:, -1], 1e-10)
+    ahead = [frame for frame, _ in forecast(model, frames, 3, actions=actions)]
+    for known, frame in enumerate(ahead, start=4):
+        of = Conditions(actions=actions[:, :known])
+        close(frame, model(frames, None, of)[0][:, -1], 1e-10)
         frames = torch.cat([frames, frame.unsqueeze(1)], dim=1)
-    other = model(frames[:, :4], actions=-actions[:, :4])[0][:, -1]
-    assert not torch.allclose(other, forecast[0])
+    other = model(frames[:, :4], None, Conditions(actions=-actions[:, :4]))[0][:, -1]
+    assert not torch.allclose(other, ahead[0])
 
 
 def test_actions_are_given_to_networks_that_read_them_and_no_others():
@@ -184,4 +187,4 @@ def test_actions_are_given_to_networks_that_read_them_and_no_others():
     with pytest.raises(ValueError, match="reads an action with each frame"):
         make(actions=3)(frames)
     with pytest.raises(ValueError, match="built without"):
-        make()(frames, actions=actions)
+        make()(frames, None, Conditions(actions=actions))

@@ -139,17 +139,17 @@ def test_long_windows_score_as_in_one_piece(tmp_path, context, steps):
 
 
 def test_memory_does_not_grow_with_the_horizon(tmp_path, monkeypatch):
-    """Whatever the horizon, no more than 16 frames are read or measured at once."""
+    """Whatever the horizon, no more than 16 frames are measured at once."""
     data = tmp_path / "long.npy"
     np.save(data, walk(2, 140, 1, 5, 6))
     run = untrained_run(tmp_path / "long", data)
-    read, longest = scoring.Windows.read, []
+    read, longest = scoring.ScoredWindows.read, []
 
-    def watched(self, batch, start, stop):
-        longest.append(stop - start)
-        return read(self, batch, start, stop)
+    def watched(self, batch, steps):
+        longest.append(len(steps))
+        return read(self, batch, steps)
 
-    monkeypatch.setattr(scoring.Windows, "read", watched)
+    monkeypatch.setattr(scoring.ScoredWindows, "read", watched)
     assert evaluate([run], context=20, steps=120).steps == 120
     assert max(longest) == 16
 

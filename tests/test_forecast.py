@@ -12,11 +12,12 @@ import xarray as xr
 from conftest import DATA, close
 from framecast.base.errors import UserError
 from framecast.forecast.rollout import forecast_file, rollout
+from framecast.frames.roles import FrameSpec
 from framecast.frames.statistics import Statistics
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.readers.open import read_frames
-from framecast.runs.checkpoint import Checkpoint, FrameSpec
-from small import travelling_wave
+from framecast.runs.checkpoint import Checkpoint
+from small import forecast, travelling_wave
 
 AIR = DATA / "air_temperature_small.nc"
 
@@ -34,10 +35,10 @@ def run_on(path, folder, channels=1):
 def test_a_rollout_is_the_closed_loop_in_physical_units(tmp_path):
     checkpoint = run_on(AIR, tmp_path)
     past = read_frames(AIR).values[:, -4:]
-    forecast = torch.stack(list(rollout(checkpoint, past, 5)), 1)
+    ahead = torch.stack(list(rollout(checkpoint, past, 5)), 1)
     normalised = checkpoint.statistics.normalise(past)
-    frames = torch.stack([f for f, _ in checkpoint.model.forecast(normalised, 5)], 1)
-    close(forecast, checkpoint.statistics.denormalise(frames), 1e-6)
+    frames = torch.stack([f for f, _ in forecast(checkpoint.model, normalised, 5)], 1)
+    close(ahead, checkpoint.statistics.denormalise(frames), 1e-6)
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])

@@ -6,15 +6,19 @@ import pytest
 import torch
 
 from conftest import close
+from framecast.frames.batch import NO_CONDITIONS
 from framecast.layers import layer_names
 from framecast.layers.recurrence import per_frame
 from framecast.models import Forecaster, ForecasterConfig
+from framecast.models.spec import Ports
+from framecast.models.unroll import Carry, closed_loop
+from small import forecast
 
 
-def make(layer="min_conv_gru", channels=2, out_channels=None, grid=None, **options):
+def make(layer="min_conv_gru", channels=2, grid=None, **options):
     torch.manual_seed(1)
     config = ForecasterConfig(**{"layer": layer, "depth": 2, "hidden": 6} | options)
-    return Forecaster(config, channels, out_channels, grid).double()
+    return Forecaster(config, channels, grid).double()
 
 
 def context(time=5, channels=2):
@@ -25,7 +29,7 @@ def context(time=5, channels=2):
 @pytest.mark.parametrize("layer", layer_names())
 def test_forecast_is_the_closed_loop_of_steps(layer):
     model, past = make(layer), context()
-    forecast = torch.stack([frame for frame, _ in model.forecast(past, 4)], 1)
+    frames = torch.stack([frame for frame, _ in forecast(model, past, 4)], 1)
 
     state = model.recurrences.initial_state(3, 6, 7, dtype=torch.float64)
     for frame in past.unbind(1):
@@ -34,38 +38,42 @@ def test_forecast_is_the_closed_loop_of_steps(layer):
     for _ in range(3):
         prediction, state = model.step(prediction, state)
         by_hand.append(prediction)
-    close(forecast, torch.stack(by_hand, 1), 1e-12)
+    close(frames, torch.stack(by_hand, 1), 1e-12)
 
 
 @pytest.mark.parametrize("layer", layer_names())
 def test_a_stream_goes_on_from_what_was_yielded(layer):
     model, past = make(layer), context()
-    whole = [frame for frame, _ in model.forecast(past, 6)]
-    *_, (frame, state) = model.forecast(past, 3)
-    rest = [frame for frame, _ in model.forecast(frame.unsqueeze(1), 3, state)]
+    whole = [frame for frame, _ in forecast(model, past, 6)]
+    *_, (frame, state) = forecast(model, past, 3)
+    rest = [frame for frame, _ in forecast(model, frame.unsqueeze(1), 3, state)]
     close(torch.stack(rest), torch.stack(whole[3:]), 1e-12)
 
 
 def test_an_observation_may_take_the_place_of_a_prediction():
     model, frames = make(), context(time=8)
-    *_, (_, state) = model.forecast(frames[:, :5], 1)
-    (frame, _), *_ = model.forecast(frames[:, 5:], 1, state)
-    (direct, _), *_ = model.forecast(frames, 1)
+    *_, (_, state) = forecast(model, frames[:, :5], 1)
+    (frame, _), *_ = forecast(model, frames[:, 5:], 1, state)
+    (direct, _), *_ = forecast(model, frames, 1)
     close(frame, direct, 1e-12)
 
 
 def test_a_forecast_without_end_is_a_generator():
-    frames = itertools.islice(make().forecast(context()), 50)
+    model = make()
+    predictions, state = model(context())
+    carry = Carry(state, predictions[:, -1])
+    frames = itertools.islice(closed_loop(model, carry, itertools.repeat(NO_CONDITIONS)), 50)
     assert sum(1 for _ in frames) == 50
-    assert list(make().forecast(context(), 0)) == []
 
 
-def test_channels_out_may_differ_from_channels_in_but_not_in_a_closed_loop():
-    model = make(channels=3, out_channels=1)
+def test_diagnostic_channels_are_predicted_and_not_read():
+    model = make(channels=Ports(prognostic=3, diagnostic=2))
     predictions, _ = model(context(channels=3))
-    assert predictions.shape == (3, 5, 1, 6, 7)
-    with pytest.raises(ValueError, match="reads 3 channels and predicts 1"):
-        model.forecast(context(channels=3), 2)
+    assert predictions.shape == (3, 5, 5, 6, 7)
+    frame, _ = forecast(model, context(channels=3), 4)[-1]
+    assert frame.shape == (3, 5, 6, 7)
+    batch = torch.cat([context(channels=3), torch.full((3, 5, 2, 6, 7), torch.nan)], 2)
+    assert torch.equal(model.read(batch), context(channels=3))
 
 
 @pytest.mark.parametrize(
@@ -79,6 +87,7 @@ def test_channels_out_may_differ_from_channels_in_but_not_in_a_closed_loop():
         {"kernel": 5},
         {"output": "sigmoid"},
         {"output": "tanh"},
+        {"predicts": "change"},
         {"stack": "skip", "hidden": 6, "depth": 4},
     ],
 )

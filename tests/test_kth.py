@@ -78,7 +78,7 @@ def test_sequences_have_labels_and_lengths_of_their_own():
 
 def test_a_sequence_holds_the_frames_that_the_list_names():
     file = FOLDER / "walking" / "person01_walking_d1_uncomp.avi"
-    video = read_frames(file, ["grey"], (15, 20)).load().values[0]
+    video = read_frames(file, ["grey"], size=(15, 20)).load().values[0]
     train = splits().train
     assert torch.equal(train.values[1, :], video[9:30])  # 10-30, counted from 1
     assert torch.equal(train.values[1, 5:8], video[14:17])

@@ -11,15 +11,26 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from conftest import close
+from framecast.frames.batch import Batch
 from framecast.layers import layer_names
 from framecast.models import Forecaster, ForecasterConfig
-from framecast.models.unroll import draw_given, unroll
+from framecast.models.unroll import detach, draw_given, unroll
 from framecast.runs.config import TrainingConfig
-from framecast.train.loop import Training
-from framecast.train.memory import detach
+from framecast.train.loop import make_training
 from small import small_model, small_window
 
 every_layer = pytest.mark.parametrize("layer", layer_names())
+
+
+def accumulated(training, window):
+    """Add the gradients of one batch, with the teacher forcing of its configuration."""
+    batch = Batch(window)
+    whole = training.model.weigh(batch)
+    return training.accumulate(batch, whole, training.config.teacher_forcing).mean()
+
+
+def learn(model, config, window):
+    return accumulated(make_training(model, config), window)
 
 
 def gradients(layer, window=None, dtype=torch.float64, **config):
@@ -28,7 +39,7 @@ def gradients(layer, window=None, dtype=torch.float64, **config):
     window = small_window(12).to(dtype) if window is None else window
     config = {"context": 4, "horizon": window.shape[1] - 4, "teacher_forcing": 0.6} | config
     torch.manual_seed(5)
-    loss = Training(model, TrainingConfig(**config), 1).accumulate_gradients(window, window, 0)
+    loss = learn(model, TrainingConfig(**config), window)
     return [loss, *(p.grad for p in model.parameters())]
 
 
@@ -58,7 +69,7 @@ def test_truncation_cuts_the_gradient_between_chunks_and_not_the_state(layer):
     given = draw_given(3, 11, 4, 0.6)
     first, carry = unroll(model, window[:, :6], given[:, :6])
     carry = pytree.tree_map(lambda t: t.detach().clone(), carry)
-    second, _ = unroll(model, window[:, 6:11], given[:, 6:], carry)
+    second, _ = unroll(model, window[:, 6:11], given[:, 6:], carry=carry)
     predictions = torch.cat([first, second], 1)
     torch.nn.functional.mse_loss(predictions, window[:, 1:]).backward()
     for a, b in zip(truncated[1:], model.parameters(), strict=True):
@@ -83,11 +94,11 @@ def test_dropout_is_the_same_when_it_is_computed_again():
     model, window = small_model(), small_window(12)
     model.encoder.append(torch.nn.Dropout(0.5))
     config = TrainingConfig(context=4, horizon=8, chunk=3, checkpoint_layers=True)
-    training, weight = Training(model, config, 1), model.decoder.weight
+    training, weight = make_training(model, config), model.decoder.weight
 
     def loss():
         torch.manual_seed(5)
-        return training.accumulate_gradients(window, window, 0).item()
+        return accumulated(training, window).item()
 
     before = loss()
     gradient = weight.grad.clone()
@@ -135,12 +146,12 @@ class PeakMemory(TorchDispatchMode):
 
 def peak(length, layer="conv_lstm", **keys):
     torch.manual_seed(0)
-    model = Forecaster(ForecasterConfig(layer=layer, depth=3, hidden=8), in_channels=1)
+    model = Forecaster(ForecasterConfig(layer=layer, depth=3, hidden=8), 1)
     config = TrainingConfig(context=length, horizon=1, **keys)
-    training = Training(model, config, 1)
+    training = make_training(model, config)
     window = torch.randn(1, length + 1, 1, 16, 16)
     with PeakMemory() as memory:
-        training.accumulate_gradients(window, window, 0)
+        accumulated(training, window)
     return memory.peak
 
 

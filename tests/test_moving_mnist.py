@@ -27,6 +27,7 @@ from framecast.frames.lazy import load
 from framecast.models import ForecasterConfig
 from framecast.readers.folder import read_parts
 from framecast.readers.open import read_frames
+from framecast.readers.selection import EVERYTHING
 from framecast.runs.checkpoint import load_checkpoint
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train import train
@@ -229,7 +230,8 @@ class TestFiles:
         np.save(tmp_path / "other.npy", levels)
         options = {"digits": "sample", "test_file": str(tmp_path / "other.npy")}
         named = DataConfig(source="moving_mnist", options=options).open()
-        for frames in (named.read(tmp_path / "other.npy"), named.test(), named.splits().test):
+        read = named.read(tmp_path / "other.npy", EVERYTHING)
+        for frames in (read, named.test(), named.splits().test):
             assert tuple(frames.values.shape) == (7, 20, 1, 8, 8)
             assert frames.channels[0].valid_range == (0, 1)
             stretch = torch.from_numpy(levels[4:9, 3]) / 255

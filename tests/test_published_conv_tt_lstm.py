@@ -77,7 +77,7 @@ def test_a_network_is_the_published_one(name):
     """Four given frames, then its own predictions: six of them, of frames 2 to 7."""
     given = arrays(f"net_{name}")
     config, weights = translate_network(part(given, "param/"), "sigmoid")
-    model = Forecaster(config, in_channels=1)
+    model = Forecaster(config, 1)
     model.load_state_dict(weights)
     _, gradients = translate_network(without_shared_biases(part(given, "grad/")), "sigmoid")
 

@@ -113,9 +113,9 @@ def without_time(path):
     dataset().isel(time=0, drop=True).to_netcdf(path, engine="h5netcdf")
 
 
-def with_nan(path):
+def with_infinity(path):
     data = dataset()
-    data["u"][2, 1, 3] = np.nan
+    data["u"][2, 1, 3] = np.inf
     data.to_netcdf(path, engine="h5netcdf")
 
 
@@ -130,7 +130,7 @@ def with_two_more_dims(path):
         (truncated, "cannot be read as NetCDF"),
         (foreign, "neither NetCDF 3 nor NetCDF 4"),
         (without_time, "no variable with a time and two space dimensions"),
-        (with_nan, "1 values are not finite, the first in u at sequence 0, time .*12:00.*row 1"),
+        (with_infinity, "1 values are infinite, the first in u at sequence 0, time .*12:00.*row 1"),
         (with_two_more_dims, "at most one of independent sequences"),
     ],
 )

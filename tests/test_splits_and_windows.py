@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from framecast.base.errors import UserError
 from framecast.datasets.config import DataConfig
-from framecast.frames.frames import Channel, Frames
+from framecast.frames.frames import Channel, Frames, Piece
 from framecast.frames.splits import split
 from framecast.frames.statistics import Statistics
-from framecast.frames.windows import CropSampler, Windows, side_by_side
+from framecast.frames.windows import CropSampler, side_by_side
+from small import windows_of
 
 
 def numbered(sequences, length):
@@ -20,6 +21,10 @@ def numbered(sequences, length):
     values = number[..., None, None, None].expand(-1, -1, 1, 2, 2).float()
     dims = ("time", "y", "x") if sequences == 1 else ("sequence", "time", "y", "x")
     return Frames(values, (Channel("number"),), dims)
+
+
+def pieces(lengths):
+    return [Piece(sequence, 0, length) for sequence, length in enumerate(lengths)]
 
 
 def numbers(frames):
@@ -65,18 +70,19 @@ def test_a_folder_holds_the_parts_as_files(tmp_path):
 
 def test_crops_lie_within_one_sequence_and_are_consecutive():
     frames = numbered(5, 12)
-    windows = Windows(frames.values, length=7)
-    sampler = CropSampler([12] * 5, 7, per_sequence=3, seed=0)
+    windows = windows_of(frames, length=7)
+    sampler = CropSampler(pieces([12] * 5), 7, per_sequence=3, seed=0)
     assert len(sampler) == 15
-    for position in sampler:
-        found = windows[position][:, 0, 0, 0]
-        assert found.diff().tolist() == [1.0] * 6
+    for place in sampler:
+        found = windows.scaling.denormalise(windows[place].frames)[0, :, 0, 0, 0]
+        torch.testing.assert_close(found.diff(), torch.ones(6), rtol=0, atol=1e-2)
+        assert found[0].item() == pytest.approx(1000 * place.sequence + place.start, abs=1e-2)
 
 
 def test_crops_follow_from_seed_and_epoch_alone():
     def crops(seed, epoch):
-        sampler = CropSampler([12] * 5, 7, per_sequence=3, seed=seed)
-        sampler.set_epoch(epoch)
+        sampler = CropSampler(pieces([12] * 5), 7, per_sequence=3, seed=seed)
+        sampler.begin_epoch(epoch)
         return list(sampler)
 
     assert crops(0, 1) == crops(0, 1)
@@ -85,7 +91,7 @@ def test_crops_follow_from_seed_and_epoch_alone():
 
 
 def test_every_start_is_drawn():
-    sampler = CropSampler([10], 8, per_sequence=60, seed=0)
+    sampler = CropSampler(pieces([10]), 8, per_sequence=60, seed=0)
     assert {start for _, start in sampler} == {0, 1, 2}
 
 
@@ -159,10 +165,10 @@ def test_a_source_says_what_it_reads():
 
 
 def test_an_epoch_may_be_some_of_all_windows_and_the_next_has_others():
-    sampler = CropSampler([12] * 500, 7, per_sequence=1, seed=0, most=100)
+    sampler = CropSampler(pieces([12] * 500), 7, per_sequence=1, seed=0, most=100)
     epochs = []
     for epoch in (0, 1):
-        sampler.set_epoch(epoch)
+        sampler.begin_epoch(epoch)
         epochs.append({sequence for sequence, _ in sampler})
     assert [len(sampler), *map(len, epochs)] == [100, 100, 100]
     assert 0 < len(epochs[0] & epochs[1]) < 50

@@ -10,12 +10,13 @@ from safetensors.torch import load_file
 
 from conftest import close
 from framecast.base.errors import UserError
-from framecast.models.unroll import LOSSES, draw_given, unroll
+from framecast.frames.batch import Batch
+from framecast.models.unroll import Unrolling, draw_given, unroll
 from framecast.runs.checkpoint import load_checkpoint
 from framecast.runs.config import TrainingConfig
 from framecast.train import train
 from framecast.train.diagnose import first_failure
-from framecast.train.loop import Training
+from framecast.train.loop import Training, make_training
 from framecast.train.schedules import plateaus
 from small import experiment, small_model, small_window
 
@@ -25,19 +26,14 @@ def read_log(run):
 
 
 def test_noise_is_added_to_given_frames_only_and_repeats_itself(monkeypatch):
-    training = Training(small_model().float(), TrainingConfig(context=5, horizon=3, noise=0.1), 10)
-    window, seen = small_window().float(), []
-
-    def record(*arguments):
-        seen.append(arguments)
-        return torch.zeros(())
-
-    monkeypatch.setattr(training, "accumulate_gradients", record)
-    monkeypatch.setattr(training, "_step", lambda: None)
+    model, window = small_model().float(), small_window().float()
+    config = TrainingConfig(context=7, horizon=1, noise=0.1)
+    training, seen = make_training(model, config, batches=10), []
+    monkeypatch.setattr(model, "read", lambda frames, mask: seen.append(frames) or frames)
     for index in (0, 0, 1):
-        training.training_step(window, index)
-    (noisy, truth, _), (again, *_), (other, *_) = seen
-    assert torch.equal(truth, window)
+        training.learn((Batch(window),), 0, index, 0.0)
+    noisy, again, other = seen
+    window = window.clone()
     assert (noisy - window).std().item() == pytest.approx(0.1, rel=0.1)
     assert torch.equal(again, noisy)
     assert not torch.equal(other, noisy)
@@ -88,16 +84,16 @@ def test_a_killed_run_resumes_as_if_never_stopped(tmp_path, monkeypatch, after, 
     plan = experiment(tmp_path, epochs=4, **keys)
     train(plan, tmp_path / "whole")
 
-    step, batches = Training.training_step, []
+    accumulate, batches = Training.accumulate, []
 
-    def dies(self, window, index):
-        batches.append(index)
+    def dies(self, *arguments):
+        batches.append(arguments)
         if len(batches) == after + 1:
             raise KilledError
-        return step(self, window, index)
+        return accumulate(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "training_step", dies)
+        patch.setattr(Training, "accumulate", dies)
         with pytest.raises(KilledError):
             train(plan, tmp_path / "killed")
     train(plan, tmp_path / "killed", resume=True)
@@ -150,7 +146,7 @@ def test_a_teacher_forced_run_is_validated_as_a_forecast(tmp_path):
     windows = torch.cat([values[:, start : start + 7] for start in (0, 7)])
     given = draw_given(len(windows), 6, config.context, 0.0)
     predictions, _ = unroll(checkpoint.model, windows[:, :-1], given)
-    expected = LOSSES["mse"](predictions, windows[:, 1:]).item()
+    expected = torch.nn.functional.mse_loss(predictions, windows[:, 1:]).item()
     assert float(read_log(run)[0]["val_loss"]) == pytest.approx(expected, rel=1e-5)
 
 
@@ -220,7 +216,7 @@ def test_compiled_training_agrees(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "where"),
     [
-        (lambda m, w: w[0, 0, 0].fill_(math.nan), "in the input frames"),
+        (lambda m, w: w[0, 0, 0].fill_(math.nan), "in the input frame"),
         (
             lambda m, w: m.decoder.bias.data.fill_(math.nan),
             "the gradient of the step before, which damaged the weight decoder.bias",
@@ -237,7 +233,7 @@ def test_where_a_loss_that_is_no_number_began(spoil, where):
         if "layers.1" in where:
             model.recurrences.layers[1].conv.weight.fill_(1e300)
         spoil(model, window)
-    assert where in first_failure(model, window[:, :-1], draw_given(3, 7, 5, 0.0))
+    assert where in first_failure(model, Batch(window), Unrolling(context=5))
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path):

@@ -43,8 +43,8 @@ def write_video(path, frames, rate=10, codec="ffv1", form="bgr0", times=None):
     return path
 
 
-def values_of(path, *arguments):
-    return read_frames(path, *arguments).load().values[0]
+def values_of(path, variables=None, size=None):
+    return read_frames(path, variables, size=size).load().values[0]
 
 
 @given(

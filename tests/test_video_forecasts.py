@@ -47,7 +47,7 @@ def test_a_forecast_goes_on_at_the_size_and_rate_of_the_training(tmp_path, run):
         assert forecast.grey.shape == (5, 31, 40)
         np.testing.assert_allclose(forecast.time, np.arange(18, 23) / 12.5)  # 36 frames: 18 read
         assert forecast.time.attrs["units"] == "s"
-    past = read_frames(INPUT, ["grey"], (31, 40), 12.5)
+    past = read_frames(INPUT, ["grey"], size=(31, 40), rate=12.5)
     assert str(past.step) == load_checkpoint(run).frames.step
     assert past.length == 18
 
@@ -91,7 +91,9 @@ def test_the_kth_actions(tmp_path):
 
 
 def written(frames, values, path):
-    labels = ForecastLabels(frames, np.array([0]), frames.times[None, : len(values)])
+    labels = ForecastLabels(
+        frames, np.array([0]), frames.times[None, : len(values)], frames.channels
+    )
     with open_writer(path, labels) as write:
         for frame in values:
             write(frame[None, None])

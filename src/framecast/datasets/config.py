@@ -1,4 +1,4 @@
-"""What a user says of the frames to learn from, and the source that this names."""
+"""What a user says of the frames to learn from, and the data set that this names."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -6,13 +6,20 @@ from typing import Any
 
 from framecast.base.config import check_options
 
-# Each source registers itself.
+# Each data set registers itself.
 from framecast.datasets import files, kth, moving_mnist, videos  # noqa: F401
 from framecast.datasets.source import SOURCES, Source
-from framecast.frames.statistics import Normalise
+from framecast.frames.derived import FORCINGS, STATIC
+from framecast.frames.frames import Frames
+from framecast.frames.roles import Bounds, FrameSpec
+from framecast.frames.statistics import Normalise, Statistics
+from framecast.readers.selection import Selection
 
 SHARED = ("path", "variables", "validation_fraction", "test_fraction")
-"""Keys that any source may read, and has a default for; null leaves it to the source."""
+"""Keys that any data set may read, and has a default for; null leaves it to the data set."""
+
+SELECTED = ("diagnostic", "forcings", "static", "missing", "actions", "action_shift", "irregular")
+"""Keys that only data sets of labelled files read, together with variables."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +31,30 @@ class DataConfig:
         path: what the source reads. For files: a NetCDF (.nc), Zarr (.zarr), NumPy (.npy, .npz) or
             video file, or a folder that holds files named train, validation and test. For videos:
             a file, or a folder of files. The source's own place if null.
-        variables: variables that become channels, in this order; all of them if null.
+        variables: variables that are read and predicted (prognostic), in this order; all of them
+            that no other key names if null.
+        diagnostic: variables that are predicted, but not read by the network.
+        forcings: variables that the network reads and that are known ahead of time; or
+            time_of_day, time_of_year and insolation, which are derived from the times.
+        static: fields without time that the network reads, such as orography; or latitude,
+            longitude and grid_spacing, which are derived from the coordinates.
+        missing: values that stand for a missing one, such as [-9999], beside NaN and what the
+            file declares.
+        mask_channel: whether the network reads where its inputs are missing. null: for the
+            variables that have gaps in the training data.
+        known_fraction: windows whose frames to be forecast are known to less than this share, in
+            [0, 1], are left out.
+        bounds: by name of a variable, the least and greatest value that its forecasts are held
+            within, such as {rain: [0, null]}.
+        actions: the variable of what is done between one frame and the next; null for none.
+        action_shift: by how many frames actions are stored late, at least 0. 0: an action acts
+            between its frame and the next; 1: it led to its frame.
+        irregular: whether the time between frames varies throughout, and the network reads it.
         validation_fraction: of one file, the share kept for validation, in [0, 1): the
             last sequences, or the last stretch of time before the test's if it holds one
-            sequence. With 0, the last weights count as the best.
+            sequence. With 0, the last weights count as the best. 0.15 if null.
         test_fraction: of one file, the share kept for the test, in [0, 1), after the
-            validation's.
+            validation's. 0.15 if null.
         options: settings of the source's own, by name (docs/data.md); files has none.
         normalise: how frames are scaled for the network: standard (mean 0 and standard deviation
             1 over the training frames); unit or symmetric (the range that the channels declare,
@@ -43,6 +68,16 @@ class DataConfig:
     source: str = "files"
     path: str | None = None
     variables: list[str] | None = None
+    diagnostic: list[str] = field(default_factory=list)
+    forcings: list[str] = field(default_factory=list)
+    static: list[str] = field(default_factory=list)
+    missing: list[float] = field(default_factory=list)
+    mask_channel: bool | None = None
+    known_fraction: float = 0.1
+    bounds: dict[str, list[float | None]] = field(default_factory=dict)
+    actions: str | None = None
+    action_shift: int = 0
+    irregular: bool = False
     validation_fraction: float | None = None
     test_fraction: float | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -60,23 +95,100 @@ class DataConfig:
         for name in ("crops_per_sequence", "windows_per_epoch"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+        self._check_roles()
         self.open()
 
+    def _check_roles(self) -> None:
+        if not 0 <= self.known_fraction <= 1:
+            raise ValueError(f"known_fraction {self.known_fraction} must be in [0, 1]")
+        if self.action_shift < 0:
+            raise ValueError(f"action_shift {self.action_shift} must be at least 0")
+        if self.action_shift and self.actions is None:
+            raise ValueError(f"action_shift {self.action_shift} moves actions: set data.actions")
+        for name, ends in self.bounds.items():
+            low, high = (*ends, None, None)[:2]
+            if len(ends) != 2 or (low is not None and high is not None and low >= high):
+                raise ValueError(
+                    f"bounds of {name} {ends} must be [least, greatest], ascending; null for none"
+                )
+
+    @property
+    def selection(self) -> Selection:
+        """What is read of a labelled file."""
+        return Selection(
+            variables=None if self.variables is None else tuple(self.variables),
+            diagnostic=tuple(self.diagnostic),
+            forcings=tuple(n for n in self.forcings if n not in FORCINGS),
+            static=tuple(n for n in self.static if n not in STATIC),
+            missing=tuple(self.missing),
+            actions=self.actions,
+            action_shift=self.action_shift,
+            irregular=self.irregular,
+        )
+
     def open(self) -> Source:
-        """Return the source with its settings; nothing is read yet.
+        """Return the data set with its settings; nothing is read yet.
 
         Raises:
-            ValueError: if there is no such source, or it has no such setting.
+            ValueError: if there is no such data set, or it has no such setting.
         """
         kind: Any = SOURCES.find(self.source)
         known = {f.name for f in dataclasses.fields(kind)}
         given = {n: getattr(self, n) for n in SHARED if getattr(self, n) is not None}
+        if "selection" in known:
+            given.pop("variables", None)
+            given["selection"] = self.selection
+        else:
+            asked = {n for n in SELECTED if getattr(self.selection, n)}
+            given |= dict.fromkeys(asked)
         for name in given:
             if name not in known:
                 raise ValueError(f"data.{name} is not read by data.source {self.source}: remove it")
         try:
-            options = check_options(kind, self.options, skip=set(SHARED))
+            options = check_options(kind, self.options, skip={*SHARED, "selection"})
         except ValueError as error:
             raise ValueError(f"data.source {self.source}: {error}") from error
         source: Source = kind(**given, **options)
         return source
+
+    def describe(self, train: Frames, statistics: Statistics) -> FrameSpec:
+        """Describe what a network for these frames reads and predicts.
+
+        Args:
+            train: the training part.
+            statistics: of it, which know what is missing.
+
+        Raises:
+            ValueError: if bounds name a variable that is not predicted.
+        """
+        spec = FrameSpec.of(
+            train,
+            derived=tuple(n for n in self.forcings if n in FORCINGS),
+            derived_static=tuple(n for n in self.static if n in STATIC),
+            flagged=self._flagged(train, statistics),
+            bounds={name: _bounds(ends) for name, ends in self.bounds.items()},
+            missing=tuple(self.missing),
+            action_variable=self.actions,
+            action_shift=self.action_shift,
+        )
+        predicted = [channel.name for channel in spec.predicted]
+        for name in self.bounds:
+            if name not in predicted:
+                raise ValueError(
+                    f"data.bounds names {name}, but predicted are {', '.join(predicted)}"
+                )
+        return spec
+
+    def _flagged(self, train: Frames, statistics: Statistics) -> tuple[str, ...]:
+        """The channels whose mask is read: of those that are read, the ones with gaps, or all."""
+        if self.mask_channel is False:
+            return ()
+        return tuple(
+            channel.name
+            for channel, gaps in zip(train.channels, statistics.gaps, strict=True)
+            if channel.role != "diagnostic" and (gaps or self.mask_channel)
+        )
+
+
+def _bounds(ends: list[float | None]) -> Bounds:
+    return ends[0], ends[1]

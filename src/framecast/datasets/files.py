@@ -8,7 +8,8 @@ from framecast.datasets.source import Source, register_source
 from framecast.frames.frames import Frames
 from framecast.frames.splits import Splits, split
 from framecast.readers.folder import is_folder, read_parts, read_test
-from framecast.readers.open import read_frames
+from framecast.readers.open import open_frames
+from framecast.readers.selection import EVERYTHING, Selection
 
 
 @register_source("files")
@@ -18,13 +19,13 @@ class Files(Source):
 
     Attributes:
         path: the file, or a folder that holds files named train, validation and test.
-        variables: variables that become channels, in this order; all of them if null.
+        selection: what is read of each file.
         validation_fraction: of one file, the share kept for validation, in [0, 1).
         test_fraction: of one file, the share kept for the test, in [0, 1).
     """
 
     path: str | None = None
-    variables: list[str] | None = None
+    selection: Selection = EVERYTHING
     validation_fraction: float = 0.15
     test_fraction: float = 0.15
 
@@ -36,8 +37,8 @@ class Files(Source):
         """
         path = self._existing_path()
         if is_folder(path):
-            return read_parts(path, self.variables)
-        frames = read_frames(path, self.variables)
+            return read_parts(path, self.selection)
+        frames = open_frames(path, self.selection)
         return split(frames, self.validation_fraction, self.test_fraction)
 
     def test(self) -> Frames | None:
@@ -47,7 +48,7 @@ class Files(Source):
             UserError: if the path is missing, or a folder without a file named test.
         """
         path = self._existing_path()
-        return read_test(path, self.variables) if is_folder(path) else self.splits().test
+        return read_test(path, self.selection) if is_folder(path) else self.splits().test
 
     def _existing_path(self) -> Path:
         if self.path is None:

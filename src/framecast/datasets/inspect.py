@@ -1,9 +1,12 @@
 """What a path holds, in words, before anything is trained on it."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
@@ -11,6 +14,8 @@ from framecast.datasets import kth
 from framecast.datasets.config import DataConfig
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import LazyValues
+from framecast.frames.places import area_weights, find_axis
+from framecast.frames.times import readable
 from framecast.readers import arrays, decoding
 from framecast.readers.folder import is_folder, part_file
 from framecast.readers.open import read_frames
@@ -35,7 +40,7 @@ def inspect(path: PathLike, context: int, horizon: int) -> dict[str, str]:
         Descriptions by their titles, in the order in which they are to be read.
 
     Raises:
-        UserError: if it cannot be read; gaps are named, since they are refused.
+        UserError: if it cannot be read.
     """
     for name, value in (("context", context), ("horizon", horizon)):
         if value < 1:
@@ -89,7 +94,8 @@ def _describe(frames: Frames, context: int, horizon: int) -> dict[str, str]:
     lengths, window = np.array(frames.lengths), context + horizon
     channels = [f"{c.name} [{c.units}]" if c.units else c.name for c in frames.channels]
     short = int((lengths < window).sum())
-    windows = f"{(lengths // window).sum()} of {context} + {horizon} frames side by side"
+    pieces = np.array([len(piece) for piece in frames.pieces])
+    windows = f"{(pieces // window).sum()} of {context} + {horizon} frames side by side"
     return {
         "sequences": str(len(lengths)),
         "frames": _span(min(frames.lengths), max(frames.lengths))
@@ -98,6 +104,8 @@ def _describe(frames: Frames, context: int, horizon: int) -> dict[str, str]:
         "channels": ", ".join(channels),
         "step": _step(frames),
         "values": _values(frames),
+        **_gaps(frames),
+        **_areas(frames),
         "windows": windows + (f"; too short for one: {short}" if short else ""),
     }
 
@@ -118,15 +126,50 @@ def _step(frames: Frames) -> str:
 
 
 def _values(frames: Frames) -> str:
-    """The range of the values, which are all finite, or their reading would have failed."""
+    """The range of the values, and how many are missing, of all or of some that are examined."""
     if isinstance(frames.values, LazyValues):
         places = np.linspace(0, len(frames.values) - 1, min(EXAMINED, len(frames.values)))
         read = [frames.values[int(n), :EXAMINED] for n in places]
         examined = f" (in {sum(map(len, read))} frames examined)"
     else:
         read, examined = list(frames.values), ""
-    low, high = min(float(v.min()) for v in read), max(float(v.max()) for v in read)
-    return f"{low:g} to {high:g}, all finite{examined}"
+    low = min(float(v.nan_to_num(math.inf).min()) for v in read)
+    high = max(float(v.nan_to_num(-math.inf).max()) for v in read)
+    return f"{low:g} to {high:g}, {_missing(frames, read)}{examined}"
+
+
+def _missing(frames: Frames, read: Sequence[Tensor]) -> str:
+    """Say which share of each channel is missing."""
+    missing = sum(v.isnan().sum((0, 2, 3)) for v in read)
+    total = sum(v[:, 0].numel() for v in read)
+    shares = [n / total for n in torch.as_tensor(missing).tolist()]
+    named = zip(frames.names, shares, strict=True)
+    gaps = [f"{name} {100 * share:.2g} %" for name, share in named if share > 0]
+    return f"missing: {', '.join(gaps)}" if gaps else "all known"
+
+
+def _gaps(frames: Frames) -> dict[str, str]:
+    """Say where the time axis is cut; nothing where it is whole."""
+    cuts = [piece.start for piece in frames.pieces if piece.sequence == 0 and piece.start > 0]
+    if not cuts:
+        return {}
+    where = ", ".join(readable(frames.times[cut]) for cut in cuts[:5])
+    more = f" and {len(cuts) - 5} more" if len(cuts) > 5 else ""
+    return {"gaps": f"frames are missing before {where}{more}: no window crosses these"}
+
+
+def _areas(frames: Frames) -> dict[str, str]:
+    """Propose area weights where latitudes make cells differ; nothing elsewhere."""
+    if find_axis(frames, "latitude") is None:
+        return {}
+    weights = area_weights(frames)
+    largest, smallest = float(weights.max()), float(weights.min())
+    if largest < 1.1 * smallest:
+        return {}
+    return {
+        "areas": f"the smallest cell has {100 * smallest / largest:.0f} % of the area of the "
+        "largest: --training.area_weights true weighs the loss by area"
+    }
 
 
 def _command(path: Path, source: str, frames: Frames, context: int, horizon: int) -> str:

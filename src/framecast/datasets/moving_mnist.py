@@ -18,7 +18,7 @@ Brightness is kept in 8 bits and read as 0 to 1.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -45,6 +45,7 @@ from framecast.frames.frames import Channel, Frames
 from framecast.frames.lazy import LazyValues, Reader
 from framecast.frames.splits import Splits
 from framecast.readers.arrays import ArrayReader, open_array
+from framecast.readers.selection import Selection
 
 SPLITS: Mapping[str, int] = MappingProxyType({"train": 10_000, "validation": 3_000, "test": 5_000})
 LEVEL = float(np.float32(1 / 255))
@@ -248,13 +249,7 @@ class MovingMnistSource(MovingMnist, Source):
         digits = read_digits(self.digits, self.shrink)
         return _frames(DrawnVideos(config, digits.test, "test", self.test_videos, self.seed))
 
-    def read(
-        self,
-        path: Path,
-        variables: Sequence[str] | None = None,
-        size: Sequence[int] | None = None,
-        rate: float | None = None,
-    ) -> Frames:
+    def read(self, path: Path, selection: Selection) -> Frames:
         """Read videos from a file; a `.npy` of four dimensions is the published set.
 
         Raises:
@@ -262,7 +257,7 @@ class MovingMnistSource(MovingMnist, Source):
         """
         if path.suffix == ".npy" and open_array(path).ndim == 4:
             return read_published(path)
-        return super().read(path, variables, size, rate)
+        return super().read(path, selection)
 
 
 def read_published(path: Path) -> Frames:

@@ -1,7 +1,7 @@
 """The data sets by name: each a strict dataclass of its settings that can read its parts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,6 +9,7 @@ from framecast.base.registry import Registry
 from framecast.frames.frames import Frames
 from framecast.frames.splits import Splits
 from framecast.readers.folder import read_test
+from framecast.readers.selection import Selection
 
 
 class Source(ABC):
@@ -34,21 +35,17 @@ class Source(ABC):
             UserError: as `splits`.
         """
 
-    def read(
-        self,
-        path: Path,
-        variables: Sequence[str] | None = None,
-        size: Sequence[int] | None = None,
-        rate: float | None = None,
-    ) -> Frames:
+    def read(self, path: Path, selection: Selection) -> Frames:
         """Read other frames of the same kind, to forecast from or to test on.
 
-        The arguments are those of `readers.folder.read_test`.
+        Args:
+            path: a file; or a folder with a file, or a folder of videos, that is named test.
+            selection: what is read of it.
 
         Raises:
             UserError: if there are none, or they cannot be read.
         """
-        return read_test(path, variables, size, rate)
+        return read_test(path, selection)
 
 
 Kind = TypeVar("Kind", bound=type[Source])

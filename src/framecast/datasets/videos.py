@@ -8,6 +8,7 @@ from framecast.datasets.source import Source, register_source
 from framecast.frames.frames import Frames
 from framecast.frames.splits import Splits, split
 from framecast.readers.decoding import SUFFIXES, find_videos
+from framecast.readers.selection import Selection
 from framecast.readers.video import read_videos
 
 
@@ -76,7 +77,12 @@ class Videos(Source):
                 f"{path} holds no video: a file or a folder of files is needed, "
                 f"{', '.join(SUFFIXES)}"
             )
-        return read_videos(files, self.variables, self.size, self.rate, source=str(path))
+        selection = Selection(
+            variables=None if self.variables is None else tuple(self.variables),
+            size=None if self.size is None else (self.size[0], self.size[1]),
+            rate=self.rate,
+        )
+        return read_videos(files, selection, source=str(path))
 
 
 def check_size(size: list[int] | None) -> None:

@@ -6,15 +6,18 @@ from functools import reduce
 from operator import add
 
 import torch
+from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
-from framecast.evaluate.predictors import CLIMATOLOGY, PERSISTENCE, Network, baselines
+from framecast.evaluate.competitors import CLIMATOLOGY, PERSISTENCE, Network, baselines
 from framecast.evaluate.results import Evaluation, Forecasts
 from framecast.evaluate.runs import Run, check_frames, load_runs, test_frames
-from framecast.evaluate.scoring import Scored, Windows, score
+from framecast.evaluate.scoring import Scored, ScoredWindows, score
+from framecast.frames.batch import Place
+from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
-from framecast.frames.windows import Position, side_by_side
+from framecast.frames.windows import allowed_starts, side_by_side
 from framecast.metrics import MetricChoice, Subject, prepare
 
 ALL = ""
@@ -29,14 +32,17 @@ def evaluate(
     context: int | None = None,
     metrics: MetricChoice | None = None,
     by: str | None = None,
+    stride: int | None = None,
+    device: str = "auto",
     batch_size: int = 16,
     progress: bool = False,
 ) -> Evaluation:
     """Score the forecasts of runs beside persistence and climatology.
 
-    The windows lie side by side in every sequence. Runs whose configuration is the same but
-    for the seed count as one model, with a mean and a spread. Memory does not grow with
-    the number of windows; each lead time adds a few sums, and a frame of the first window.
+    The windows lie side by side in every sequence, or `stride` frames apart. Runs whose
+    configuration is the same but for the seed count as one model, with a mean and a spread. Memory
+    does not grow with the number of windows; each lead time adds a few sums, and a frame of the
+    first window.
 
     Args:
         runs: run folders.
@@ -47,6 +53,8 @@ def evaluate(
         metrics: which are wanted, and what they need; if None, those of the error, and those of
             images where the frames are images.
         by: a coordinate over the sequences; scores are then kept for each of its values too.
+        stride: frames from one window to the next; None for windows that do not overlap.
+        device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
         batch_size: windows computed together; needs memory, changes no score.
         progress: whether to show a progress bar on stderr.
 
@@ -55,38 +63,61 @@ def evaluate(
             no window fits, a metric that is asked for cannot be had, or there is no such
             coordinate.
     """
-    loaded = load_runs(runs)
+    loaded = load_runs(runs, device)
     steps = max(run.checkpoint.horizon for run in loaded) if steps is None else steps
     context = max(run.checkpoint.context for run in loaded) if context is None else context
-    frames = test_frames(loaded, data)
-    check_frames(frames, loaded, context, steps)
+    every = test_frames(loaded, data)
+    check_frames(every, loaded, context, steps)
+    frames, channels = every[0], loaded[0].checkpoint.frames.predicted
     wanted = metrics or MetricChoice()
-    measure = prepare(wanted, _subject(frames, wanted.data_range, loaded, steps))
-    positions = side_by_side(frames, context + steps)
-    first, start = positions[0]
-    groups = _groups(positions, frames, by)
-    windows = Windows(frames, context, steps, _batches(groups, batch_size))
-    known = baselines(loaded[0].checkpoint, frames.grid)
-    predictors = [*known.values(), *(Network(run.checkpoint) for run in loaded)]
-    scored = score(predictors, windows, measure, progress)
+    measure = prepare(wanted, _subject(frames.grid, channels, wanted.data_range, loaded, steps))
+    places = _places(frames, loaded[0], context, steps, stride)
+    groups = _groups(places, frames, by)
+    known = baselines(loaded[0].predictor, frames.grid)
+    networks = [Network(run.predictor, own) for run, own in zip(loaded, every, strict=True)]
+    windows = ScoredWindows(
+        frames, len(channels), context, steps, _batches(groups, batch_size), _possible(networks)
+    )
+    scored = score([*known.values(), *networks], windows, measure, progress)
+    first, start = places[0]
+    part = frames.select(slice(first, first + 1), slice(start, start + context + steps))
     return Evaluation(
-        first=frames.select(slice(first, first + 1), slice(start, start + context + steps)).load(),
-        windows=len(positions),
+        first=part.predicted(),
+        windows=len(places),
         context=context,
         models=_models(loaded, scored[len(known) :]),
         baselines=tuple(_join(label, (), [one]) for label, one in zip(known, scored, strict=False)),
         measure=measure,
         by=by or "",
-        groups={group: len(positions) for group, positions in groups.items()} if by else {},
+        groups={group: len(places) for group, places in groups.items()} if by else {},
     )
 
 
-def _groups(
-    positions: Sequence[Position], frames: Frames, by: str | None
-) -> dict[str, list[Position]]:
+def _places(frames: Frames, run: Run, context: int, steps: int, stride: int | None) -> list[Place]:
+    """Where windows begin: those whose targets are known well enough."""
+    if stride is not None and stride < 1:
+        raise UserError(f"--stride {stride} must be at least 1")
+    known_fraction, gaps = run.data.known_fraction, any(run.checkpoint.statistics.gaps)
+    allowed = allowed_starts(frames, context + steps, context, known_fraction, gaps)
+    places = side_by_side(frames, context + steps, allowed, stride)
+    if not places:
+        raise UserError(
+            f"{frames.source}: no window of {context} + {steps} frames has a target that is known "
+            f"to {known_fraction:g} (data.known_fraction of the run)"
+        )
+    return places
+
+
+def _possible(networks: Sequence[Network]) -> Tensor | None:
+    """Where all runs may forecast a value at all; None for everywhere."""
+    masks = [n.windows.limits.possible for n in networks if n.windows.limits.possible is not None]
+    return torch.stack(masks).all(0) if masks else None
+
+
+def _groups(places: Sequence[Place], frames: Frames, by: str | None) -> dict[str, list[Place]]:
     """Windows by the value that a coordinate has for their sequence, in order of appearance."""
     if by is None:
-        return {ALL: list(positions)}
+        return {ALL: list(places)}
     over = {
         name: c.values
         for name, c in frames.coordinates.items()
@@ -95,32 +126,34 @@ def _groups(
     if by not in over:
         there = f"there are {', '.join(over)}" if over else "there is none"
         raise UserError(f"{frames.source} has no coordinate {by} over its sequences: {there}")
-    groups: dict[str, list[Position]] = {}
-    for sequence, start in positions:
-        groups.setdefault(str(over[by][sequence]), []).append((sequence, start))
+    groups: dict[str, list[Place]] = {}
+    for place in places:
+        groups.setdefault(str(over[by][place.sequence]), []).append(place)
     return groups
 
 
-def _batches(
-    groups: Mapping[str, Sequence[Position]], size: int
-) -> list[tuple[str, Sequence[Position]]]:
+def _batches(groups: Mapping[str, Sequence[Place]], size: int) -> list[tuple[str, Sequence[Place]]]:
     return [
-        (group, positions[start : start + size])
-        for group, positions in groups.items()
-        for start in range(0, len(positions), size)
+        (group, places[start : start + size])
+        for group, places in groups.items()
+        for start in range(0, len(places), size)
     ]
 
 
 def _subject(
-    frames: Frames, data_range: tuple[float, float] | None, runs: Sequence[Run], steps: int
+    grid: tuple[int, int],
+    channels: Sequence[Channel],
+    data_range: tuple[float, float] | None,
+    runs: Sequence[Run],
+    steps: int,
 ) -> Subject:
     """What the metrics need to know of the frames."""
-    declared = [data_range or channel.valid_range for channel in frames.channels]
+    declared = [data_range or channel.valid_range for channel in channels]
     known = [ends for ends in declared if ends is not None]
     return Subject(
-        grid=frames.grid,
+        grid=grid,
         leads=steps,
-        channels=len(frames.channels),
+        channels=len(channels),
         ranges=torch.tensor(known) if len(known) == len(declared) else None,
         images=all(run.data.normalise != "standard" for run in runs),
     )

@@ -1,5 +1,6 @@
 """Forecasts: from past frames to the frames that follow, and into files."""
 
-from framecast.forecast.rollout import forecast_file, rollout
+from framecast.forecast.predictor import Predictor
+from framecast.forecast.rollout import forecast_file, forecast_frames, rollout
 
-__all__ = ["forecast_file", "rollout"]
+__all__ = ["Predictor", "forecast_file", "forecast_frames", "rollout"]

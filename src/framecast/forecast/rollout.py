@@ -1,43 +1,109 @@
 """Forecasts: read past frames in one pass, then yield one frame after the other."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.progress import track
 from framecast.base.whole import PathLike
+from framecast.forecast.outlook import Outlook
+from framecast.forecast.predictor import Predictor
 from framecast.forecast.writers import ForecastLabels, open_writer
+from framecast.frames.batch import NO_CONDITIONS, Batch, Place
 from framecast.frames.frames import Frames
-from framecast.frames.lazy import load
-from framecast.frames.times import continue_times, readable
-from framecast.readers.open import read_frames
+from framecast.frames.times import readable
+from framecast.frames.windows import Windows
+from framecast.readers.open import open_frames
+from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import Checkpoint, load_checkpoint
+from framecast.runs.folder import source_of
 
 
 def rollout(
-    checkpoint: Checkpoint, context: Float[Tensor, "B T C H W"], steps: int | None = None
-) -> Iterator[Float[Tensor, "B C H W"]]:
+    checkpoint: Checkpoint,
+    context: Float[Tensor, "B T C H W"],
+    steps: int | None = None,
+    device: str = "cpu",
+) -> Iterator[Float[Tensor, "B _C H W"]]:
     """Yield one forecast frame after the other, from past frames alone.
 
-    Memory does not grow with the number of steps.
+    Memory does not grow with the number of steps. A model that reads more than past frames
+    (forcings, static fields, actions) forecasts from `Frames`: see `forecast_frames`.
 
     Args:
         checkpoint: the trained forecaster.
-        context: past frames in physical units, T ≥ 1, oldest first.
+        context: past frames of the prognostic channels in physical units, NaN where a value is
+            missing, T ≥ 1, oldest first.
         steps: how many frames; None for no end.
+        device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
 
     Yields:
         Frames at lead 1, 2, ..., in physical units.
+
+    Raises:
+        UserError: if the model reads more than past frames.
     """
-    statistics = checkpoint.statistics
-    with torch.inference_mode():
-        for frame, _ in checkpoint.model.forecast(statistics.normalise(context), steps):
-            yield statistics.denormalise(frame)
+    spec = checkpoint.frames
+    if spec.conditions or spec.actions:
+        read = [*spec.conditions, *(["actions"] if spec.actions else [])]
+        raise UserError(
+            f"this model reads {', '.join(read)} beside past frames: forecast with "
+            "framecast.forecast_frames, which takes them from Frames"
+        )
+    frames = Frames(context, spec.of_role("prognostic"), ("sequence", "time", "y", "x"))
+    windows = Windows(frames, checkpoint.scaling, frames.length)
+    places = [Place(sequence, 0) for sequence in range(len(context))]
+    batch = Batch.stack([windows.make(windows.values(p, frames.length), p) for p in places])
+    return _rollout(Predictor(checkpoint, device), batch, steps)
+
+
+def _rollout(predictor: Predictor, batch: Batch, steps: int | None) -> Iterator[Tensor]:
+    if steps == 0:
+        return
+    predictions, progress = predictor.given(batch, NO_CONDITIONS)
+    yield predictions[:, -1]
+    ahead = repeat(NO_CONDITIONS) if steps is None else repeat(NO_CONDITIONS, steps - 1)
+    for frame, _ in predictor.ahead(ahead, progress):
+        yield frame
+
+
+def forecast_frames(
+    predictor: Predictor,
+    frames: Frames,
+    steps: int,
+    *,
+    starts: Sequence[int] = (-1,),
+    context: int | None = None,
+    further: Frames | None = None,
+) -> Iterator[Float[Tensor, "N S C H W"]]:
+    """Yield the frames that follow those that are given, and what is known beside them.
+
+    Args:
+        predictor: the trained model, on its device.
+        frames: past frames, with the forcings, static fields and actions that the model reads.
+        steps: lead times K, at least 1.
+        starts: S places of the last known frame of each forecast; negative ones count from the
+            end.
+        context: past frames to read before each forecast; as in training if None.
+        further: forcings and actions beyond the end of `frames`.
+
+    Yields:
+        Frames at lead 1 to K of N sequences, in physical units, NaN where no value is possible.
+
+    Raises:
+        UserError: if the frames do not suit the model, or forcings end too early.
+    """
+    size = predictor.checkpoint.context if context is None else context
+    places = [start % frames.length for start in starts]
+    outlook = _outlook(predictor, frames, places, steps, size, further)
+    for frame in predictor.forecast(outlook):
+        yield frame.view(len(frames.values), len(places), *frame.shape[1:])
 
 
 def forecast_file(
@@ -48,13 +114,15 @@ def forecast_file(
     *,
     starts: Sequence[str] = ("-1",),
     context: int | None = None,
+    forcings: PathLike | None = None,
+    device: str = "auto",
     progress: bool = True,
 ) -> ForecastLabels:
     """Forecast from a file of frames into a file that carries its labels on.
 
     Args:
         run: a run folder or a checkpoint.
-        source: a NetCDF, Zarr or NumPy file that holds the channels of the training data; or a
+        source: a NetCDF, Zarr or NumPy file that holds the variables that the model reads; or a
             video, which is read at the size and rate of the training data.
         steps: lead times K, at least 1.
         out: `.nc`, `.zarr`, `.npz`, `.gif` or `.mp4`; an existing file is replaced when the
@@ -62,6 +130,8 @@ def forecast_file(
         starts: the last known frame of each forecast: its place in the file (negative
             counts from the end) or its time. Several make a batch.
         context: past frames to read before each forecast; as in training if None.
+        forcings: a file with the forcings (and actions) beyond the end of `source`.
+        device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
         progress: whether a progress bar is shown.
 
     Returns:
@@ -72,18 +142,79 @@ def forecast_file(
     """
     if steps < 1:
         raise UserError(f"--steps {steps} must be at least 1")
-    checkpoint = load_checkpoint(run)
-    spec = checkpoint.frames
-    frames = read_frames(source, spec.names, spec.grid, spec.rate)
-    checkpoint.check(frames)
+    predictor = Predictor(load_checkpoint(run), device)
+    spec = predictor.checkpoint.frames
+    frames = source_of(run).read(Path(source), Selection.of(spec).past)
     places = [find_start(frames, start) for start in starts]
-    past = _contexts(frames, places, checkpoint.context if context is None else context)
-    labels = ForecastLabels(frames, np.array(places), _valid_times(frames, places, steps))
+    size = predictor.checkpoint.context if context is None else context
+    further = None if forcings is None else _read_further(predictor, Path(forcings))
+    outlook = _outlook(predictor, frames, places, steps, size, further)
+    times = np.stack([frames.times_from(0, place, steps + 1)[1:] for place in places])
+    labels = ForecastLabels(
+        frames, np.array(places), times, predictor.channels, _typical(predictor)
+    )
     shape = (len(frames.values), len(places))
     with open_writer(Path(out), labels) as write:
-        for frame in track(rollout(checkpoint, past, steps), "forecast", steps, progress):
+        for frame in track(predictor.forecast(outlook), "forecast", steps, progress):
             write(frame.view(*shape, *frame.shape[1:]))
     return labels
+
+
+def _outlook(
+    predictor: Predictor,
+    frames: Frames,
+    places: Sequence[int],
+    steps: int,
+    context: int,
+    further: Frames | None,
+) -> Outlook:
+    """What every sequence and start reads, in the order [N·S]."""
+    if context < 1:
+        raise UserError(f"--context {context} must be at least 1")
+    first = [
+        Place(sequence, _context_start(frames, sequence, place, context))
+        for sequence in range(len(frames.values))
+        for place in places
+    ]
+    return predictor.outlook(frames, first, context, steps, further)
+
+
+def _context_start(frames: Frames, sequence: int, place: int, context: int) -> int:
+    piece = frames.piece_of(sequence, place)
+    past = place + 1 - piece.start
+    if past < context:
+        gap = ""
+        if piece.start > 0:
+            gap = (
+                f" since {readable(frames.times[piece.start])}, where times are missing from the "
+                "axis"
+            )
+        raise UserError(
+            f"{frames.source}: a forecast from frame {place} has {past} past "
+            f"frames{gap}, but {context} are to be read: start later, or give a smaller --context"
+        )
+    return place + 1 - context
+
+
+def _read_further(predictor: Predictor, path: Path) -> Frames:
+    """Forcings and actions alone, from a file that need not hold anything else."""
+    selection = Selection.of(predictor.checkpoint.frames)
+    if not selection.forcings:
+        raise UserError(
+            "--forcings is given, but the model reads no forcings of a file: leave it out"
+        )
+    further = replace(selection, variables=selection.forcings[:1], diagnostic=(), static=())
+    return open_frames(path, replace(further, forcings=selection.forcings[1:]))
+
+
+def _typical(predictor: Predictor) -> dict[str, tuple[float, float]]:
+    """A range of values of each predicted channel: two deviations about the mean."""
+    scale = predictor.scaling.predicted
+    ends = zip(scale.offset - 2 * scale.scale, scale.offset + 2 * scale.scale, strict=True)
+    return {
+        channel.name: (low.item(), high.item())
+        for channel, (low, high) in zip(predictor.channels, ends, strict=True)
+    }
 
 
 def find_start(frames: Frames, start: str) -> int:
@@ -121,25 +252,3 @@ def _find_time(frames: Frames, start: str) -> int:
             f"{readable(times[0])} to {readable(times[-1])}"
         )
     return int(found.argmax())
-
-
-def _contexts(frames: Frames, places: Sequence[int], context: int) -> Tensor:
-    """Past frames of every sequence and start, [N·S,context,C,H,W]."""
-    if context < 1:
-        raise UserError(f"--context {context} must be at least 1")
-    if min(places) + 1 < context:
-        raise UserError(
-            f"{frames.source}: a forecast from frame {min(places)} has {min(places) + 1} past "
-            f"frames, but {context} are to be read: start later, or give a smaller --context"
-        )
-    stretches = [load(frames.values[:, place + 1 - context : place + 1]) for place in places]
-    return torch.stack(stretches, dim=1).flatten(0, 1)
-
-
-def _valid_times(frames: Frames, places: Sequence[int], steps: int) -> np.ndarray:
-    """Times of the forecast frames, [S,K]."""
-    if frames.length < 2:
-        raise UserError(f"{frames.source} holds one frame: its step in time is not known")
-    ahead = continue_times(frames.times, steps)
-    both = np.concatenate([frames.times, ahead])
-    return np.stack([both[place + 1 : place + 1 + steps] for place in places])

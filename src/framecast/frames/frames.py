@@ -3,49 +3,37 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from framecast.base.errors import UserError
+from framecast.frames.channels import Channel, Coordinate, Role
 from framecast.frames.lazy import Values, lengths, load
-from framecast.frames.times import Step, readable, step_of
+from framecast.frames.times import Step, even_stretches, readable, step_of, times_after
+
+__all__ = ["Channel", "Coordinate", "Frames", "Piece", "StaticFields"]
 
 
-@dataclass(frozen=True)
-class Channel:
-    """One variable of the frames: its name and attributes (units, long_name, ...)."""
+class StaticFields(NamedTuple):
+    """Fields that are the same at all times: values [S,H,W] in physical units, and their names."""
 
-    name: str
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def units(self) -> str:
-        """Units as the source gives them, or an empty string."""
-        return str(self.attributes.get("units", ""))
-
-    @property
-    def valid_range(self) -> tuple[float, float] | None:
-        """Least and greatest value that may occur, where the source declares them.
-
-        They are the attribute valid_range, or valid_min and valid_max, of the CF conventions.
-        """
-        ends = self.attributes.get(
-            "valid_range", [self.attributes.get(name) for name in ("valid_min", "valid_max")]
-        )
-        return None if None in ends else (float(ends[0]), float(ends[1]))
+    values: Float[Tensor, "S H W"]
+    channels: tuple[Channel, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Coordinate:
-    """A coordinate of the source: values over some of the dimensions, kept as they were."""
+class Piece(NamedTuple):
+    """Frames `start` to `stop` - 1 of a sequence, which follow one another at even steps."""
 
-    dims: tuple[str, ...]
-    values: np.ndarray
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    encoding: Mapping[str, Any] = field(default_factory=dict)
+    sequence: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,17 +41,20 @@ class Frames:
     """One or several sequences of frames on one grid, with their labels.
 
     Attributes:
-        values: float32 [N,T,C,H,W], in physical units, all finite: a tensor, or `LazyValues`,
-            which are read, and checked, a window at a time.
-        channels: one for each of C.
+        values: float32 [N,T,C,H,W], in physical units, NaN where nothing is known: a tensor, or
+            `LazyValues`, which are read, and checked, a window at a time.
+        channels: one for each of C: prognostic, then diagnostic, then forcing ones.
         dims: names of the dimensions of the source: (time, row, column), or (sequence,
             time, row, column) where it holds several sequences.
         coordinates: by name; the time axis is the one named after its dimension.
         attributes: of the whole source.
         source: where the frames come from, for messages.
+        static: fields that are the same at all times; None if there are none.
+        actions: what is done between each frame and the next, [N,T,A]; None if nothing is.
+        irregular: whether steps of any length are allowed, so that time axes are not cut.
 
     Raises:
-        UserError: if the parts do not fit together, or a value is not finite.
+        UserError: if the parts do not fit together, or a value is infinite.
     """
 
     values: Values
@@ -72,6 +63,9 @@ class Frames:
     coordinates: Mapping[str, Coordinate] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     source: str = "frames"
+    static: StaticFields | None = None
+    actions: Float[Tensor, "N T A"] | None = None
+    irregular: bool = False
 
     def __post_init__(self) -> None:
         if self.values.ndim != 5 or 0 in self.values.shape:
@@ -88,7 +82,7 @@ class Frames:
                 f"{self.source}: dims {self.dims} do not fit {len(self.values)} sequences"
             )
         self._check_coordinates()
-        self._check_finite()
+        self._check_infinite()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -124,7 +118,46 @@ class Frames:
     @property
     def step(self) -> Step | None:
         """Step of the time axis, None where there is one frame only."""
-        return step_of(self.times) if self.length > 1 else None
+        return step_of(self.times, self.irregular) if self.length > 1 else None
+
+    @cached_property
+    def pieces(self) -> list[Piece]:
+        """The sequences, cut where frames are missing from the time axis."""
+        even = [range(self.length)] if self.irregular else even_stretches(self.times)
+        return [
+            Piece(sequence, part.start, min(part.stop, length))
+            for sequence, length in enumerate(self.lengths)
+            for part in even
+            if part.start < length
+        ]
+
+    @cached_property
+    def complete(self) -> bool | None:
+        """Whether every value is known; None for values that were not read yet."""
+        if not isinstance(self.values, Tensor):
+            return None
+        return not bool(self.values.isnan().any())
+
+    def piece_of(self, sequence: int, place: int) -> Piece:
+        """Return the piece of a sequence that a frame lies in."""
+        return next(p for p in self.pieces if p.sequence == sequence and p.start <= place < p.stop)
+
+    def times_from(self, sequence: int, place: int, count: int) -> np.ndarray:
+        """Return the times [count] of a frame and of those that follow it at even steps.
+
+        They are the frames' own to the end of their piece, and go on at its step after it.
+        """
+        own = self.times[place : min(self.piece_of(sequence, place).stop, place + count)]
+        missing = count - len(own)
+        if missing == 0:
+            return own
+        if self.step is None:
+            raise UserError(f"{self.source} holds one frame: its step in time is not known")
+        return np.concatenate([own, times_after(own[-1], self.step, missing)])
+
+    def with_role(self, *roles: Role) -> tuple[Channel, ...]:
+        """Return the channels of these roles, in their order."""
+        return tuple(channel for channel in self.channels if channel.role in roles)
 
     def select(self, sequences: slice = slice(None), times: slice = slice(None)) -> "Frames":
         """Return some of the sequences and a stretch of their frames."""
@@ -136,7 +169,14 @@ class Frames:
             name: replace(c, values=c.values[tuple(chosen.get(d, slice(None)) for d in c.dims)])
             for name, c in self.coordinates.items()
         }
-        return replace(self, values=values, coordinates=coordinates)
+        actions = None if self.actions is None else self.actions[sequences, times]
+        return replace(self, values=values, coordinates=coordinates, actions=actions)
+
+    def predicted(self) -> "Frames":
+        """Return the channels that are predicted alone, with all values in memory."""
+        kept = [i for i, c in enumerate(self.channels) if c.role != "forcing"]
+        channels = tuple(self.channels[i] for i in kept)
+        return replace(self, values=load(self.values)[:, :, kept], channels=channels)
 
     def load(self) -> "Frames":
         """Return the same frames with all values in memory."""
@@ -151,6 +191,9 @@ class Frames:
             digest.update(self.values.contiguous().numpy().data)
         else:
             digest.update(self.values.fingerprint().encode())
+        for further in (self.static and self.static.values, self.actions):
+            if further is not None:
+                digest.update(further.contiguous().numpy().data)
         return digest.hexdigest()
 
     def _check_coordinates(self) -> None:
@@ -167,16 +210,16 @@ class Frames:
         n, t, _, h, w = self.values.shape
         return w, h, t, n
 
-    def _check_finite(self) -> None:
+    def _check_infinite(self) -> None:
         if not isinstance(self.values, Tensor):
             return  # each window is checked when it is read
-        finite = torch.isfinite(self.values)
-        if finite.all():
+        infinite = self.values.isinf()
+        if not infinite.any():
             return
-        n, t, c, y, x = (int(i) for i in (~finite).nonzero()[0])
+        n, t, c, y, x = (int(i) for i in infinite.nonzero()[0])
         place = f"sequence {n}, time {readable(self.times[t])}, row {y}, column {x}"
         raise UserError(
-            f"{self.source}: {int((~finite).sum())} values are not finite, the first in "
-            f"{self.names[c]} at {place}. "
-            "Gaps are not supported: fill or cut them first"
+            f"{self.source}: {int(infinite.sum())} values are infinite, the first in "
+            f"{self.names[c]} at {place}. Infinity is no measurement: write NaN where a value is "
+            "missing"
         )

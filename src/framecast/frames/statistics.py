@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -27,18 +27,25 @@ PIXELS = 1 << 24
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """What is kept of the training frames.
+    """What is kept of the training frames. What is missing counts nowhere.
 
     Attributes:
         offset: of each channel, [C], in physical units: what becomes 0.
         scale: of each channel, [C], in physical units: the distance that becomes 1.
         climatology: mean over sequences and times, [C,H,W]: the forecast that knows nothing
-            of the present.
+            of the present. NaN where a channel was never known.
+        known: share of the frames in which each value was known, [C,H,W], in [0, 1]; None where
+            all were.
+        static_offset: of each static field, [S].
+        static_scale: of each static field, [S].
     """
 
     offset: Float[Tensor, " C"]
     scale: Float[Tensor, " C"]
     climatology: Float[Tensor, "C H W"]
+    known: Float[Tensor, "C H W"] | None = None
+    static_offset: Float[Tensor, " S"] | None = None
+    static_scale: Float[Tensor, " S"] | None = None
 
     @classmethod
     def of(cls, frames: Frames, normalise: Normalise = "standard") -> "Statistics":
@@ -54,17 +61,39 @@ class Statistics:
                 a channel to [0, 1], or to [-1, 1].
 
         Raises:
-            UserError: if a range is needed and a channel declares none.
+            UserError: if a range is needed and a channel declares none, or a channel is missing
+                in all frames.
         """
-        mean, std, climatology = _moments(frames.values)
-        if normalise == "standard":
-            offset, scale = mean, torch.where(std > 0, std, 1.0)
-        else:
+        moments = _moments(frames.values)
+        _check_known(frames, moments)
+        offset, scale = moments.mean, moments.deviation
+        scale = torch.where(scale > 0, scale, 1.0)
+        if normalise != "standard":
             low, high = _valid_ranges(frames, normalise).unbind(1)
             offset, scale = low, high - low
             if normalise == "symmetric":
                 offset, scale = (low + high) / 2, scale / 2
-        return cls(offset.float(), scale.float(), climatology.float())
+        known = None if moments.known.eq(1).all() else moments.known.float()
+        return cls(
+            offset.float(), scale.float(), moments.field.float(), known, *_static_moments(frames)
+        )
+
+    @property
+    def gaps(self) -> list[bool]:
+        """Whether each channel is missing anywhere, in a list as long as the channels."""
+        if self.known is None:
+            return [False] * len(self.offset)
+        return [bool(share.lt(1).any()) for share in self.known]
+
+    def part(self, channels: slice) -> "Statistics":
+        """Return the statistics of some of the channels."""
+        return replace(
+            self,
+            offset=self.offset[channels],
+            scale=self.scale[channels],
+            climatology=self.climatology[channels],
+            known=None if self.known is None else self.known[channels],
+        )
 
     def normalise(self, values: Float[Tensor, "*any C H W"]) -> Float[Tensor, "*any C H W"]:
         """Physical units → what the network sees."""
@@ -74,28 +103,69 @@ class Statistics:
         """The inverse of `normalise`."""
         return values * self.scale[:, None, None] + self.offset[:, None, None]
 
+    def normalise_static(self, values: Float[Tensor, "S H W"]) -> Float[Tensor, "S H W"]:
+        """Scale static fields to mean 0 and deviation 1 over the training grid; missing is 0."""
+        if self.static_offset is None or self.static_scale is None:
+            return values
+        offset, scale = (v[:, None, None] for v in (self.static_offset, self.static_scale))
+        return ((values - offset) / scale).nan_to_num(0.0)
 
-def _moments(values: Values) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and standard deviation [C] and mean over sequences and times [C,H,W], in float64.
+    def to(self, device: torch.device | str) -> "Statistics":
+        """Return the same statistics on another device."""
+        moved: Any = {k: None if v is None else v.to(device) for k, v in vars(self).items()}
+        return Statistics(**moved)
+
+
+class _Moments(NamedTuple):
+    """Over known values, in float64: mean and deviation [C], mean [C,H,W], share known [C,H,W]."""
+
+    mean: Tensor
+    deviation: Tensor
+    field: Tensor
+    known: Tensor
+
+
+def _moments(values: Values) -> _Moments:
+    """Mean and deviation of each channel, and the mean over sequences and times.
 
     Stretches are merged by the formula of Chan, Golub and LeVeque (1979), which does not cancel
     where the mean is large beside the deviation.
     """
-    count, mean, squares, field = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
+    frames = 0
+    count, mean, squares, field, seen = (torch.zeros((), dtype=torch.float64) for _ in range(5))
     for stretch in _stretches(values):
-        pixels = stretch.double().transpose(0, 1).flatten(1)
-        here, own = pixels.shape[1], pixels.mean(1)
+        known = ~stretch.isnan()
+        filled = stretch.double().nan_to_num(0.0)
+        here = known.sum((0, 2, 3)).double()
+        own = filled.sum((0, 2, 3)) / here.clamp(min=1)
+        rest = (filled - own[:, None, None]).masked_fill(~known, 0.0)
         change, total = own - mean, count + here
-        squares = (
-            squares
-            + (pixels - own[:, None]).square().sum(1)
-            + change.square() * (count * here / total)
-        )
-        mean = mean + change * (here / total)
-        field = field + stretch.double().sum(0)
+        share = here / total.clamp(min=1)
+        squares = squares + rest.square().sum((0, 2, 3)) + change.square() * count * share
+        mean = mean + change * share
         count = total
-    frames = count // (values.shape[3] * values.shape[4])
-    return mean, (squares / count).sqrt(), field / frames
+        field, seen = field + filled.sum(0), seen + known.sum(0)
+        frames += len(stretch)
+    return _Moments(mean, (squares / count).sqrt(), field / seen, seen / frames)
+
+
+def _static_moments(frames: Frames) -> tuple[Tensor | None, Tensor | None]:
+    """Mean and deviation of static fields over the grid, [S] each; None where there are none."""
+    if frames.static is None:
+        return None, None
+    values = frames.static.values.double().flatten(1)
+    mean = values.nanmean(1)
+    deviation = (values - mean[:, None]).square().nanmean(1).sqrt()
+    return mean.float(), torch.where(deviation > 0, deviation, 1.0).float()
+
+
+def _check_known(frames: Frames, moments: _Moments) -> None:
+    for channel, known in zip(frames.channels, moments.known, strict=True):
+        if not known.any():
+            raise UserError(
+                f"{frames.source}: {channel.name} is missing in all training frames: leave it out "
+                "(data.variables), or see whether data.missing names a value that is none"
+            )
 
 
 def _stretches(values: Values) -> Iterator[Tensor]:

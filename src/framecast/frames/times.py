@@ -1,10 +1,13 @@
-"""Time axes: the step from frame to frame, and the times that come after the last one."""
+"""Time axes: the step from frame to frame, gaps, and the times that come after the last one."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from framecast.base.errors import UserError
 
@@ -33,43 +36,72 @@ class Step:
         return None
 
 
-def step_of(times: np.ndarray) -> Step:
-    """Return the step of a time axis.
+def step_of(times: np.ndarray, irregular: bool = False) -> Step:
+    """Return the step of a time axis: the one that most frames follow each other at.
 
     Args:
         times: [T], T ≥ 2, numbers, datetime64 or cftime objects, ascending.
+        irregular: whether the axis may be uneven throughout; its median step is returned then.
 
     Raises:
-        UserError: if the axis is neither evenly spaced nor monthly; the first place where
-            the step changes is named.
+        UserError: if the times do not ascend, or no step holds for more than half of them; the
+            first place where the step changes is named.
     """
     if len(times) < 2:
         raise UserError("one time alone has no step: give at least two frames")
     differences = np.diff(times)
-    if not differences[0] > 0 * differences[0]:
-        raise UserError(
-            f"the times do not ascend: {readable(times[0])} is followed by {readable(times[1])}"
-        )
-    if _all_close(differences):
-        return Step(difference=_mean(times) if times.dtype.kind == "f" else differences[0])
-    months = np.diff(_months(times)) if not np.issubdtype(times.dtype, np.number) else None
-    if months is not None and months[0] > 0 and (months == months[0]).all():
-        return Step(months=int(months[0]))
-    odd = int(np.argmax(~_is_close(differences, differences[0])))
+    _check_ascending(times, differences)
+    if irregular:
+        return Step(difference=np.sort(differences)[len(differences) // 2])
+    step, agrees = _commonest(times, differences)
+    if 2 * agrees.sum() > len(agrees):
+        return step
+    odd = int(np.argmax(differences != differences[0]))
     raise UserError(
         f"the times are not evenly spaced: the step is {differences[0]} at first, but "
-        f"{differences[odd]} from {readable(times[odd])} to {readable(times[odd + 1])}. "
-        "Fill or cut the gap first (xarray's resample or sel can)"
+        f"{differences[odd]} from {readable(times[odd])} to {readable(times[odd + 1])}, and no "
+        "step holds for more than half of the frames. Resample them first (xarray's resample "
+        "can), or set data.irregular for a layer that reads the time between frames (conv_s5)"
     )
 
 
-def continue_times(times: np.ndarray, count: int) -> np.ndarray:
+def even_stretches(times: np.ndarray) -> list[range]:
+    """Cut a time axis where frames are missing from it.
+
+    Args:
+        times: [T], as `step_of` takes them; one time alone is a stretch.
+
+    Returns:
+        Stretches of places in which each time follows the one before at the axis' step.
+
+    Raises:
+        UserError: as `step_of`.
+    """
+    if len(times) < 2:
+        return [range(len(times))]
+    step_of(times)
+    _, agrees = _commonest(times, np.diff(times))
+    ends = [0, *(np.flatnonzero(~agrees) + 1).tolist(), len(times)]
+    return [range(start, stop) for start, stop in pairwise(ends)]
+
+
+def intervals(times: np.ndarray) -> Float64[np.ndarray, " T"]:
+    """Return the time since the frame before, in steps; 1 for the first frame."""
+    step = step_of(times, irregular=True).difference
+    return np.array([1.0, *(difference / step for difference in np.diff(times))])
+
+
+def continue_times(times: np.ndarray, count: int, irregular: bool = False) -> np.ndarray:
     """Return the `count` times [count] that come after the last of `times`, at its step."""
-    step = step_of(times)
+    return times_after(times[-1], step_of(times, irregular), count)
+
+
+def times_after(time: Any, step: Step, count: int) -> np.ndarray:
+    """Return the `count` times [count] that come after a time at a step."""
     ahead = np.arange(1, count + 1)
     if not step.months:
-        return np.asarray(times[-1] + ahead * step.difference)
-    return np.array([_add_months(times[-1], int(n) * step.months) for n in ahead])
+        return np.asarray(time + ahead * step.difference)
+    return np.array([_add_months(time, int(n) * step.months) for n in ahead])
 
 
 def readable(time: Any) -> str:
@@ -80,19 +112,44 @@ def readable(time: Any) -> str:
     return text.removesuffix(":00").removesuffix("T00:00")
 
 
-def _mean(times: np.ndarray) -> Any:
-    """Mean step of a float axis, whose single steps are rounded."""
-    return (times[-1] - times[0]) / (len(times) - 1)
+def _check_ascending(times: np.ndarray, differences: np.ndarray) -> None:
+    wrong = ~(differences > 0 * differences[0])
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        raise UserError(
+            f"the times do not ascend: {readable(times[place])} is followed by "
+            f"{readable(times[place + 1])}"
+        )
 
 
-def _all_close(differences: np.ndarray) -> bool:
-    return bool(_is_close(differences, differences[0]).all())
+def _commonest(times: np.ndarray, differences: np.ndarray) -> tuple[Step, np.ndarray]:
+    """The step that most differences have, and which ones have it."""
+    usual = _usual(differences)
+    agrees = _is_close(differences, usual)
+    if not agrees.all() and not np.issubdtype(times.dtype, np.number):
+        months = np.diff(_months(times))
+        usual_months = _usual(months)
+        if usual_months > 0 and (months == usual_months).sum() > agrees.sum():
+            return Step(months=int(usual_months)), months == usual_months
+    if times.dtype.kind == "f" and agrees.all():
+        usual = (times[-1] - times[0]) / (len(times) - 1)  # single steps are rounded
+    return Step(difference=usual), agrees
 
 
-def _is_close(differences: np.ndarray, first: Any) -> np.ndarray:
+def _usual(differences: np.ndarray) -> Any:
+    """The commonest of differences; of rounded ones, the median."""
     if np.issubdtype(differences.dtype, np.floating):
-        return np.asarray(np.isclose(differences, first, rtol=1e-4))
-    return np.asarray(differences == first)
+        return np.sort(differences)[(len(differences) - 1) // 2]
+    if differences.dtype == object:
+        return Counter(differences.tolist()).most_common(1)[0][0]
+    values, counts = np.unique(differences, return_counts=True)
+    return values[counts.argmax()]
+
+
+def _is_close(differences: np.ndarray, usual: Any) -> np.ndarray:
+    if np.issubdtype(differences.dtype, np.floating):
+        return np.asarray(np.isclose(differences, usual, rtol=1e-4))
+    return np.asarray(differences == usual)
 
 
 def _months(times: np.ndarray) -> np.ndarray:

@@ -1,93 +1,227 @@
-"""Windows: stretches of a sequence that hold a context and a horizon."""
+"""Windows: stretches of a sequence that hold a context and a horizon, made into batches."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from framecast.base.errors import UserError
-from framecast.frames.frames import Frames
-from framecast.frames.lazy import Values
+from framecast.frames.batch import Batch, Place
+from framecast.frames.frames import Frames, Piece
+from framecast.frames.places import area_weights
+from framecast.frames.scaling import EXAMINED, Scaling, fill, stretches
+from framecast.frames.times import intervals
 
-Position = tuple[int, int]
-"""(sequence, first frame) of a window."""
 
-
-class Windows(Dataset[Tensor]):
-    """Windows [length,C,H,W] of sequences, by position.
+class Windows(Dataset[Batch]):
+    """Windows of sequences, by place, each a batch of one.
 
     Args:
-        values: sequences [N,T,C,H,W].
+        frames: where the windows lie.
+        scaling: how they become what the network sees.
         length: frames of a window.
-        transform: what each window goes through, such as `Statistics.normalise`; None for nothing.
+        by_area: whether cells count by their area in the loss.
     """
 
     def __init__(
-        self, values: Values, length: int, transform: Callable[[Tensor], Tensor] | None = None
+        self, frames: Frames, scaling: Scaling, length: int, by_area: bool = False
     ) -> None:
-        self.values, self.length, self.transform = values, length, transform
+        self.frames, self.scaling, self.length = frames, scaling, length
+        self.area = area_weights(frames) if by_area else None
+        self.complete = frames.complete and frames.names == scaling.spec.names
+        self.static, self.limits = scaling.static(frames), scaling.limits(frames)
+        self.typical = scaling.typical(frames.grid)
+        self.intervals = None
+        if scaling.spec.irregular:
+            self.intervals = torch.from_numpy(intervals(frames.times)).float()
 
-    def __getitem__(self, position: Position) -> Tensor:
-        sequence, start = position
-        window = self.values[sequence, start : start + self.length]
-        return window if self.transform is None else self.transform(window)
+    def __getitem__(self, place: tuple[int, int]) -> Batch:
+        place = Place(*place)
+        return self.make(self.values(place, place.start + self.length), place)
+
+    def values(self, place: Place, stop: int) -> Float[Tensor, "T C H W"]:
+        """Read frames from the one at a place to `stop` - 1 of its sequence, in physical units."""
+        values = self.frames.values[place.sequence, place.start : stop]
+        return self.scaling.arrange(values, self.frames)
+
+    def make(
+        self,
+        values: Float[Tensor, "T C H W"],
+        place: Place,
+        before: Float[Tensor, "_P H W"] | None = None,
+    ) -> Batch:
+        """Return the batch of one window whose values were read.
+
+        Args:
+            values: as `values` returns them.
+            place: where they begin.
+            before: the frame before them as a batch has it, whose values fill what is missing
+                from the start; the climatology if None.
+        """
+        frames, (sequence, start) = self.frames, place
+        part = slice(start, start + len(values))
+        predicted = len(self.scaling.spec.predicted)
+        seen = self.scaling.normalise(values[:, :predicted])
+        known = None if self.complete else _known(values[:, :predicted])
+        if known is not None:
+            first = self.typical if before is None else before
+            seen = fill(seen[None], known[None], first[None])[0]
+        forcings = self.scaling.forcings(
+            frames, *self.scaling.fill_forcings(values[:, predicted:]), frames.times[part]
+        )
+        return Batch(
+            frames=seen[None],
+            mask=None if known is None else known[None],
+            forcings=None if forcings is None else forcings[None],
+            static=self.static,
+            actions=None if frames.actions is None else frames.actions[[sequence], part],
+            intervals=None if self.intervals is None else self.intervals[None, part],
+            limits=self.limits,
+            area=self.area,
+            places=(place,),
+        )
 
 
-class CropSampler(Sampler[Position]):
+def _known(values: Float[Tensor, "T C H W"]) -> Bool[Tensor, "T C H W"] | None:
+    """Where values are known; None where all are."""
+    missing = values.isnan()
+    return ~missing if missing.any() else None
+
+
+class CropSampler(Sampler[Place]):
     """Random windows in random order; the same for the same seed and epoch.
 
     Args:
-        lengths: frames of each sequence; from those shorter than a window comes none.
+        pieces: stretches of frames; from those shorter than a window comes none.
         length: frames of a window.
-        per_sequence: windows from each sequence in an epoch; None for as many as fit side by side.
+        per_sequence: windows from each piece in an epoch; None for as many as fit side by side.
         seed: of the order and the places.
         most: windows in an epoch, drawn from all; None for all.
+        allowed: the places that a window may begin at, in each sequence, [T]; None for all.
     """
 
     def __init__(
         self,
-        lengths: Sequence[int],
+        pieces: Sequence[Piece],
         length: int,
         per_sequence: int | None,
         seed: int,
         most: int | None = None,
+        allowed: Sequence[Bool[np.ndarray, " _T"]] | None = None,
     ) -> None:
-        fitting = np.array(lengths) // length
-        counts = fitting if per_sequence is None else np.where(fitting > 0, per_sequence, 0)
-        self.sequences = np.repeat(np.arange(len(counts)), counts)
-        self.starts = np.array(lengths) - length + 1
+        self.starts = [_starts(piece, length, allowed) for piece in pieces]
+        self.sequences = [piece.sequence for piece in pieces]
+        fitting = np.array([len(piece) // length for piece in pieces])
+        wanted = fitting if per_sequence is None else np.full_like(fitting, per_sequence)
+        counts = np.where([len(starts) > 0 for starts in self.starts], wanted, 0)
+        self.pieces = np.repeat(np.arange(len(counts)), counts)
         self.seed, self.epoch, self.most = seed, 0, most
 
-    def set_epoch(self, epoch: int) -> None:
+    def begin_epoch(self, epoch: int) -> None:
         """Choose the epoch whose windows come next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.sequences[: self.most])
+        return len(self.pieces[: self.most])
 
-    def __iter__(self) -> Iterator[Position]:
+    def __iter__(self) -> Iterator[Place]:
         random = np.random.default_rng([self.seed, self.epoch])
-        sequences = random.permutation(self.sequences)[: self.most]
-        starts = random.integers(self.starts[sequences])
-        return iter(list(zip(sequences.tolist(), starts.tolist(), strict=True)))
+        pieces = random.permutation(self.pieces)[: self.most]
+        chosen = random.integers([len(self.starts[piece]) for piece in pieces])
+        return iter(
+            Place(self.sequences[piece], int(self.starts[piece][number]))
+            for piece, number in zip(pieces.tolist(), chosen.tolist(), strict=True)
+        )
 
 
-def side_by_side(frames: Frames, length: int) -> list[Position]:
-    """Positions of the windows that follow one another without overlap in each sequence."""
+def _starts(
+    piece: Piece, length: int, allowed: Sequence[Bool[np.ndarray, " _T"]] | None
+) -> np.ndarray:
+    starts = np.arange(piece.start, max(piece.start, piece.stop - length + 1))
+    return starts if allowed is None else starts[allowed[piece.sequence][starts]]
+
+
+def side_by_side(
+    frames: Frames,
+    length: int,
+    allowed: Sequence[Bool[np.ndarray, " _T"]] | None = None,
+    stride: int | None = None,
+) -> list[Place]:
+    """Return the places of windows that follow one another in each piece of the sequences.
+
+    Args:
+        frames: that they lie in.
+        length: frames of a window.
+        allowed: the places that a window may begin at, in each sequence, [T]; None for all.
+        stride: frames from one window to the next; None for `length`, so that none overlap.
+
+    Raises:
+        UserError: if no window fits.
+    """
     check_length(frames, length)
     return [
-        (sequence, start)
-        for sequence, frames_of_it in enumerate(frames.lengths)
-        for start in range(0, frames_of_it - length + 1, length)
+        Place(sequence, place)
+        for sequence, start, stop in frames.pieces
+        for place in range(start, stop - length + 1, stride or length)
+        if allowed is None or allowed[sequence][place]
     ]
+
+
+def allowed_starts(
+    frames: Frames, length: int, context: int, fraction: float, gaps: bool = True
+) -> list[Bool[np.ndarray, " _T"]] | None:
+    """Tell the windows whose targets are known well enough.
+
+    Args:
+        frames: that they lie in, channels in the order of roles.
+        length: frames of a window.
+        context: frames of it that are given.
+        fraction: share of the values to be forecast, over all predicted channels, that must be
+            known.
+        gaps: whether values that are not held in memory are looked through; it takes a reading
+            of all of them, which data without gaps need not pay.
+
+    Returns:
+        For each sequence, whether a window may begin at each frame, [T]; None if all may.
+    """
+    complete = not gaps if frames.complete is None else frames.complete
+    if complete or fraction <= 0:
+        return None
+    allowed = []
+    predicted = len(frames.with_role("prognostic", "diagnostic"))
+    for sequence, frames_of_it in enumerate(frames.lengths):
+        parts = stretches(frames, sequence, EXAMINED)
+        shares = np.concatenate([_shares(part[:, :predicted]) for part in parts])
+        total = np.concatenate([[0.0], np.cumsum(shares)])
+        starts = np.zeros(frames_of_it, bool)
+        last = frames_of_it - length + 1
+        if last > 0:
+            places = np.arange(last)
+            known = total[places + length] - total[places + context]
+            starts[:last] = known / (length - context) >= fraction
+        allowed.append(starts)
+    return None if all(starts.all() for starts in allowed) else allowed
 
 
 def check_length(frames: Frames, length: int) -> None:
     """Raise a UserError if a window of `length` frames does not fit in the sequences."""
-    if frames.length < length:
+    longest = max(map(len, frames.pieces))
+    if longest < length:
+        cut = (
+            f" (cut from {frames.length} where times are missing)"
+            if longest < frames.length
+            else ""
+        )
         raise UserError(
-            f"{frames.source}: this part has sequences of {frames.length} frames, too short for a "
+            f"{frames.source}: this part has sequences of {longest} frames{cut}, too short for a "
             f"window of {length} (context + horizon): choose a shorter context or horizon, or "
             "leave more frames to this part (data.validation_fraction, data.test_fraction)"
         )
+
+
+def _shares(values: Float[Tensor, "T C H W"]) -> np.ndarray:
+    """Share of the values of each frame that are known."""
+    return (~values.isnan()).double().mean((1, 2, 3)).numpy()

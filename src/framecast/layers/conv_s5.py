@@ -59,6 +59,8 @@ class ConvS5(Recurrence):
         ValueError: if sizes do not fit together, or an option has no meaning beside another.
     """
 
+    reads_intervals = True
+
     def __init__(
         self,
         in_channels: int,

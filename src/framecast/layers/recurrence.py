@@ -24,6 +24,8 @@ class Recurrence(nn.Module, ABC):
     in_channels: int
     out_channels: int
     first_state: ClassVar[float] = 0.0
+    reads_intervals: ClassVar[bool] = False
+    """Whether passes take the time between frames as `intervals`, and steps as `interval`."""
 
     def initial_state(
         self,

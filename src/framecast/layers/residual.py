@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from framecast.base.shapes import Frame
 from framecast.layers.blocks import EPSILON, GridConv, Padding
 from framecast.ops import residual_norm
-from framecast.ops.grid import check_groups
+from framecast.ops.norm import check_groups
 
 Nonlinearity = Literal["gelu", "elu", "relu", "silu"]
 """Elementwise functions: gelu in its form with tanh; silu, x σ(x), which is also called swish."""

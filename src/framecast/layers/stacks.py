@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, Literal, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from framecast.base.shapes import Frame, FrameSequence
@@ -91,17 +92,37 @@ class Stack(Recurrence):
             layer.initial_state(batch, height, width, **like) for layer in self._recurrences()
         )
 
+    @property
+    def reads_intervals(self) -> bool:  # type: ignore[override]
+        """Whether every layer reads the time between frames."""
+        return all(layer.reads_intervals for layer in self._recurrences())
+
     def forward(
-        self, frames: FrameSequence, state: State | None = None
+        self,
+        frames: FrameSequence,
+        state: State | None = None,
+        intervals: Float[Tensor, "B T"] | None = None,
     ) -> tuple[FrameSequence, State]:
-        """Run all layers over a whole sequence, one layer at a time."""
+        """Run all layers over a whole sequence, one layer at a time.
+
+        Args:
+            frames: T ≥ 1 frames.
+            state: what an earlier pass returned; None starts afresh.
+            intervals: time since the frame before, in steps, for layers that read it; None for
+                frames at regular steps.
+        """
         norms = [partial(per_frame, norm) for norm in self.norms]
         states = self.state_for(frames, state)
-        return self.run(frames, list(zip(self._recurrences(), norms, states, strict=True)))
+        further = {} if intervals is None else {"intervals": intervals}
+        passes = [partial(layer, **further) for layer in self._recurrences()]
+        return self.run(frames, list(zip(passes, norms, states, strict=True)))
 
-    def step(self, frame: Frame, state: State) -> tuple[Frame, State]:
-        """Run all layers over one frame."""
-        steps = [layer.step for layer in self._recurrences()]
+    def step(
+        self, frame: Frame, state: State, interval: Float[Tensor, " B"] | None = None
+    ) -> tuple[Frame, State]:
+        """Run all layers over one frame, `interval` steps after the one before."""
+        further = {} if interval is None else {"interval": interval}
+        steps = [partial(layer.step, **further) for layer in self._recurrences()]
         return self.run(frame, list(zip(steps, self.norms, state, strict=True)))
 
     def _recurrences(self) -> Iterable[Recurrence]:

@@ -61,8 +61,9 @@ class Scores:
     ) -> "Scores":
         """Sum the errors of predictions, and numbers that were measured of each frame.
 
-        A number that is infinite, as the signal-to-noise ratio is of a frame without noise, is
-        left out of its sum and its count.
+        What is missing of the truth (NaN) counts nowhere. A number that is infinite, as the
+        signal-to-noise ratio is of a frame without noise, is left out of its sum and its count;
+        so is any number of a frame with gaps.
 
         Raises:
             ValueError: if the shapes differ.
@@ -71,20 +72,22 @@ class Scores:
             raise ValueError(
                 f"predictions {list(predictions.shape)} and truth {list(truth.shape)} differ"
             )
-        error = predictions.double() - truth.double()
+        known = ~truth.isnan()
+        error = (predictions.double() - truth.double()).where(known, 0.0)
         total = error.sum((0, 3, 4))
         numbers = numbers or {}
         none = error.new_zeros(*error.shape[:2], 0)
         stacked = torch.cat([none, *(n[..., None] for n in numbers.values())], dim=2)
+        counted = ~stacked.isinf() & known.flatten(2).all(2)[..., None]
         return cls(
-            count=torch.full_like(total, error[:, :1, :1].numel()),
+            count=known.sum((0, 3, 4)).double(),
             error=total,
             absolute=error.abs().sum((0, 3, 4)),
             squared=error.square().sum((0, 3, 4)),
             frames=torch.full_like(total[:, 0], len(error)),
             names=tuple(numbers),
-            totals=stacked.masked_fill(stacked.isinf(), 0).sum(0),
-            counts=(~stacked.isinf()).double().sum(0),
+            totals=stacked.where(counted, 0.0).sum(0),
+            counts=counted.double().sum(0),
             clips=clips,
         )
 

@@ -53,6 +53,8 @@ class ForecasterConfig:
             1. A patch as large as that grid makes one token of a frame.
         output: what follows the last convolution: linear, nothing; sigmoid, values in (0, 1);
             tanh, values in (-1, 1).
+        predicts: frame, the network's output is the next frame; or change, it is added to the
+            last frame (of prognostic channels; diagnostic ones are put out as they are).
     """
 
     layer: str = "min_conv_gru"
@@ -71,6 +73,7 @@ class ForecasterConfig:
     encoder_activation: Literal["none", "tanh"] = "none"
     patch: int = 1
     output: Literal["linear", "sigmoid", "tanh"] = "linear"
+    predicts: Literal["frame", "change"] = "frame"
 
     def __post_init__(self) -> None:
         entry = layer_entry(self.layer)
@@ -86,6 +89,11 @@ class ForecasterConfig:
             raise ValueError("norm_position pre needs a norm, but norm is none")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout {self.dropout} must be at least 0 and below 1")
+        if self.predicts == "change" and self.output != "linear":
+            raise ValueError(
+                f"predicts change needs output linear: with output {self.output} a change would "
+                "be bounded, and the frame would not"
+            )
         _check_encoder(self)
 
     @property

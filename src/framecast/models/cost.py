@@ -3,6 +3,7 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from framecast.frames.batch import Conditions
 from framecast.models.forecaster import Forecaster
 
 
@@ -17,7 +18,12 @@ def multiplications(model: Forecaster, height: int, width: int) -> int:
         height: H of the grid.
         width: W of the grid.
     """
-    frames = next(model.parameters()).new_zeros(1, 1, model.in_channels, height, width)
+    like, ports = next(model.parameters()), model.ports
+    frames = like.new_zeros(1, 1, ports.fed_back, height, width)
+    conditions = Conditions(
+        fields=like.new_zeros(1, 1, ports.conditions, height, width) if ports.conditions else None,
+        actions=like.new_zeros(1, 1, ports.actions) if ports.actions else None,
+    )
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(frames)
+        model(frames, None, conditions)
     return int(counter.get_total_flops()) // 2  # it counts a product and a sum

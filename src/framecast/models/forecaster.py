@@ -1,33 +1,33 @@
 """The network that users train: encoder → recurrences → decoder."""
 
 from collections.abc import Iterator
-from itertools import count
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor, nn
 
 from framecast.base.shapes import Frame, FrameSequence
+from framecast.frames.batch import NO_CONDITIONS, Batch, Conditions, Limits
 from framecast.layers.recurrence import State, per_frame
+from framecast.layers.stacks import Stack
 from framecast.models.build import make_stack
 from framecast.models.codecs.codec import ActionConditioning, make_decoder, make_encoder
 from framecast.models.config import ForecasterConfig
+from framecast.models.losses import Losses, measure, weigh
+from framecast.models.spec import ModelSpec, Ports
+from framecast.models.unroll import Unrolling, draw_given, unroll_parts
 
 
 class Forecaster(nn.Module):
     """Predicts the next frame from each frame and all before it.
 
     Maps frames 1..T to predictions of frames 2..T+1: in one pass when the frames are given
-    (`forward`), or one frame at a time (`step`, `forecast`). It knows nothing of losses,
-    horizons or units.
+    (`forward`), or one frame at a time (`step`). It knows nothing of horizons or units.
 
     Args:
         config: the network.
-        in_channels: channels of the frames that it reads.
-        out_channels: channels of its predictions; `in_channels` if None. A closed loop
-            needs both to be equal.
+        channels: what it reads and predicts; a number for that many prognostic channels.
         grid: (H, W), needed only for norm `grid`; checked where it is given.
-        actions: numbers in the action that comes with each frame; 0 for frames alone.
 
     Raises:
         ValueError: if the grid does not suit the encoder, or options contradict each other.
@@ -36,53 +36,140 @@ class Forecaster(nn.Module):
     def __init__(
         self,
         config: ForecasterConfig,
-        in_channels: int,
-        out_channels: int | None = None,
+        channels: Ports | int,
         grid: tuple[int, int] | None = None,
-        actions: int = 0,
     ) -> None:
         super().__init__()
+        self.ports = Ports(channels) if isinstance(channels, int) else channels
+        self.spec = ModelSpec(config, self.ports, grid)
         self.config = config
-        self.in_channels = in_channels
-        self.out_channels = in_channels if out_channels is None else out_channels
         self.reduction = config.reduction
         if grid is not None:
             self.check_grid(*grid)
             grid = (grid[0] // self.reduction, grid[1] // self.reduction)
-        self.encoder = make_encoder(config, in_channels)
-        features = in_channels if config.encoder == "none" else config.blocks[0]
+        self.encoder = make_encoder(config, self.ports.read)
+        features = self.ports.read if config.encoder == "none" else config.blocks[0]
+        actions = self.ports.actions
         self.conditioning = ActionConditioning(actions, features) if actions else None
-        self.recurrences = make_stack(config, features, grid)
-        self.decoder = make_decoder(config, self.recurrences.out_channels, self.out_channels)
+        self.recurrences: Stack = make_stack(config, features, grid)
+        if self.ports.irregular and not self.recurrences.reads_intervals:
+            raise ValueError(
+                f"layer {config.layer} does not read the time between frames, which "
+                "data.irregular asks for: choose conv_s5, or resample the data"
+            )
+        self.decoder = make_decoder(config, self.recurrences.out_channels, self.ports.predicted)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
         self,
         frames: FrameSequence,
         state: State | None = None,
-        actions: Float[Tensor, "B T _A"] | None = None,
+        conditions: Conditions = NO_CONDITIONS,
     ) -> tuple[FrameSequence, State]:
         """Predict frames 2..T+1 from frames 1..T, [B,T,C_in,H,W] → [B,T,C_out,H,W].
 
         Args:
-            frames: T ≥ 1 given frames (teacher forcing).
+            frames: T ≥ 1 given frames (teacher forcing), as `read` makes them.
             state: state returned by an earlier call; None starts afresh.
-            actions: what is done between each frame and the one after it, for a network with
-                actions.
+            conditions: of the T steps.
 
         Returns:
             The predictions, and the state after the last given frame.
         """
-        given = (frames,) if actions is None else (frames, actions)
-        features, state = self.recurrences(per_frame(self._encode, *given), state)
-        return per_frame(self._decode, features), state
+        seen = frames
+        if conditions.fields is not None:
+            seen = torch.cat([frames, conditions.fields.to(frames.dtype)], dim=2)
+        given = (seen,) if conditions.actions is None else (seen, conditions.actions)
+        features = per_frame(self._encode, *given)
+        features, state = self.recurrences(features, state, conditions.intervals)
+        return self._finish(frames, per_frame(self._decode, features)), state
 
     def step(
-        self, frame: Frame, state: State, action: Float[Tensor, "B _A"] | None = None
+        self, frame: Frame, state: State, conditions: Conditions = NO_CONDITIONS
     ) -> tuple[Frame, State]:
-        """Predict the frame after `frame` [B,C_in,H,W] → [B,C_out,H,W], and the next state."""
-        features, state = self.recurrences.step(self._encode(frame, action), state)
-        return self._decode(features), state
+        """Predict the frame after `frame` [B,C_in,H,W] → [B,C_out,H,W], and the next state.
+
+        Args:
+            frame: as `read` makes it, without its dimension of time.
+            state: after the frame before.
+            conditions: of this step, without a dimension of time.
+        """
+        seen = frame
+        if conditions.fields is not None:
+            seen = torch.cat([frame, conditions.fields.to(frame.dtype)], dim=1)
+        features = self._encode(seen, conditions.actions)
+        features, state = self.recurrences.step(features, state, conditions.intervals)
+        return self._finish(frame, self._decode(features)), state
+
+    def read(
+        self,
+        frames: Float[Tensor, "B T C H W"],
+        mask: Bool[Tensor, "B T C H W"] | None = None,
+    ) -> Float[Tensor, "B T _C H W"]:
+        """Return what the network reads of frames: prognostic channels, and masks as numbers."""
+        if self.ports.diagnostic:
+            frames = frames[:, :, : self.ports.prognostic]
+        if not self.ports.flags:
+            return frames
+        flags = list(self.ports.flags)
+        known = torch.ones_like(frames[:, :, flags]) if mask is None else mask[:, :, flags]
+        return torch.cat([frames, known.to(frames.dtype)], dim=2)
+
+    def feed_back(self, prediction: Frame, limits: Limits) -> Frame:
+        """Return what the network reads of its own prediction, as `read` does of a true frame.
+
+        It is held within its limits; its mask is that of what may be known at all.
+        """
+        frame = limits.hold(prediction)
+        if self.ports.diagnostic:
+            frame = frame[:, : self.ports.prognostic]
+        if not self.ports.flags:
+            return frame
+        flags = list(self.ports.flags)
+        known = torch.ones_like(frame[:, flags])
+        if limits.possible is not None:
+            known = limits.possible[flags].to(frame.dtype).expand_as(known)
+        return torch.cat([frame, known], dim=1)
+
+    def losses(self, batch: Batch, unrolling: Unrolling) -> Iterator[Losses]:
+        """Yield the losses of parts of a batch of windows, between which no gradient flows.
+
+        Args:
+            batch: windows of context + horizon frames.
+            unrolling: how they are gone through, and which error counts.
+        """
+        frames, mask = batch.frames, batch.mask
+        if unrolling.noise:
+            noise = torch.randn(frames.shape, device=frames.device, dtype=frames.dtype)
+            frames = frames + unrolling.noise * noise
+        inputs = self.read(frames, mask)[:, :-1]
+        batches, steps = inputs.shape[:2]
+        given = draw_given(batches, steps, unrolling.context, unrolling.teacher_forcing)
+        targets = batch.frames[:, 1:]
+        known = None if mask is None else mask[:, 1:]
+        done = 0
+        for predictions in unroll_parts(
+            self, inputs, given, batch.conditions(), batch.limits, unrolling
+        ):
+            part = slice(done, done + predictions.shape[1])
+            yield measure(
+                predictions,
+                targets[:, part],
+                None if known is None else known[:, part],
+                batch.area,
+                unrolling.loss,
+            )
+            done = part.stop
+
+    def weigh(self, batch: Batch) -> Float64[Tensor, " V"]:
+        """Return how much the losses of a batch will count, for each predicted variable."""
+        known = None if batch.mask is None else batch.mask[:, 1:]
+        return weigh(batch.frames[:, 1:], known, batch.area)
+
+    def validate(self, batch: Batch, unrolling: Unrolling) -> Losses:
+        """Return the loss of forecasts from a batch of windows: no noise, no teacher's help."""
+        parts = list(self.losses(batch, unrolling.forecast))
+        return sum(parts[1:], start=parts[0])
 
     def check_grid(self, height: int, width: int) -> None:
         """Raise a ValueError if frames of this grid cannot be encoded."""
@@ -115,48 +202,13 @@ class Forecaster(nn.Module):
             return frame
         return frame.sigmoid() if self.config.output == "sigmoid" else frame.tanh()
 
-    def forecast(
-        self,
-        context: FrameSequence,
-        steps: int | None = None,
-        state: State | None = None,
-        actions: Float[Tensor, "B _T _A"] | None = None,
-    ) -> Iterator[tuple[Frame, State]]:
-        """Read the context in one pass, then yield one predicted frame after the other.
-
-        Memory does not grow with `steps`, unless a layer's state does. To go on from a yielded
-        (frame, state), whether with the prediction itself or with an observation in its place,
-        pass `frame.unsqueeze(1)` as the context and `state` as the state.
-
-        Args:
-            context: past frames [B,T,C,H,W], T ≥ 1.
-            steps: how many frames to predict; None for no end.
-            state: state before the context; None starts afresh.
-            actions: with each frame that is read, given or predicted: at least T + steps - 1.
-
-        Raises:
-            ValueError: if the predictions do not have the channels of the frames.
-        """
-        if self.in_channels != self.out_channels:
-            raise ValueError(
-                f"a closed loop feeds predictions back, but this network reads "
-                f"{self.in_channels} channels and predicts {self.out_channels}"
-            )
-        return self._closed_loop(context, steps, state, actions)
-
-    def _closed_loop(
-        self,
-        context: FrameSequence,
-        steps: int | None,
-        state: State | None,
-        actions: Tensor | None,
-    ) -> Iterator[tuple[Frame, State]]:
-        if steps == 0:
-            return
-        known = context.shape[1]
-        predictions, state = self(context, state, None if actions is None else actions[:, :known])
-        frame = predictions[:, -1]
-        yield frame, state
-        for t in count(known) if steps is None else range(known, known + steps - 1):
-            frame, state = self.step(frame, state, None if actions is None else actions[:, t])
-            yield frame, state
+    def _finish(self, read: Tensor, decoded: Tensor) -> Tensor:
+        """Return predictions: what is decoded, or that much more than what was read."""
+        if self.config.predicts == "frame":
+            return decoded
+        prognostic = self.ports.prognostic
+        change, diagnostic = decoded.tensor_split([prognostic], dim=-3)
+        next_frame = read.narrow(-3, 0, prognostic) + change
+        if not self.ports.diagnostic:
+            return next_frame
+        return torch.cat([next_frame, diagnostic.to(next_frame.dtype)], dim=-3)

@@ -1,14 +1,38 @@
-"""Unrolling a network over a window, and the losses of what comes out."""
+"""Unrolling a network over a window and beyond: teacher forcing and the only closed loop."""
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils.checkpoint import checkpoint
 
+from framecast.frames.batch import NO_CONDITIONS, NO_LIMITS, Conditions, Limits
 from framecast.layers.recurrence import State
-from framecast.models import Forecaster
+from framecast.models.losses import Loss
+
+Value = TypeVar("Value")
+
+
+@runtime_checkable
+class Network(Protocol):
+    """What is unrolled: `models.Forecaster` says what its methods do."""
+
+    def __call__(
+        self, frames: Tensor, state: State | None, conditions: Conditions
+    ) -> tuple[Tensor, State]:
+        """Predict the frame after each of a sequence of frames."""
+
+    def step(self, frame: Tensor, state: State, conditions: Conditions) -> tuple[Tensor, State]:
+        """Predict the frame after one frame."""
+
+    def feed_back(self, prediction: Tensor, limits: Limits) -> Tensor:
+        """Return what is read of a prediction."""
 
 
 class Carry(NamedTuple):
@@ -21,6 +45,35 @@ class Carry(NamedTuple):
 
     state: State
     frame: Tensor
+
+
+@dataclass(frozen=True)
+class Unrolling:
+    """How windows are gone through in training, and which error counts.
+
+    Attributes:
+        context: frames given before each forecast, at least 1.
+        loss: which error.
+        teacher_forcing: probability that a later input is the truth.
+        noise: standard deviation of the noise added to given frames.
+        chunk: frames that run at a time; None for all.
+        truncate: whether gradients end between chunks; otherwise chunks are computed again in
+            the backward pass.
+        compiled: whether the unrolled network is compiled.
+    """
+
+    context: int
+    loss: Loss = "mse"
+    teacher_forcing: float = 0.0
+    noise: float = 0.0
+    chunk: int | None = None
+    truncate: bool = False
+    compiled: bool = False
+
+    @property
+    def forecast(self) -> "Unrolling":
+        """The same without noise, where all frames after the context are predictions."""
+        return replace(self, teacher_forcing=0.0, noise=0.0)
 
 
 def draw_given(batch: int, inputs: int, context: int, teacher_forcing: float) -> Tensor:
@@ -44,11 +97,13 @@ def draw_given(batch: int, inputs: int, context: int, teacher_forcing: float) ->
 
 
 def unroll(
-    model: Forecaster,
-    inputs: Float[Tensor, "B T C H W"],
+    model: Network,
+    inputs: Float[Tensor, "B T _C H W"],
     given: Bool[Tensor, "B T"],
+    conditions: Conditions = NO_CONDITIONS,
+    limits: Limits = NO_LIMITS,
     carry: Carry | None = None,
-) -> tuple[Float[Tensor, "B T C H W"], Carry]:
+) -> tuple[Float[Tensor, "B T _D H W"], Carry]:
     """Predict the frame after each input.
 
     Inputs that all sequences are given run in one pass; where any of them reads its own
@@ -56,8 +111,10 @@ def unroll(
 
     Args:
         model: the network.
-        inputs: true frames; those that are not given are not read.
+        inputs: true frames, as the network reads them; those that are not given are not read.
         given: which of them the network reads, on the CPU.
+        conditions: what is read beside them.
+        limits: what holds of predictions that are read.
         carry: what the part of the window before this one handed on; None at its start,
             where the first input must be given.
 
@@ -71,31 +128,103 @@ def unroll(
         read = inputs[:, start:stop]
         if frame is not None:
             true = given[:, start, None, None, None].to(frame.device)
-            first = torch.where(true, read[:, 0], frame)
+            first = torch.where(true, read[:, 0], model.feed_back(frame, limits))
             read = torch.cat([first.unsqueeze(1), read[:, 1:]], dim=1)
         if state is None or stop - start > 1:
-            predicted, state = model(read, state)
+            predicted, state = model(read, state, conditions.between(start, stop))
         else:
-            frame, state = model.step(read[:, 0], state)
+            frame, state = model.step(read[:, 0], state, conditions.at(start))
             predicted = frame.unsqueeze(1)
         frame = predicted[:, -1]
         predictions.append(predicted)
     return torch.cat(predictions, dim=1), Carry(state, predictions[-1][:, -1])
 
 
-def mse(predictions: Tensor, truth: Tensor) -> Tensor:
-    """Mean squared error over all elements."""
-    return torch.nn.functional.mse_loss(predictions.to(truth.dtype), truth)
+def closed_loop(
+    model: Network,
+    carry: Carry,
+    conditions: Iterator[Conditions],
+    limits: Limits = NO_LIMITS,
+) -> Iterator[Carry]:
+    """Yield one prediction after the other, each read in the next step, with its state.
+
+    Memory does not grow with the number of steps, unless a layer's state does.
+
+    Args:
+        model: the network.
+        carry: the last prediction, and the state before it is read.
+        conditions: of each step, without a dimension of time; the loop ends with them.
+        limits: what holds of predictions.
+    """
+    state, frame = carry
+    for now in conditions:
+        frame, state = model.step(model.feed_back(frame, limits), state, now)
+        yield Carry(state, frame)
 
 
-def l1(predictions: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute error over all elements."""
-    return torch.nn.functional.l1_loss(predictions.to(truth.dtype), truth)
+def unroll_parts(
+    model: Network,
+    inputs: Float[Tensor, "B T _C H W"],
+    given: Bool[Tensor, "B T"],
+    conditions: Conditions,
+    limits: Limits,
+    unrolling: Unrolling,
+) -> Iterator[Float[Tensor, "B _T _D H W"]]:
+    """Yield the predictions of parts of a window, between which no gradient flows."""
+    run = partial(_compiled() if unrolling.compiled else unroll, model)
+    if unrolling.chunk is None:
+        yield run(inputs, given, conditions, limits)[0]
+        return
+    chunks = run_chunks(run, inputs, given, conditions, limits, unrolling)
+    if unrolling.truncate:
+        yield from chunks
+    else:
+        yield torch.cat(list(chunks), dim=1)
 
 
-def l1_mse(predictions: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute plus mean squared error."""
-    return l1(predictions, truth) + mse(predictions, truth)
+def run_chunks(
+    run: Callable[..., tuple[Tensor, Carry]],
+    inputs: Tensor,
+    given: Tensor,
+    conditions: Conditions,
+    limits: Limits,
+    unrolling: Unrolling,
+) -> Iterator[Tensor]:
+    """Yield the predictions of a window chunk by chunk.
+
+    With truncation gradients end between chunks (truncated back-propagation through time): each
+    chunk's graph can then be used up before the next one is made. Without, they are exact, and a
+    chunk keeps its inputs only: what lies inside is computed again in the backward pass (Chen et
+    al. 2016, Training Deep Nets with Sublinear Memory Cost).
+
+    Args:
+        run: `unroll` of a network.
+        inputs: true frames [B,T,C,H,W].
+        given: which of them are read, [B,T].
+        conditions: what is read beside them.
+        limits: what holds of predictions that are read.
+        unrolling: names the chunk.
+    """
+    carry, length = None, unrolling.chunk or inputs.shape[1]
+    for start in range(0, inputs.shape[1], length):
+        part = slice(start, start + length)
+        now = conditions.between(start, start + length)
+        arguments: Sequence[Any] = (inputs[:, part], given[:, part], now, limits, carry)
+        if unrolling.truncate:
+            predictions, carry = run(*arguments)
+            carry = detach(carry)
+        else:
+            predictions, carry = checkpoint(run, *arguments, use_reentrant=False)
+        # A copy: the last state is often a view that would keep those of all the chunk.
+        carry = pytree.tree_map_only(Tensor, Tensor.clone, carry)
+        yield predictions
 
 
-LOSSES = {"mse": mse, "l1": l1, "l1_mse": l1_mse}
+def detach(value: Value) -> Value:
+    """Return a value (a tensor, or a tuple of values) through which no gradient flows."""
+    return cast(Value, pytree.tree_map_only(Tensor, Tensor.detach, value))
+
+
+@cache
+def _compiled() -> Callable[..., tuple[Tensor, Carry]]:
+    return torch.compile(unroll)

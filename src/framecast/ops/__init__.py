@@ -1,10 +1,11 @@
 """Mathematics on tensors: pure functions, no modules, no configuration."""
 
 from framecast.ops.cell import lstm_cell
-from framecast.ops.conv_scans import bounded_kernel, conv_scan, spectral_conv_scan
-from framecast.ops.grid import residual_norm, wrap
+from framecast.ops.conv_scan import bounded_kernel, conv_scan, spectral_conv_scan
+from framecast.ops.diagonal_scan import complex_diagonal_scan
+from framecast.ops.norm import residual_norm
+from framecast.ops.padding import wrap
 from framecast.ops.scan import (
-    complex_diagonal_scan,
     linear_scan,
     min_exp_lstm_scan,
     min_gru_scan,

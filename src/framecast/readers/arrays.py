@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -13,41 +13,87 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.base.errors import UserError
-from framecast.frames.frames import Channel, Frames
+from framecast.frames.frames import Channel, Frames, StaticFields
 from framecast.frames.lazy import HELD, LazyValues, Values
+from framecast.readers.actions import make_actions
+from framecast.readers.selection import EVERYTHING, Selection
 
 SUFFIXES = (".npy", ".npz")
 
 _LAYOUT = "[T,H,W], [T,C,H,W] or [N,T,C,H,W]"
 
 
-def read_arrays(path: Path, variables: Sequence[str] | None = None) -> Frames:
+def read_arrays(path: Path, selection: Selection = EVERYTHING) -> Frames:
     """Read frames from a `.npy` or `.npz` file.
 
     Args:
         path: an array [T,H,W], [T,C,H,W] or [N,T,C,H,W] of numbers; in a `.npz` file the
             array named `frames`, or the only one.
-        variables: names of arrays [T,H,W] in a `.npz` file that become channels, in this
-            order. For a single array, names of its channels; None numbers them.
+        selection: names of arrays [T,H,W] in a `.npz` file that become channels, in this
+            order, of static arrays [H,W], and of actions [T], [T,A] or [N,T,A]. For a single
+            array, names of its channels; none numbers them.
 
     Raises:
         UserError: if the file cannot be read, or the shape is none of these.
     """
     content = _load(path)
     if isinstance(content, np.ndarray):
-        return _frames(content, path, variables)
-    with content:
-        if variables and all(v in content for v in variables):
-            return _frames(_stack(content, path, variables), path, variables)
-        if not content.files:
-            raise UserError(f"{path} holds no array")
-        name = "frames" if "frames" in content else content.files[0]
-        if name != "frames" and len(content.files) != 1:
+        if selection.static or selection.actions:
             raise UserError(
-                f"{path} holds several arrays ({', '.join(content.files)}) and none is named "
-                "frames: name the channels with --data.variables"
+                f"{path} holds a single array, and neither static fields nor actions: put them "
+                "beside it into a .npz file, under names of their own"
             )
-        return _frames(content[name], path, variables)
+        return _frames(content, path, selection)
+    with content:
+        frames = _frames(_main_array(content, path, selection), path, selection)
+        return replace(
+            frames,
+            static=_static(content, path, selection),
+            actions=_actions(content, path, selection, frames),
+        )
+
+
+def _main_array(content: Any, path: Path, selection: Selection) -> np.ndarray:
+    """The values of all channels that change in time."""
+    for name in selection.others:
+        if name not in content:
+            raise UserError(f"{path} has no array {name}; it has {', '.join(content.files)}")
+    named = (*(selection.variables or ()), *selection.diagnostic, *selection.forcings)
+    if named and all(v in content for v in named):
+        return _stack(content, path, named)
+    if not content.files:
+        raise UserError(f"{path} holds no array")
+    others = [name for name in content.files if name not in selection.others]
+    if "frames" not in others and len(others) != 1:
+        raise UserError(
+            f"{path} holds several arrays ({', '.join(content.files)}) and none is named "
+            "frames: name the channels with --data.variables"
+        )
+    array: np.ndarray = content["frames" if "frames" in others else others[0]]
+    return array
+
+
+def _static(content: Any, path: Path, selection: Selection) -> StaticFields | None:
+    if not selection.static:
+        return None
+    fields = [content[name] for name in selection.static]
+    shapes = {n: f.shape for n, f in zip(selection.static, fields, strict=True)}
+    if any(len(shape) != 2 for shape in shapes.values()) or len(set(shapes.values())) > 1:
+        raise UserError(f"{path}: static fields must all be [H,W] and alike: {shapes}")
+    values = torch.from_numpy(np.stack(fields).astype(np.float32))
+    channels = tuple(Channel(n, {}, "static") for n in selection.static)
+    return StaticFields(selection.blank(values), channels)
+
+
+def _actions(
+    content: Any, path: Path, selection: Selection, frames: Frames
+) -> Float[Tensor, "N T A"] | None:
+    if selection.actions is None:
+        return None
+    array, several = content[selection.actions], len(frames.dims) == 4
+    array = array if several else array[None]
+    array = array[..., None] if array.ndim == 2 else array
+    return make_actions(array, selection, str(path))
 
 
 def open_array(path: Path) -> np.ndarray:
@@ -70,11 +116,13 @@ class ArrayReader:
         array: perhaps mapped from a file.
         source: the file.
         scale: what numbers are multiplied by, in float32.
+        selection: says which values stand for a missing one.
     """
 
     array: np.ndarray
     source: str
     scale: float = 1.0
+    selection: Selection = EVERYTHING
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -84,7 +132,8 @@ class ArrayReader:
 
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence."""
-        return torch.from_numpy(self.array[sequence, start:stop].astype(np.float32) * self.scale)
+        values = torch.from_numpy(self.array[sequence, start:stop].astype(np.float32))
+        return self.selection.blank(values) * self.scale
 
     def fingerprint(self) -> str:
         """Return a digest of all values, which are read in the order in which they are stored."""
@@ -113,7 +162,7 @@ def _stack(content: np.lib.npyio.NpzFile, path: Path, names: Sequence[str]) -> n
     return np.stack([content[name] for name in names], axis=1)
 
 
-def _frames(array: np.ndarray, path: Path, names: Sequence[str] | None) -> Frames:
+def _frames(array: np.ndarray, path: Path, selection: Selection) -> Frames:
     if array.ndim not in (3, 4, 5) or array.dtype.kind not in "fiub":
         raise UserError(
             f"{path} holds {array.dtype} {list(array.shape)}; needed are numbers {_LAYOUT}"
@@ -123,19 +172,26 @@ def _frames(array: np.ndarray, path: Path, names: Sequence[str] | None) -> Frame
         array = array[:, None]
     if array.ndim == 4:
         array = array[None]
-    names = names or [f"channel_{c}" for c in range(array.shape[2])]
+    names = _names(selection, array.shape[2])
     if len(names) != array.shape[2]:
         raise UserError(
             f"{path} has {array.shape[2]} channels, but {len(names)} names were given: "
             f"{', '.join(names)}"
         )
     if array.size * 4 > HELD:
-        values: Values = LazyValues.of(ArrayReader(array, str(path)))
+        values: Values = LazyValues.of(ArrayReader(array, str(path), selection=selection))
     else:
-        values = torch.from_numpy(array.astype(np.float32))
+        values = selection.blank(torch.from_numpy(array.astype(np.float32)))
     return Frames(
         values=values,
-        channels=tuple(Channel(name) for name in names),
+        channels=tuple(selection.channel(name, {}) for name in names),
         dims=dims,
         source=str(path),
     )
+
+
+def _names(selection: Selection, channels: int) -> list[str]:
+    """Names of the channels of an array: prognostic, diagnostic and forcing ones in this order."""
+    others = [*selection.diagnostic, *selection.forcings]
+    first = selection.variables or [f"channel_{c}" for c in range(channels - len(others))]
+    return [*first, *others]

@@ -1,15 +1,14 @@
 """What a folder of files means: parts named train, validation and test, or videos."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from framecast.base.errors import UserError
-from framecast.base.whole import PathLike
 from framecast.frames.frames import Frames
 from framecast.frames.splits import Splits
 from framecast.readers import gridded
 from framecast.readers.decoding import find_videos
-from framecast.readers.open import READABLE, read_frames
+from framecast.readers.open import READABLE, open_frames
+from framecast.readers.selection import EVERYTHING, Selection
 from framecast.readers.video import read_videos
 
 
@@ -23,26 +22,19 @@ def part_file(folder: Path, name: str) -> Path | None:
     return next((f for f in sorted(folder.glob(f"{name}.*")) if f.suffix in READABLE), None)
 
 
-def read_test(
-    path: PathLike,
-    variables: Sequence[str] | None = None,
-    size: Sequence[int] | None = None,
-    rate: float | None = None,
-) -> Frames:
+def read_test(path: Path, selection: Selection = EVERYTHING) -> Frames:
     """Read a file of frames; of a folder, the file or the folder of videos that is named test.
 
-    A folder of videos that has no such parts is read whole. The arguments are those of
-    `read_frames`.
+    A folder of videos that has no such parts is read whole.
 
     Raises:
         UserError: if there is none, or it cannot be read.
     """
-    path = Path(path)
     if not is_folder(path):
-        return read_frames(path, variables, size, rate)
+        return open_frames(path, selection)
     file = part_file(path, "test")
     if file is not None:
-        return read_frames(file, variables, size, rate)
+        return open_frames(file, selection)
     has_parts = part_file(path, "train") is not None or (path / "train").is_dir()
     videos = find_videos(path / "test" if has_parts else path)
     if not videos:
@@ -50,10 +42,10 @@ def read_test(
             f"{path} is a folder without a file named test (test.nc, test.zarr, test.npy ...), "
             "and not one of videos"
         )
-    return read_videos(videos, variables, size, rate, source=str(path))
+    return read_videos(videos, selection, source=str(path))
 
 
-def read_parts(path: Path, variables: Sequence[str] | None = None) -> Splits:
+def read_parts(path: Path, selection: Selection = EVERYTHING) -> Splits:
     """Read the files of a folder that are named train, validation and test.
 
     Raises:
@@ -62,7 +54,7 @@ def read_parts(path: Path, variables: Sequence[str] | None = None) -> Splits:
 
     def part(name: str) -> Frames | None:
         file = part_file(path, name)
-        return None if file is None else read_frames(file, variables)
+        return None if file is None else open_frames(file, selection)
 
     train = part("train")
     if train is None:

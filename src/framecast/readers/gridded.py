@@ -14,9 +14,13 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from framecast.base.config import nearest
 from framecast.base.errors import UserError
-from framecast.frames.frames import Channel, Coordinate, Frames
+from framecast.frames.derived import FORCINGS, STATIC
+from framecast.frames.frames import Channel, Coordinate, Frames, StaticFields
 from framecast.frames.lazy import HELD, LazyValues
+from framecast.readers.actions import make_actions
+from framecast.readers.selection import EVERYTHING, Selection
 
 SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ".zarr")
 
@@ -29,35 +33,41 @@ _COLUMN_NAMES = {"lon", "longitude", "x", "nlon", "rlon", "column", "width"}
 _KEPT_ENCODING = ("units", "calendar", "dtype")
 
 
-def read_gridded(path: Path, variables: Sequence[str] | None = None) -> Frames:
+def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
     """Read a NetCDF 3 or 4 file or a Zarr store.
 
     Args:
         path: file or store.
-        variables: which variables become channels, in this order; None for all that have a
-            time and two more dimensions. They must share their dimensions: time, two of
-            space, and at most one more, over independent sequences.
+        selection: which variables become channels; all that have a time and two more dimensions
+            if it names none. Those that change in time must share their dimensions: time, two
+            of space, and at most one more, over independent sequences. Static ones have the two
+            of space alone.
 
     Raises:
         UserError: if the file cannot be read, or no variables fit.
     """
     with ExitStack() as stack:
         dataset = stack.enter_context(_open(path))
-        names = list(variables) if variables else _grid_variables(dataset, path)
+        _check_names(dataset, selection, path)
+        first = selection.variables or _grid_variables(dataset, path, selection.others)
+        names = [*first, *selection.diagnostic, *selection.forcings]
         dims = _dims(dataset, names, path)
         single = {d: 0 for n in names for d in dataset[n].dims if d not in dims}
         chosen = dataset[names].isel(single, drop=True).transpose(*dims)
-        reader = GriddedReader(tuple(chosen[n] for n in names), str(path))
+        reader = GriddedReader(tuple(chosen[n] for n in names), str(path), selection)
         lazy = 4 * math.prod(reader.shape) > HELD
         if lazy:
             stack.pop_all()  # the file stays open as long as the reader is there
         return Frames(
             values=LazyValues.of(reader) if lazy else reader.everything(),
-            channels=tuple(Channel(n, _plain(dataset[n].attrs)) for n in names),
+            channels=tuple(selection.channel(n, _plain(dataset[n].attrs)) for n in names),
             dims=dims,
             coordinates=_coordinates(dataset, dims),
             attributes=_plain(dataset.attrs),
             source=str(path),
+            static=_static(dataset, selection, dims[-2:], path),
+            actions=_actions(dataset, selection, dims, path),
+            irregular=selection.irregular,
         )
 
 
@@ -68,10 +78,12 @@ class GriddedReader:
     Attributes:
         variables: one for each channel, of alike dimensions (sequence,) time, row, column.
         source: the file.
+        selection: says which values stand for a missing one.
     """
 
     variables: tuple[xr.DataArray, ...]
     source: str
+    selection: Selection
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -98,7 +110,8 @@ class GriddedReader:
         return digest.hexdigest()
 
     def _stack(self, channels: Sequence[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.stack(channels, axis=-3).astype(np.float32))
+        values = torch.from_numpy(np.stack(channels, axis=-3).astype(np.float32))
+        return self.selection.blank(values)
 
 
 def _open(path: Path) -> xr.Dataset:
@@ -124,11 +137,39 @@ def _netcdf_engine(path: Path) -> str:
     raise UserError(f"{path} is neither NetCDF 3 nor NetCDF 4: its first bytes are {start!r}")
 
 
-def _grid_variables(dataset: xr.Dataset, path: Path) -> list[str]:
+def _check_names(dataset: xr.Dataset, selection: Selection, path: Path) -> None:
+    """Raise a UserError for a variable that is not there, or has two roles."""
+    names = [*(selection.variables or ()), *selection.others]
+    missing = [n for n in names if n not in dataset.data_vars]
+    if missing:
+        raise UserError(
+            f"{path} has no variable {', '.join(missing)}; "
+            f"it has {', '.join(map(str, dataset.data_vars))}" + _derived_hint(missing, selection)
+        )
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise UserError(
+            f"{', '.join(twice)} is named twice: a variable is one of data.variables, "
+            "data.diagnostic, data.forcings, data.static and data.actions"
+        )
+
+
+def _derived_hint(missing: Sequence[str], selection: Selection) -> str:
+    """Say what is derived without a file, where a forcing or static field is missing."""
+    for role, known in (("forcings", FORCINGS), ("static", STATIC)):
+        for name in missing:
+            if name in getattr(selection, role):
+                return f". Derived as data.{role} are {', '.join(known)}{nearest(name, [*known])}"
+    return ""
+
+
+def _grid_variables(dataset: xr.Dataset, path: Path, others: Sequence[str]) -> list[str]:
+    """The variables that become prognostic channels where none are named."""
     names = [
         str(name)
         for name, variable in dataset.data_vars.items()
         if np.issubdtype(variable.dtype, np.number)
+        and name not in others
         and len(_long_dims(variable)) >= 3
         and _time_dim(dataset, _long_dims(variable))
     ]
@@ -140,21 +181,59 @@ def _grid_variables(dataset: xr.Dataset, path: Path) -> list[str]:
     )
 
 
+def _static(
+    dataset: xr.Dataset, selection: Selection, space: tuple[str, ...], path: Path
+) -> StaticFields | None:
+    """Fields without time; None if none are asked for."""
+    if not selection.static:
+        return None
+    fields = []
+    for name in selection.static:
+        variable = dataset[name]
+        extra = [d for d, n in variable.sizes.items() if d not in space and n > 1]
+        if extra or not set(space) <= set(variable.dims):
+            raise UserError(
+                f"{path}: data.static {name} has dimensions {list(variable.dims)}; a static field "
+                f"has {list(space)} alone"
+            )
+        rest = {d: 0 for d in variable.dims if d not in space}
+        fields.append(variable.isel(rest, drop=True).transpose(*space).to_numpy())
+    values = torch.from_numpy(np.stack(fields).astype(np.float32))
+    channels = tuple(Channel(n, _plain(dataset[n].attrs), "static") for n in selection.static)
+    return StaticFields(selection.blank(values), channels)
+
+
+def _actions(
+    dataset: xr.Dataset, selection: Selection, dims: tuple[str, ...], path: Path
+) -> Float[Tensor, "N T A"] | None:
+    """What is done between frames; None if nothing is asked for."""
+    if selection.actions is None:
+        return None
+    variable, (*sequence, time) = dataset[selection.actions], dims[:-2]
+    parts = [d for d in map(str, variable.dims) if d not in (*sequence, time)]
+    if time not in variable.dims or len(parts) > 1:
+        raise UserError(
+            f"{path}: data.actions {selection.actions} has dimensions {list(variable.dims)}; "
+            f"needed are {time} and at most one of the numbers in an action"
+        )
+    over = [d for d in (*sequence, time) if d in variable.dims]
+    array = variable.transpose(*over, *parts).to_numpy()
+    size = dataset.sizes[sequence[0]] if sequence else 1
+    if not sequence or sequence[0] not in variable.dims:
+        array = np.broadcast_to(array, (size, *array.shape))
+    return make_actions(array if parts else array[..., None], selection, str(path))
+
+
 def _dims(dataset: xr.Dataset, names: Sequence[str], path: Path) -> tuple[str, ...]:
     """The dimensions in our order: (sequence,) time, row, column."""
-    missing = [n for n in names if n not in dataset.data_vars]
-    if missing:
-        raise UserError(
-            f"{path} has no variable {', '.join(missing)}; "
-            f"it has {', '.join(map(str, dataset.data_vars))}"
-        )
     sets = {n: _long_dims(dataset[n]) for n in names}
     dims = sets[names[0]]
     if any(set(d) != set(dims) for d in sets.values()):
         raise UserError(
             f"{path}: the variables have different dimensions ("
             + ", ".join(f"{n}{list(d)}" for n, d in sets.items())
-            + "): choose some that share them with --data.variables"
+            + "): choose some that share them with --data.variables; fields without time are "
+            "named with --data.static"
         )
     time = _time_dim(dataset, dims)
     if time is None or len(dims) not in (3, 4):

@@ -13,6 +13,7 @@ from framecast.base.errors import UserError
 from framecast.frames.frames import Coordinate, Frames
 from framecast.frames.lazy import LazyValues
 from framecast.readers.decoding import Video, open_videos
+from framecast.readers.selection import EVERYTHING, Selection
 
 ALIKE = 0.01
 """Relative difference of frame rates that count as one, such as 29.97 and 30 a second."""
@@ -83,26 +84,28 @@ def clip_frames(
 
 
 def read_videos(
-    paths: Sequence[Path],
-    variables: Sequence[str] | None = None,
-    size: Sequence[int] | None = None,
-    rate: float | None = None,
-    source: str | None = None,
+    paths: Sequence[Path], selection: Selection = EVERYTHING, source: str | None = None
 ) -> Frames:
     """Read whole videos, each a sequence; one video alone has no dimension of sequences.
 
     Args:
         paths: the files, at least one.
-        variables: (grey), or (red, green, blue); None for the files' own.
-        size: (H, W); None for the files' own.
-        rate: frames a second: every second, third, ... frame is taken; None for the files' own.
+        selection: variables (grey), or (red, green, blue), or none for the files' own; the size
+            of the frames; and their rate: every second, third, ... frame is taken.
         source: where they come from, for messages; the first path if None.
 
     Raises:
-        UserError: if a file cannot be read or is cut off, sizes or rates differ, or `rate` is not
-            the n-th part of a file's own.
+        UserError: if a file cannot be read or is cut off, sizes or rates differ, the rate is not
+            the n-th part of a file's own, or something is asked for that videos do not have.
     """
-    videos = open_videos(paths, variables, size)
+    if selection.others or selection.missing:
+        raise UserError(
+            f"{paths[0]} is a video: it has no {', '.join(selection.others) or 'missing values'}; "
+            "diagnostic, forcing and static variables, actions and missing values are read from "
+            "labelled files"
+        )
+    rate = selection.rate
+    videos = open_videos(paths, selection.variables, selection.size)
     for video in videos:
         _check(video)
     own = videos[0].rate

@@ -37,6 +37,8 @@ def evaluate_to(
     context: int | None = None,
     metrics: MetricChoice | None = None,
     by: str | None = None,
+    stride: int | None = None,
+    device: str = "auto",
     progress: bool = True,
 ) -> Evaluation:
     """Evaluate runs, write the report into the folder `out`, and print the table.
@@ -49,7 +51,15 @@ def evaluate_to(
     out = Path(out)
     _check_out(out)
     evaluation = evaluate(
-        runs, data=data, steps=steps, context=context, metrics=metrics, by=by, progress=progress
+        runs,
+        data=data,
+        steps=steps,
+        context=context,
+        metrics=metrics,
+        by=by,
+        stride=stride,
+        device=device,
+        progress=progress,
     )
     write_report(evaluation, out)
     print_table(evaluation)

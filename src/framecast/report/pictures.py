@@ -199,12 +199,12 @@ def _value_scale(evaluation: Evaluation, place: int, truth: np.ndarray) -> Scala
     if ranges is not None and set(_IMAGE_CURVES) & set(evaluation.metrics):
         black, white = ranges[place].tolist()
         return ScalarMappable(Normalize(black, white), "gray")
-    return ScalarMappable(Normalize(float(truth.min()), float(truth.max())), "viridis")
+    return ScalarMappable(Normalize(float(np.nanmin(truth)), float(np.nanmax(truth))), "viridis")
 
 
 def _error_scale(truth: np.ndarray, errors: np.ndarray) -> ScalarMappable:
     largest = float(np.abs(errors[np.isfinite(errors)]).max(initial=0))
-    limit = min(largest, float(np.ptp(truth))) or 1.0
+    limit = min(largest, float(np.nanmax(truth) - np.nanmin(truth))) or 1.0
     return ScalarMappable(Normalize(-limit, limit), "RdBu_r")
 
 

@@ -1,13 +1,16 @@
-"""Checkpoints: one safetensors file from which the forecaster can be rebuilt alone.
+"""Checkpoints: one safetensors file from which a trained model can be rebuilt alone.
 
-It holds the weights, the statistics of the training frames, and, as JSON in its header, the
-network's configuration and what the frames looked like. Reading it runs no code.
+It holds the weights, the statistics of the training frames, and, as JSON in its header, what the
+network is built from and what the frames looked like. Reading it runs no code.
 """
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -15,47 +18,16 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike, whole
-from framecast.frames.frames import Channel, Frames
+from framecast.frames.channels import Channel
+from framecast.frames.frames import Frames
+from framecast.frames.roles import FrameSpec
+from framecast.frames.scaling import Scaling
 from framecast.frames.statistics import Statistics
-from framecast.models import Forecaster, ForecasterConfig
+from framecast.models import Forecaster
+from framecast.models.spec import ModelSpec
+from framecast.runs.compat import upgrade_header, upgrade_statistics
 
 BEST, LAST = "best.safetensors", "last.safetensors"
-
-_RENAMED = {"mean": "offset", "std": "scale"}
-"""Names of statistics in older checkpoints, which were always normalised by these two."""
-
-
-@dataclass(frozen=True)
-class FrameSpec:
-    """What frames must look like to suit a trained network.
-
-    Attributes:
-        channels: names and attributes, in order.
-        grid: (H, W).
-        step: time from frame to frame, as text.
-    """
-
-    channels: tuple[Channel, ...]
-    grid: tuple[int, int]
-    step: str
-
-    @classmethod
-    def of(cls, frames: Frames) -> "FrameSpec":
-        """Describe frames."""
-        return cls(frames.channels, frames.grid, str(frames.step))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the channels."""
-        return tuple(channel.name for channel in self.channels)
-
-    @property
-    def rate(self) -> float | None:
-        """Frames a second, where the time axis is one of plain numbers, as that of videos is."""
-        try:
-            return 1 / float(self.step)
-        except ValueError:
-            return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +37,7 @@ class Checkpoint:
     Attributes:
         model: the network, in evaluation mode once loaded.
         statistics: of the training frames.
-        frames: what the training frames looked like.
+        frames: what the training frames looked like, and what the network reads and predicts.
         context: frames given before each forecast in training.
         horizon: lead times in training.
         epoch: epochs done.
@@ -80,12 +52,18 @@ class Checkpoint:
     epoch: int
     loss: float
 
+    @cached_property
+    def scaling(self) -> Scaling:
+        """How frames become what the network sees."""
+        return Scaling(self.frames, self.statistics)
+
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"statistics.{k}": v for k, v in vars(self.statistics).items()}
+        tensors |= {f"statistics.{k}": v for k, v in vars(self.statistics).items() if v is not None}
         described = {
-            "model": dataclasses.asdict(self.model.config),
+            "format": 2,
+            "model": self.model.spec.to_dict(),
             "frames": dataclasses.asdict(self.frames),
             "context": self.context,
             "horizon": self.horizon,
@@ -101,32 +79,39 @@ class Checkpoint:
     def check(self, frames: Frames) -> None:
         """Raise a UserError if `frames` are not like the training frames."""
         spec = self.frames
-        if frames.names != spec.names:
+        read = [c.name for c in spec.channels if c.role != "diagnostic" or c.name in frames.names]
+        if list(frames.names) != read:
             raise UserError(
                 f"{frames.source} has channels {', '.join(frames.names)}, but the model was "
                 f"trained on {', '.join(spec.names)}"
             )
-        for ours, theirs in zip(frames.channels, spec.channels, strict=True):
-            if ours.units and theirs.units and ours.units != theirs.units:
-                raise UserError(
-                    f"{frames.source} has {ours.name} in {ours.units}, but the model was trained "
-                    f"on {theirs.units}: convert the data first"
-                )
+        self._check_units(frames)
         if self.model.config.norm == "grid" and frames.grid != spec.grid:
             raise UserError(
                 f"{frames.source} has a grid of {_by(frames.grid)}, but the model has a norm over "
                 f"the grid ({_by(spec.grid)}) and cannot change it: regrid the input, or train "
-                "with --model.norm group"
+                "with --model.norm frame"
             )
         try:
             self.model.check_grid(*frames.grid)
         except ValueError as error:
             raise UserError(f"{frames.source} does not suit the model: {error}") from error
-        if frames.step is not None and str(frames.step) != spec.step:
+        if frames.step is not None and not spec.irregular and str(frames.step) != spec.step:
             raise UserError(
                 f"{frames.source} has a frame every {frames.step}, but the model was trained on "
                 f"one every {spec.step}"
             )
+
+    def _check_units(self, frames: Frames) -> None:
+        trained = {c.name: c for c in (*self.frames.channels, *self.frames.static)}
+        static = () if frames.static is None else frames.static.channels
+        for ours in (*frames.channels, *static):
+            theirs = trained[ours.name]
+            if ours.units and theirs.units and ours.units != theirs.units:
+                raise UserError(
+                    f"{frames.source} has {ours.name} in {ours.units}, but the model was trained "
+                    f"on {theirs.units}: convert the data first"
+                )
 
 
 def load_checkpoint(path: PathLike) -> Checkpoint:
@@ -146,21 +131,28 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     tensors, header = _read(file)
     if "framecast" not in header:
         raise UserError(f"{file} is a safetensors file, but was not written by framecast")
-    described = json.loads(header["framecast"])
-    spec = FrameSpec(
-        channels=tuple(Channel(**c) for c in described["frames"]["channels"]),
-        grid=(described["frames"]["grid"][0], described["frames"]["grid"][1]),
-        step=described["frames"]["step"],
-    )
-    model = Forecaster(ForecasterConfig(**described["model"]), len(spec.channels), grid=spec.grid)
+    described = upgrade_header(json.loads(header["framecast"]))
+    spec = ModelSpec.from_dict(described["model"])
+    model = Forecaster(spec.config, spec.ports, spec.grid)
     model.load_state_dict(_part(tensors, "model."))
     return Checkpoint(
         model=model.eval(),
-        statistics=Statistics(
-            **{_RENAMED.get(k, k): v for k, v in _part(tensors, "statistics.").items()}
-        ),
-        frames=spec,
+        statistics=Statistics(**upgrade_statistics(_part(tensors, "statistics."))),
+        frames=_frame_spec(described["frames"]),
         **{key: described[key] for key in ("context", "horizon", "epoch", "loss")},
+    )
+
+
+def _frame_spec(described: Mapping[str, Any]) -> FrameSpec:
+    """Read a description of frames as JSON has it: lists where tuples were."""
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()}
+    return FrameSpec(
+        **plain
+        | {
+            "channels": tuple(Channel(**c) for c in described["channels"]),
+            "static": tuple(Channel(**c) for c in described["static"]),
+            "bounds": {name: tuple(ends) for name, ends in described["bounds"].items()},
+        }
     )
 
 

@@ -5,6 +5,8 @@ from typing import Literal
 
 from framecast.datasets.config import DataConfig
 from framecast.models import ForecasterConfig
+from framecast.models.losses import Loss
+from framecast.models.unroll import Unrolling
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,11 @@ class TrainingConfig:
         teacher_forcing_decay: by how much it falls in each epoch of decay, at least 0.
         noise: standard deviation of the noise added to given frames as the network sees them
             (normalised), at least 0.
-        loss: mse, l1 (mean absolute error), or l1_mse (their sum).
+        loss: mse, l1 (mean absolute error), or l1_mse (their sum): the mean of each variable
+            over what is known of it, then the mean over the variables.
+        variable_weights: by name, how much a variable counts in the loss; 1 for those that are
+            not named.
+        area_weights: whether cells count by their area (the cosine of latitude) in the loss.
         epochs: passes over the training sequences, at least 1.
         batch_size: windows in a batch, at least 1.
         accumulate: batches whose gradients make one step of the optimiser, at least 1.
@@ -56,7 +62,9 @@ class TrainingConfig:
     teacher_forcing: float = 0.0
     teacher_forcing_decay: float = 0.0
     noise: float = 0.0
-    loss: Literal["mse", "l1", "l1_mse"] = "mse"
+    loss: Loss = "mse"
+    variable_weights: dict[str, float] = field(default_factory=dict)
+    area_weights: bool = False
     epochs: int = 30
     batch_size: int = 1
     accumulate: int = 1
@@ -119,6 +127,10 @@ class TrainingConfig:
             "would compile anew at every step of scheduled sampling: choose one of them",
         )
 
+        for name, weight in self.variable_weights.items():
+            if weight < 0:
+                raise ValueError(f"training.variable_weights {name}: {weight} must not be negative")
+
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
             raise ValueError(f"training.{name} {getattr(self, name)} {rule}")
@@ -127,6 +139,18 @@ class TrainingConfig:
     def window(self) -> int:
         """Frames of a training window."""
         return self.context + self.horizon
+
+    def unrolling(self, teacher_forcing: float | None = None) -> Unrolling:
+        """Return how windows are gone through, with the teacher forcing of an epoch."""
+        return Unrolling(
+            context=self.context,
+            loss=self.loss,
+            teacher_forcing=self.teacher_forcing if teacher_forcing is None else teacher_forcing,
+            noise=self.noise,
+            chunk=self.chunk,
+            truncate=self.truncate,
+            compiled=self.compile,
+        )
 
     @property
     def samples(self) -> bool:

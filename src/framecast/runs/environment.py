@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import torch
 
-from framecast.ops.kernels.choice import describe
+from framecast.ops.dispatch import describe
 
 PACKAGES = ("framecast", "torch", "pytorch-lightning", "numpy", "xarray", "zarr", "h5netcdf", "av")
 

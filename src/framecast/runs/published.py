@@ -27,7 +27,8 @@ from framecast.base.whole import PathLike, whole, write_text
 from framecast.datasets.config import DataConfig
 from framecast.frames.statistics import Statistics
 from framecast.models import Forecaster, ForecasterConfig
-from framecast.runs.checkpoint import BEST, LAST, Checkpoint, FrameSpec
+from framecast.models.spec import Ports
+from framecast.runs.checkpoint import BEST, LAST, Checkpoint
 from framecast.runs.config import Experiment, TrainingConfig
 
 Weights = Mapping[str, Tensor]
@@ -76,14 +77,14 @@ def import_published(file: PathLike, network: PublishedNetwork, out: PathLike) -
         config, translated = translate_network(weights, network.output)
         training = TrainingConfig(context=network.context, horizon=network.horizon)
         frames = network.data.open().splits().train
-        model = Forecaster(config, len(frames.channels), grid=frames.grid)
+        statistics = Statistics.of(frames, network.data.normalise)
+        spec = network.data.describe(frames, statistics)
+        model = Forecaster(config, Ports.of(spec), grid=frames.grid)
         model.load_state_dict(translated)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{file} is not a published ConvLSTM or Conv-TT-LSTM network for these frames: {error}"
         ) from error
-    statistics = Statistics.of(frames, network.data.normalise)
-    spec = FrameSpec.of(frames)
     sizes = (network.context, network.horizon)
     checkpoint = Checkpoint(model, statistics, spec, *sizes, epoch=0, loss=float("inf"))
     with whole(out) as folder:

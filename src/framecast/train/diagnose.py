@@ -6,24 +6,28 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from framecast.frames.batch import Batch
 from framecast.models import Forecaster
-from framecast.models.unroll import unroll
+from framecast.models.unroll import Unrolling
 
 
-def first_failure(model: Forecaster, inputs: Tensor, given: Tensor) -> str:
+def first_failure(model: Forecaster, batch: Batch, unrolling: Unrolling) -> str:
     """Say where the first value that is not finite comes from.
 
     Args:
         model: the network as it was when the loss failed.
-        inputs: the true frames [B,T,C,H,W] of that step.
-        given: which of them it read, [B,T].
+        batch: the windows of that step.
+        unrolling: how they were gone through.
 
     Returns:
         The input, a weight (damaged by an earlier step's gradient), or the first module, in
         the order of evaluation, whose output is not finite.
     """
-    if not inputs.isfinite().all():
-        return "in the input frames"
+    bad = ~batch.frames.isfinite()
+    if bad.any():
+        window, frame = (int(i) for i in bad.flatten(2).any(2).nonzero()[0])
+        place = f" {frame} of the window at {tuple(batch.places[window])}" if batch.places else "s"
+        return f"in the input frame{place}"
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             return f"in the gradient of the step before, which damaged the weight {name}"
@@ -31,7 +35,7 @@ def first_failure(model: Forecaster, inputs: Tensor, given: Tensor) -> str:
     hooks = [m.register_forward_hook(_watch(n, failed)) for n, m in model.named_modules() if n]
     try:
         with torch.no_grad():
-            unroll(model, inputs, given)
+            list(model.losses(batch, unrolling))
     finally:
         for hook in hooks:
             hook.remove()

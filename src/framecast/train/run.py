@@ -12,11 +12,13 @@ from framecast.base.errors import UserError
 from framecast.base.whole import PathLike, write_text
 from framecast.frames.splits import Splits
 from framecast.frames.windows import check_length
-from framecast.models import Forecaster, ForecasterConfig
 from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.device import choose_device
 
 
-def train(experiment: Experiment, out: PathLike, resume: bool = False) -> Path:
+def train(
+    experiment: Experiment, out: PathLike, resume: bool = False, device: str = "auto"
+) -> Path:
     """Train a forecaster into a new run folder, or go on with one that was stopped.
 
     The folder holds config.yaml, best.safetensors and last.safetensors (the weights of the
@@ -27,6 +29,7 @@ def train(experiment: Experiment, out: PathLike, resume: bool = False) -> Path:
         experiment: data, network and training.
         out: the run folder.
         resume: go on from the last whole epoch in `out`, as if never stopped.
+        device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
 
     Returns:
         The run folder.
@@ -40,13 +43,14 @@ def train(experiment: Experiment, out: PathLike, resume: bool = False) -> Path:
         raise UserError(
             f"{out} exists already: choose another --out, or add --resume to go on with that run"
         )
+    chosen = choose_device(device)
     splits = experiment.data.open().splits()
     _check_data(splits, experiment.training)
-    _check_network(splits, experiment.model)
-    (_check_same if resume else _create)(out, experiment, splits)
-    from framecast.train.loop import fit  # Lightning takes seconds to import
+    from framecast.train.loop import fit, prepare  # Lightning takes seconds to import
 
-    fit(experiment, splits, out, resume)
+    start = prepare(experiment, splits)
+    (_check_same if resume else _create)(out, experiment, splits)
+    fit(experiment, start, out, resume, chosen)
     return out
 
 
@@ -61,13 +65,6 @@ def _check_data(splits: Splits, config: TrainingConfig) -> None:
             "no validation frames: set data.validation_fraction above 0 (or the setting of the "
             "source for it, in data.options), or leave it out"
         )
-
-
-def _check_network(splits: Splits, config: ForecasterConfig) -> None:
-    try:
-        Forecaster(config, len(splits.train.channels), grid=splits.train.grid)
-    except ValueError as error:
-        raise UserError(f"the network cannot be built: {error}") from error
 
 
 def find_config(out: Path) -> Path:

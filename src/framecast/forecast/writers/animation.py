@@ -1,5 +1,6 @@
 """Forecasts as moving pictures: GIF and MP4, one frame at a time."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -20,6 +21,8 @@ FRAMES_PER_SECOND = 5
 """Of frames that have no times in seconds."""
 SHORTER_SIDE = 256
 """Pixels: small grids, but not video, are enlarged, cell by cell, to at least this."""
+_COLOURS = colormaps["viridis"].with_extremes(bad="0.8")
+"""What is missing is grey."""
 MOST_TILES = 4
 GAP = 4
 
@@ -54,12 +57,12 @@ def animation_writer(path: Path, labels: ForecastLabels) -> Iterator[Callable[[T
 
 
 def _frame_shape(labels: ForecastLabels) -> tuple[int, int, int]:
-    return len(labels.frames.channels), *labels.frames.grid
+    return len(labels.channels), *labels.frames.grid
 
 
 def _painter(labels: ForecastLabels) -> Callable[[np.ndarray], np.ndarray]:
     """How a frame [N,S,C,H,W] becomes a picture [H,W,3] of bytes."""
-    names = labels.frames.names
+    names = labels.names
     low, high = _ranges(labels)
     flip = _ascends(labels)
 
@@ -67,27 +70,40 @@ def _painter(labels: ForecastLabels) -> Callable[[np.ndarray], np.ndarray]:
         tiles = frame.reshape(-1, *frame.shape[2:])[:MOST_TILES]
         share = np.clip((tiles - low[:, None, None]) / (high - low)[:, None, None], 0, 1)
         if names == COLOUR:
-            coloured = share.transpose(0, 2, 3, 1)[:, None]
+            coloured = np.nan_to_num(share).transpose(0, 2, 3, 1)[:, None]
         elif names == GREY:
-            coloured = share[..., None].repeat(3, -1)
+            coloured = np.nan_to_num(share)[..., None].repeat(3, -1)
         else:
-            coloured = _enlarge(colormaps["viridis"](share)[..., :3])
+            coloured = _enlarge(_COLOURS(share)[..., :3])
         return _arrange((coloured[:, :, ::-1] if flip else coloured) * 255)
 
     return draw
 
 
 def _ranges(labels: ForecastLabels) -> tuple[np.ndarray, np.ndarray]:
-    """Values of the first and the last colour of each channel, both [C]."""
-    declared = [channel.valid_range for channel in labels.frames.channels]
-    if None not in declared:
-        low, high = np.array(declared, np.float64).T
-    else:
-        values = labels.frames.values
-        sequences = [values[n, :] for n in range(len(values))]
-        low = np.min([s.amin((0, 2, 3)).numpy() for s in sequences], axis=0)
-        high = np.max([s.amax((0, 2, 3)).numpy() for s in sequences], axis=0)
+    """Values of the first and the last colour of each channel, both [C].
+
+    They are the ends of the range that all channels declare, else of the input's values, else of
+    what is typical.
+    """
+    declared = [channel.valid_range for channel in labels.channels]
+    if None in declared:
+        shown = _shown(labels)
+        declared = [shown.get(name, labels.typical.get(name, (0.0, 1.0))) for name in labels.names]
+    low, high = np.array(declared, np.float64).T
     return low, np.where(high > low, high, low + 1)
+
+
+def _shown(labels: ForecastLabels) -> dict[str, tuple[float, float]]:
+    """Least and greatest value of each channel of the input that has any."""
+    values = labels.frames.values
+    sequences = [values[n, :].transpose(0, 1).flatten(1).numpy() for n in range(len(values))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of channels that are missing throughout
+        low = np.nanmin([np.nanmin(s, 1) for s in sequences], 0).tolist()
+        high = np.nanmax([np.nanmax(s, 1) for s in sequences], 0).tolist()
+    ends = zip(labels.frames.names, low, high, strict=True)
+    return {name: (a, b) for name, a, b in ends if a == a}
 
 
 def _ascends(labels: ForecastLabels) -> bool:

@@ -1,13 +1,14 @@
 """What a forecast is labelled with, and its labels in the conventions of NetCDF."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from framecast.frames.frames import Frames
+from framecast.frames.frames import Channel, Frames
 from framecast.frames.times import readable
 
 
@@ -19,11 +20,20 @@ class ForecastLabels:
         frames: the input, whose channels, grid and attributes are carried on.
         starts: place of the last known frame of each forecast, [S].
         valid_times: time of each forecast frame, [S,K].
+        channels: that are predicted.
+        typical: a range of values of each channel, by name, where the input does not show one.
     """
 
     frames: Frames
     starts: np.ndarray
     valid_times: np.ndarray
+    channels: tuple[Channel, ...]
+    typical: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return tuple(channel.name for channel in self.channels)
 
     @property
     def steps(self) -> int:
@@ -51,7 +61,7 @@ class ForecastLabels:
 
     def summary(self) -> str:
         """Say in a line what was forecast."""
-        names, times = ", ".join(self.frames.names), self.valid_times
+        names, times = ", ".join(self.names), self.valid_times
         starts = "" if self.single else f" from {len(self.starts)} starts"
         first, last = readable(times[0, 0]), readable(times[-1, -1])
         return f"{self.steps} frames of {names}{starts}, {first} to {last}"

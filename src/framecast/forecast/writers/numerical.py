@@ -33,7 +33,7 @@ def netcdf_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
             if dim not in file.dimensions:
                 file.dimensions[dim] = size
         variables = []
-        for channel in labels.frames.channels:
+        for channel in labels.channels:
             variable = file.create_variable(
                 channel.name, labels.dims, "f4", chunks=_chunks(labels), fillvalue=np.nan
             )
@@ -57,7 +57,7 @@ def zarr_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
             dimension_names=labels.dims,
             attributes=_attributes(channel),
         )
-        for channel in labels.frames.channels
+        for channel in labels.channels
     ]
     yield _frame_writer(variables, labels)
     with warnings.catch_warnings():
@@ -89,7 +89,7 @@ def npz_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
     `frames` is [T,C,H,W] for one start and sequence, which `read_arrays` reads back, and
     [T,N,S,C,H,W] otherwise: time first, so that frames can be written as they come.
     """
-    n, _, c, h, w = labels.frames.values.shape
+    n, (h, w), c = len(labels.frames.values), labels.frames.grid, len(labels.channels)
     plain = labels.single and n == 1
     shape = (labels.steps, c, h, w) if plain else (labels.steps, n, len(labels.starts), c, h, w)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -98,7 +98,7 @@ def npz_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
             np.lib.format.write_array_header_1_0(entry, header)
             yield lambda frame: _write_bytes(entry, frame)
         small = {
-            "channels": np.array(labels.frames.names),
+            "channels": np.array(labels.names),
             "times": _plain_times(labels.valid_times),
             "starts": _plain_times(labels.frames.times[labels.starts]),
         }

@@ -1,0 +1,140 @@
+"""A trained model ready to forecast: network, scaling and device."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from framecast.forecast.outlook import Outlook
+from framecast.frames.batch import Batch, Conditions, Limits, Place
+from framecast.frames.channels import Channel
+from framecast.frames.frames import Frames
+from framecast.frames.windows import Windows
+from framecast.models.unroll import Carry, closed_loop
+from framecast.runs.checkpoint import Checkpoint
+from framecast.runs.device import choose_device
+
+
+class Progress(NamedTuple):
+    """How far a forecast has come: a value that is passed in and returned.
+
+    Attributes:
+        carry: the network's state, and its last prediction.
+        limits: what holds of predictions.
+    """
+
+    carry: Carry
+    limits: Limits
+
+
+class Predictor:
+    """Predicts frames in physical units, from batches; all that it remembers is passed in.
+
+    Args:
+        checkpoint: the trained model.
+        device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
+
+    Attributes:
+        channels: that are predicted.
+
+    Raises:
+        UserError: if there is no such device.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
+        self.checkpoint, self.device = checkpoint, choose_device(device)
+        self.model = checkpoint.model.to(self.device).eval()
+        self.scaling = checkpoint.scaling
+        self.channels: tuple[Channel, ...] = checkpoint.frames.predicted
+
+    @torch.inference_mode()
+    def given(
+        self, batch: Batch, conditions: Conditions, progress: Progress | None = None
+    ) -> tuple[Float[Tensor, "B T C H W"], Progress]:
+        """Read true frames, T ≥ 1, in one pass; predict the frame after each.
+
+        Args:
+            batch: the frames, all of which are read.
+            conditions: of the T steps.
+            progress: what an earlier call returned; None starts afresh.
+        """
+        batch, conditions = batch.to(self.device), _to(conditions, self.device)
+        state = None if progress is None else progress.carry.state
+        inputs = self.model.read(batch.frames, batch.mask)
+        predictions, state = self.model(inputs, state, conditions)
+        after = Progress(Carry(state, predictions[:, -1]), batch.limits)
+        return self._physical(predictions, batch.limits), after
+
+    def ahead(
+        self, conditions: Iterator[Conditions], progress: Progress
+    ) -> Iterator[tuple[Float[Tensor, "B C H W"], Progress]]:
+        """Predict one frame after the other from the last prediction, in a closed loop.
+
+        Args:
+            conditions: of each step; the forecast ends with them.
+            progress: what the call before returned.
+        """
+        carry, limits = progress
+        moved = (_to(now, self.device) for now in conditions)
+        loop = closed_loop(self.model, carry, moved, limits)
+        while True:
+            with torch.inference_mode():
+                after = next(loop, None)
+                if after is None:
+                    return
+                frame = self._physical(after.frame, limits)
+            yield frame, Progress(after, limits)
+
+    def forecast(self, outlook: Outlook) -> Iterator[Float[Tensor, "B C H W"]]:
+        """Yield the frames at lead 1, 2, ..., in physical units, NaN where none is possible.
+
+        Memory does not grow with the number of steps.
+        """
+        conditions = outlook.conditions()
+        predictions, progress = self.given(outlook.past(), next(conditions))
+        yield predictions[:, -1]
+        for frame, _ in self.ahead(conditions, progress):
+            yield frame
+
+    def outlook(
+        self,
+        frames: Frames,
+        places: list[Place],
+        context: int,
+        steps: int,
+        further: Frames | None = None,
+    ) -> Outlook:
+        """Return what forecasts from frames read.
+
+        Args:
+            frames: of the kind that the model was trained on.
+            places: where each context begins.
+            context: frames that are given.
+            steps: frames to forecast.
+            further: forcings and actions beyond the end of the frames.
+
+        Raises:
+            UserError: if the frames do not suit the model.
+        """
+        self.checkpoint.check(frames)
+        return Outlook(Windows(frames, self.scaling, context), places, context, steps, further)
+
+    def _physical(
+        self, predictions: Float[Tensor, "*any C H W"], limits: Limits
+    ) -> Float[Tensor, "*any C H W"]:
+        """Predictions on the CPU, in physical units, within their bounds to the last digit."""
+        held = limits.hold(predictions).float().cpu()
+        values = self.scaling.denormalise(held)
+        for place, channel in enumerate(self.channels):
+            low, high = self.checkpoint.frames.bounds.get(channel.name, (None, None))
+            if low is not None or high is not None:
+                values[..., place, :, :] = values[..., place, :, :].clamp(low, high)
+        if limits.possible is not None:
+            values = values.where(limits.possible.cpu(), torch.nan)
+        return values
+
+
+def _to(conditions: Conditions, device: torch.device) -> Conditions:
+    return Conditions(*(None if part is None else part.to(device) for part in conditions))

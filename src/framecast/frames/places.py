@@ -1,0 +1,111 @@
+"""Where the points of a grid lie: latitudes, longitudes, distances, areas."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from framecast.base.errors import UserError
+from framecast.frames.channels import Coordinate
+from framecast.frames.frames import Frames
+
+Axis = Literal["latitude", "longitude"]
+
+EARTH_RADIUS = 6371.0
+"""km."""
+
+_UNITS = {
+    "latitude": {"degrees_north", "degree_north", "degree_n", "degrees_n", "degreen", "degreesn"},
+    "longitude": {"degrees_east", "degree_east", "degree_e", "degrees_e", "degreee", "degreese"},
+}
+_NAMES = {"latitude": {"lat", "latitude", "nlat"}, "longitude": {"lon", "longitude", "nlon"}}
+
+
+def find_axis(frames: Frames, axis: Axis) -> Coordinate | None:
+    """Find the coordinate that holds latitude or longitude, by units, standard name, then name.
+
+    It is over the rows, over the columns, or over both (a curvilinear grid).
+    """
+    space = set(frames.dims[-2:])
+    over = {name: c for name, c in frames.coordinates.items() if c.dims and set(c.dims) <= space}
+
+    def said(coordinate: Coordinate, attribute: str) -> str:
+        return str(coordinate.attributes.get(attribute, "")).lower()
+
+    for coordinate in over.values():
+        if said(coordinate, "units") in _UNITS[axis] or said(coordinate, "standard_name") == axis:
+            return coordinate
+    return next((c for name, c in over.items() if name.lower() in _NAMES[axis]), None)
+
+
+def degrees(frames: Frames, axis: Axis) -> Float64[np.ndarray, "H W"]:
+    """Return the latitude (degrees north) or longitude (degrees east) of each point.
+
+    Raises:
+        UserError: if the frames have no such coordinate.
+    """
+    coordinate = find_axis(frames, axis)
+    if coordinate is None:
+        unit = "degrees_north" if axis == "latitude" else "degrees_east"
+        raise UserError(
+            f"{frames.source} has no {axis}: a coordinate over its rows or columns with units "
+            f"{unit} is needed. Its coordinates are {', '.join(frames.coordinates) or 'none'}"
+        )
+    return _over_grid(frames, coordinate)
+
+
+def grid_spacing(frames: Frames) -> Float64[np.ndarray, "2 H W"]:
+    """Return the distance of neighbouring rows and of neighbouring columns, in km.
+
+    From latitudes and longitudes where the frames have them, else from coordinates in m or km.
+
+    Raises:
+        UserError: if the frames have neither.
+    """
+    if find_axis(frames, "latitude") is not None:
+        phi, lam = (np.deg2rad(degrees(frames, axis)) for axis in ("latitude", "longitude"))
+        both = np.stack([_distance(phi, lam, axis=axis) for axis in (0, 1)])
+        return np.asarray(np.maximum(both, 1e-3))
+    spacing = []
+    for axis, dim in enumerate(frames.dims[-2:]):
+        coordinate = frames.coordinates.get(dim)
+        units = "" if coordinate is None else str(coordinate.attributes.get("units", ""))
+        if coordinate is None or units not in ("m", "metre", "meter", "metres", "meters", "km"):
+            raise UserError(
+                f"{frames.source}: grid_spacing needs latitudes and longitudes, or coordinates "
+                f"{' and '.join(frames.dims[-2:])} in m or km"
+            )
+        size = 1.0 if units == "km" else 1e-3
+        spacing.append(np.abs(np.gradient(_over_grid(frames, coordinate), axis=axis)) * size)
+    return np.stack(spacing)
+
+
+def area_weights(frames: Frames) -> Float[Tensor, "H W"]:
+    """Return weights in proportion to the area of each cell: the cosine of latitude, with mean 1.
+
+    Raises:
+        UserError: if the frames have no latitudes.
+    """
+    weights = np.cos(np.deg2rad(degrees(frames, "latitude"))).clip(min=0)
+    return torch.from_numpy((weights / weights.mean()).astype(np.float32))
+
+
+def _over_grid(frames: Frames, coordinate: Coordinate) -> Float64[np.ndarray, "H W"]:
+    row, _ = frames.dims[-2:]
+    values = np.asarray(coordinate.values, np.float64)
+    if values.ndim == 2:
+        values = values if coordinate.dims[0] == row else values.T
+    else:
+        values = values[:, None] if coordinate.dims[0] == row else values[None]
+    return np.ascontiguousarray(np.broadcast_to(values, frames.grid))
+
+
+def _distance(phi: np.ndarray, lam: np.ndarray, axis: int) -> np.ndarray:
+    """Distance along the sphere between neighbours on an axis, one value at each point."""
+    if phi.shape[axis] < 2:
+        return np.zeros(phi.shape)
+    north = np.gradient(phi, axis=axis)
+    east = np.gradient(np.unwrap(lam, axis=axis), axis=axis) * np.cos(phi)
+    return np.asarray(EARTH_RADIUS * np.hypot(north, east))

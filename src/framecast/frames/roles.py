@@ -1,0 +1,105 @@
+"""What a network reads and predicts, channel by channel, and the fields that are derived for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from framecast.frames.channels import Channel, Role
+from framecast.frames.derived import derived_forcing_channels, derived_static_channels
+from framecast.frames.frames import Frames
+
+Bounds = tuple[float | None, float | None]
+"""Least and greatest value that a variable may have; None for no bound."""
+
+
+@dataclass(frozen=True)
+class FrameSpec:
+    """What frames must look like to suit a trained network.
+
+    Attributes:
+        channels: names, attributes and roles: prognostic, then diagnostic, then forcing ones.
+        grid: (H, W).
+        step: time from frame to frame, as text.
+        static: channels of the fields that are the same at all times and come from the data.
+        derived: names of forcings that are derived from the times (`derived.FORCINGS`).
+        derived_static: names of fields that are derived from the coordinates (`derived.STATIC`).
+        flagged: names of the channels whose mask the network reads.
+        actions: A, numbers in the action between two frames; 0 for none.
+        irregular: whether the network reads the time between frames.
+        bounds: by name of a variable, what its forecasts are held within.
+        missing: values that stand for a missing one in the data.
+        action_variable: name of the actions in the data; None if there are none.
+        action_shift: frames by which the data store actions late.
+    """
+
+    channels: tuple[Channel, ...]
+    grid: tuple[int, int]
+    step: str
+    static: tuple[Channel, ...] = ()
+    derived: tuple[str, ...] = ()
+    derived_static: tuple[str, ...] = ()
+    flagged: tuple[str, ...] = ()
+    actions: int = 0
+    irregular: bool = False
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    missing: tuple[float, ...] = ()
+    action_variable: str | None = None
+    action_shift: int = 0
+
+    @classmethod
+    def of(cls, frames: Frames, **settings: Any) -> "FrameSpec":
+        """Describe frames; `settings` are the fields that frames do not know."""
+        return cls(
+            channels=frames.channels,
+            grid=frames.grid,
+            step=str(frames.step),
+            static=() if frames.static is None else frames.static.channels,
+            actions=0 if frames.actions is None else frames.actions.shape[-1],
+            irregular=frames.irregular,
+            **settings,
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return tuple(channel.name for channel in self.channels)
+
+    @property
+    def rate(self) -> float | None:
+        """Frames a second, where the time axis is one of plain numbers, as that of videos is."""
+        try:
+            return 1 / float(self.step)
+        except ValueError:
+            return None
+
+    @property
+    def predicted(self) -> tuple[Channel, ...]:
+        """The channels that are predicted: prognostic, then diagnostic."""
+        return tuple(c for c in self.channels if c.role != "forcing")
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of what is read beside prognostic channels, in the order of their reading.
+
+        Forcings at the frame and at the one after it (name and name'), their masks, and static
+        fields.
+        """
+        forcings = [c.name for c in self.of_role("forcing")]
+        forcings += [c.name for c in derived_forcing_channels(self.derived)]
+        forcings += [f"mask of {n}" for n in self.flagged if n in forcings]
+        static = [c.name for c in (*self.static, *derived_static_channels(self.derived_static))]
+        return (*forcings, *(f"{name}'" for name in forcings), *static)
+
+    @property
+    def flags(self) -> tuple[int, ...]:
+        """Places of the prognostic channels whose mask the network reads."""
+        prognostic = self.of_role("prognostic")
+        return tuple(i for i, c in enumerate(prognostic) if c.name in self.flagged)
+
+    def of_role(self, *roles: Role) -> tuple[Channel, ...]:
+        """Return the channels of these roles, in their order."""
+        return tuple(c for c in self.channels if c.role in roles)
+
+    def names_of(self, *roles: Role) -> tuple[str, ...]:
+        """Return the names of the channels of these roles."""
+        return tuple(c.name for c in self.of_role(*roles))

@@ -1,0 +1,85 @@
+"""What a network is built from, so that a checkpoint can build it again alone."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from framecast.frames.roles import FrameSpec
+from framecast.models.config import ForecasterConfig
+
+
+@dataclass(frozen=True)
+class Ports:
+    """How many channels a network reads and predicts, by what they are for.
+
+    Attributes:
+        prognostic: read and predicted.
+        diagnostic: predicted only.
+        conditions: read only: forcings at both ends of a step, and static fields.
+        flags: places of the prognostic channels whose mask is read too.
+        actions: numbers in the action between two frames; 0 for none.
+        irregular: whether the time between frames is read.
+    """
+
+    prognostic: int
+    diagnostic: int = 0
+    conditions: int = 0
+    flags: tuple[int, ...] = ()
+    actions: int = 0
+    irregular: bool = False
+
+    @classmethod
+    def of(cls, spec: FrameSpec) -> "Ports":
+        """Return the ports of a network for such frames."""
+        return cls(
+            prognostic=len(spec.of_role("prognostic")),
+            diagnostic=len(spec.of_role("diagnostic")),
+            conditions=len(spec.conditions),
+            flags=spec.flags,
+            actions=spec.actions,
+            irregular=spec.irregular,
+        )
+
+    @property
+    def fed_back(self) -> int:
+        """Channels that the closed loop hands back: prognostic ones, and their masks."""
+        return self.prognostic + len(self.flags)
+
+    @property
+    def read(self) -> int:
+        """Channels that the encoder reads."""
+        return self.fed_back + self.conditions
+
+    @property
+    def predicted(self) -> int:
+        """Channels that the decoder puts out."""
+        return self.prognostic + self.diagnostic
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything that a network is built from.
+
+    Attributes:
+        config: codec, stack and layer.
+        ports: channels.
+        grid: (H, W); None for a network that was built for any.
+    """
+
+    config: ForecasterConfig
+    ports: Ports
+    grid: tuple[int, int] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON has them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, described: Mapping[str, Any]) -> "ModelSpec":
+        """Read what `to_dict` wrote."""
+        ports, grid = described["ports"], described["grid"]
+        return cls(
+            config=ForecasterConfig(**described["config"]),
+            ports=Ports(**{**ports, "flags": tuple(ports["flags"])}),
+            grid=None if grid is None else (grid[0], grid[1]),
+        )

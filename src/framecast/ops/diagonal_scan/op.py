@@ -1,0 +1,61 @@
+"""The complex diagonal scan as a `torch.library` op: kernels, rules for shapes and gradients."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from framecast.ops import layout
+from framecast.ops.diagonal_scan import eager, native
+from framecast.ops.dispatch import Kernels
+from framecast.ops.registration import define, differentiate
+
+_kernel = Kernels(eager, native, "framecast.ops.diagonal_scan.triton")
+
+
+def _complex(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor) -> Tensor:
+    last = layout.is_channels_last(b)
+    scan = _kernel(b, "complex_diagonal_scan")
+    lam = lam_re.contiguous(), lam_im.contiguous()
+    return layout.sequence(scan(*lam, layout.sequence(b, last), layout.frame(x0, last)), last)
+
+
+def _complex_shapes(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor) -> Tensor:
+    return torch.empty_like(layout.sequence(b, layout.is_channels_last(b)))
+
+
+def _complex_backward(
+    grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    last = layout.is_channels_last(x)
+    backward = _kernel(x, "complex_diagonal_scan_backward")
+    lam = lam_re.contiguous(), lam_im.contiguous()
+    grad_re, grad_im, grad_b, grad_x0 = backward(
+        layout.sequence(grad, last), *lam, layout.frame(x0, last), x
+    )
+    grads = grad_re.contiguous(), grad_im.contiguous()
+    return *grads, layout.sequence(grad_b, last), layout.frame(grad_x0, last)
+
+
+def _complex_backward_shapes(
+    grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    lam = lam_re.new_empty(lam_re.shape), lam_im.new_empty(lam_im.shape)
+    state = layout.frame(x0, layout.is_channels_last(x))
+    return *lam, torch.empty_like(x), torch.empty_like(state)
+
+
+def _keep_complex(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    lam_re, lam_im, _, x0 = inputs
+    ctx.save_for_backward(lam_re, lam_im, x0, output)
+
+
+complex_diagonal_scan = define("complex_diagonal_scan", _complex, _complex_shapes)
+complex_diagonal_scan_backward = define(
+    "complex_diagonal_scan_backward", _complex_backward, _complex_backward_shapes
+)
+differentiate(
+    "complex_diagonal_scan",
+    lambda ctx, grad: complex_diagonal_scan_backward(grad, *ctx.saved_tensors),
+    _keep_complex,
+)

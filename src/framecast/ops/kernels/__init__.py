@@ -1,1 +1,0 @@
-"""Fast forward and backward passes of the recurrences, behind `framecast.ops.scan`."""

@@ -1,0 +1,35 @@
+"""Continuation of frames beyond the edges of a periodic grid: checks, and the choice of kernels.
+
+Defined in `definition.py`; the fast kernels are a `torch.library` op (`op.py`), with results in the
+type and memory layout of the frames.
+"""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from framecast.ops import dispatch
+from framecast.ops.padding import definition, op
+
+__all__ = ["wrap"]
+
+
+def wrap(x: Float[Tensor, "B C H W"], reach_y: int, reach_x: int) -> Tensor:
+    """Continue frames periodically by `reach_y` rows and `reach_x` columns on each side.
+
+    Args:
+        x: frames.
+        reach_y: rows to add above and below, 0 to H.
+        reach_x: columns to add on the left and on the right, 0 to W.
+
+    Returns:
+        Frames [B, C, H + 2·reach_y, W + 2·reach_x].
+
+    Raises:
+        ValueError: if a reach is negative or larger than the grid.
+    """
+    for reach, size, axis in ((reach_y, x.shape[2], "rows"), (reach_x, x.shape[3], "columns")):
+        if not 0 <= reach <= size:
+            raise ValueError(f"wrap: {reach} {axis} beyond each edge of a grid of {size}")
+    pad = (definition if dispatch.uses_definitions() else op).wrap
+    wrapped: Tensor = pad(x, reach_y, reach_x)
+    return wrapped

@@ -1,0 +1,111 @@
+"""The recurrences as `torch.library` ops: kernels, rules for shapes and gradients."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from framecast.ops import layout
+from framecast.ops.dispatch import Kernels
+from framecast.ops.registration import define, differentiate
+from framecast.ops.scan import eager, native
+
+_kernel = Kernels(eager, native, "framecast.ops.scan.triton")
+
+
+# --- the linear scan -----------------------------------------------------------------------
+
+
+def _linear(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
+    last = layout.is_channels_last(b)
+    dense = layout.sequence(a, last), layout.sequence(b, last), layout.frame(h0, last)
+    return layout.sequence(_kernel(b, "linear_scan")(*dense), last)
+
+
+def _linear_shapes(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
+    return torch.empty_like(layout.sequence(b, layout.is_channels_last(b)))
+
+
+def _linear_backward(
+    grad: Tensor, a: Tensor, h0: Tensor, h: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    last = layout.is_channels_last(h)
+    dense = [layout.sequence(grad, last), layout.sequence(a, last), layout.frame(h0, last)]
+    grad_a, grad_b, grad_h0 = _kernel(h, "linear_scan_backward")(*dense, h)
+    return (
+        layout.sequence(grad_a, last),
+        layout.sequence(grad_b, last),
+        layout.frame(grad_h0, last),
+    )
+
+
+def _linear_backward_shapes(
+    grad: Tensor, a: Tensor, h0: Tensor, h: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    state = layout.frame(h0, layout.is_channels_last(h))
+    return torch.empty_like(h), torch.empty_like(h), torch.empty_like(state)
+
+
+def _keep_linear(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+    a, _, h0 = inputs
+    ctx.save_for_backward(a, h0, output)
+
+
+linear_scan = define("linear_scan", _linear, _linear_shapes)
+linear_scan_backward = define("linear_scan_backward", _linear_backward, _linear_backward_shapes)
+differentiate(
+    "linear_scan",
+    lambda ctx, grad: linear_scan_backward(grad, *ctx.saved_tensors),
+    _keep_linear,
+)
+
+
+# --- the gated scans -----------------------------------------------------------------------
+
+
+def _gated_shapes(gates: Tensor, h0: Tensor) -> Tensor:
+    return layout.empty_sequence(gates, h0.shape[1], layout.is_channels_last(gates))
+
+
+def _gated_backward_shapes(
+    grad: Tensor, gates: Tensor, h0: Tensor, h: Tensor
+) -> tuple[Tensor, Tensor]:
+    last = layout.is_channels_last(gates)
+    grad_gates = layout.empty_sequence(gates, gates.shape[2], last)
+    return grad_gates, torch.empty_like(layout.frame(h0, last))
+
+
+def _keep_gated(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs, output)
+
+
+class GatedScan(NamedTuple):
+    """The ops of one gated scan, and how many pre-activations it has."""
+
+    parts: int
+    forward: Any
+    backward: Any
+
+
+def _define_gated(name: str) -> GatedScan:
+    def kernel(gates: Tensor, h0: Tensor) -> Tensor:
+        last = layout.is_channels_last(gates)
+        dense = layout.sequence(gates, last), layout.frame(h0, last)
+        return layout.sequence(_kernel(gates, "gated_scan")(name, *dense), last)
+
+    def kernel_backward(
+        grad: Tensor, gates: Tensor, h0: Tensor, h: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        last = layout.is_channels_last(gates)
+        dense = layout.sequence(grad, last), layout.sequence(gates, last), layout.frame(h0, last)
+        grad_gates, grad_h0 = _kernel(gates, "gated_scan_backward")(name, *dense, h)
+        return layout.sequence(grad_gates, last), layout.frame(grad_h0, last)
+
+    forward = define(name, kernel, _gated_shapes)
+    backward = define(f"{name}_backward", kernel_backward, _gated_backward_shapes)
+    differentiate(name, lambda ctx, grad: backward(grad, *ctx.saved_tensors), _keep_gated)
+    return GatedScan(eager.GATINGS[name].parts, forward, backward)
+
+
+GATED = {name: _define_gated(name) for name in eager.GATINGS}
+"""The gated scans by name."""

@@ -1,0 +1,87 @@
+"""What is read of a file: which variables, for what, and how their values are understood."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from framecast.frames.channels import Channel, Role
+from framecast.frames.roles import FrameSpec
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is read of a file.
+
+    Attributes:
+        variables: prognostic ones, in this order; None for all that are not named below.
+        diagnostic: variables that are predicted, and not read by the network.
+        forcings: variables that are read by the network, and known ahead of time.
+        static: variables without time.
+        missing: values that stand for a missing one, beside NaN and what the file declares.
+        actions: the variable of what is done between frames; None for none.
+        action_shift: frames by which actions are stored late: 0 where `actions[t]` acts between
+            frames t and t + 1; 1 where it led to frame t.
+        irregular: whether the time between frames may vary throughout.
+        size: (H, W) to which a video is resized; None for its own.
+        rate: frames a second that are taken from a video; None for all.
+    """
+
+    variables: tuple[str, ...] | None = None
+    diagnostic: tuple[str, ...] = ()
+    forcings: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    missing: tuple[float, ...] = ()
+    actions: str | None = None
+    action_shift: int = 0
+    irregular: bool = False
+    size: tuple[int, int] | None = None
+    rate: float | None = None
+
+    @classmethod
+    def of(cls, spec: FrameSpec) -> "Selection":
+        """Return what a trained network needs of a file, what it only predicts included."""
+        return cls(
+            variables=spec.names_of("prognostic"),
+            diagnostic=spec.names_of("diagnostic"),
+            forcings=spec.names_of("forcing"),
+            static=tuple(c.name for c in spec.static),
+            missing=spec.missing,
+            actions=spec.action_variable,
+            action_shift=spec.action_shift,
+            irregular=spec.irregular,
+            size=spec.grid,
+            rate=spec.rate,
+        )
+
+    @property
+    def past(self) -> "Selection":
+        """What is needed to forecast: without the variables that are only predicted."""
+        return replace(self, diagnostic=())
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names that are no prognostic variables."""
+        actions = () if self.actions is None else (self.actions,)
+        return (*self.diagnostic, *self.forcings, *self.static, *actions)
+
+    def role(self, name: str) -> Role:
+        """Return the role of a variable that changes in time."""
+        if name in self.diagnostic:
+            return "diagnostic"
+        return "forcing" if name in self.forcings else "prognostic"
+
+    def channel(self, name: str, attributes: dict[str, object]) -> Channel:
+        """Return a channel with the role that is asked for."""
+        return Channel(name, attributes, self.role(name))
+
+    def blank(self, values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """Return values with NaN in place of those that stand for a missing one."""
+        for number in self.missing:
+            stands = values == torch.tensor(number, dtype=values.dtype)
+            values = values.masked_fill(stands, torch.nan)
+        return values
+
+
+EVERYTHING = Selection()

@@ -1,0 +1,34 @@
+"""What older versions wrote, read as if this one had: the only place that knows of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_STATISTICS = {"mean": "offset", "std": "scale"}
+"""Names of statistics in the first checkpoints, which were always normalised by these two."""
+
+
+def upgrade_header(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint's header says in today's form.
+
+    The first form had one list of channels, all read and predicted, and no name of a form.
+    """
+    if described.get("format", 1) >= 2:
+        return dict(described)
+    frames = described["frames"]
+    new: dict[str, Any] = {"static": (), "bounds": {}}
+    ports = {"prognostic": len(frames["channels"]), "flags": ()}
+    return {
+        **described,
+        "frames": {**new, **frames},
+        "model": {"config": described["model"], "ports": ports, "grid": frames["grid"]},
+    }
+
+
+def upgrade_statistics(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Return statistics under today's names."""
+    return {_STATISTICS.get(name, name): values for name, values in tensors.items()}
+
+
+def upgrade_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a run under today's names of keys."""
+    return dict(config)

@@ -1,0 +1,57 @@
+"""The run folder: its files, its configuration, and the data that it was trained on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from framecast.base.errors import UserError
+from framecast.base.whole import PathLike
+from framecast.datasets.config import DataConfig
+from framecast.datasets.files import Files
+from framecast.datasets.source import Source
+from framecast.runs.compat import upgrade_config
+
+CONFIG = "config.yaml"
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """Return the configuration of a run as plain values, under today's names.
+
+    Raises:
+        UserError: if the folder is no run, or its configuration cannot be read.
+    """
+    file = run / CONFIG
+    if not file.exists():
+        raise UserError(f"{run} is not a run folder: it has no {CONFIG}")
+    try:
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{file} cannot be read as YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{file} does not hold keys and values: it is not a run's configuration")
+    return upgrade_config(config)
+
+
+def data_of(config: Mapping[str, Any], run: Path) -> DataConfig:
+    """Return the data that a run was trained on.
+
+    Raises:
+        UserError: if its configuration does not say.
+    """
+    try:
+        return DataConfig(**config.get("data", {}))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{run / CONFIG}: data: {error}") from error
+
+
+def source_of(run: PathLike) -> Source:
+    """Return what reads frames of the kind that a run was trained on.
+
+    A checkpoint file alone does not say: files are then read as they come.
+    """
+    path = Path(run)
+    if not (path / CONFIG).exists():
+        return Files()
+    return data_of(read_config(path), path).open()

@@ -1,0 +1,34 @@
+"""Layers that keep their inputs only: what lies inside is computed again in the backward pass.
+
+Source: Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost.
+"""
+
+from functools import partial
+
+from torch.utils.checkpoint import checkpoint
+
+from framecast.layers import Recurrence
+from framecast.models import Forecaster
+
+
+def recompute_layers(model: Forecaster) -> None:
+    """Let encoder, decoder and each recurrent layer keep their inputs only, for training.
+
+    What lies inside a layer is computed again in the backward pass, one layer at a time.
+    """
+    layers = [module for module in model.modules() if _is_layer(module)]
+    for module in (model.encoder, *layers, model.decoder):
+        _recompute(module, "forward")
+    for layer in layers:
+        _recompute(layer, "step")
+
+
+def _is_layer(module: object) -> bool:
+    """Whether a module is a recurrence that is not made of recurrences."""
+    return isinstance(module, Recurrence) and not any(
+        isinstance(part, Recurrence) for part in list(module.modules())[1:]
+    )
+
+
+def _recompute(module: object, method: str) -> None:
+    setattr(module, method, partial(checkpoint, getattr(module, method), use_reentrant=False))
