@@ -15,7 +15,7 @@ from framecast.frames.frames import Frames
 from framecast.models.cost import multiplications
 from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import Checkpoint, load_checkpoint
-from framecast.runs.folder import data_of, read_config
+from framecast.runs.contents import data_of, read_config
 
 
 @dataclass(frozen=True, eq=False)

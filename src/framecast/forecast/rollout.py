@@ -22,7 +22,7 @@ from framecast.frames.windows import Windows
 from framecast.readers.open import open_frames
 from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import Checkpoint, load_checkpoint
-from framecast.runs.folder import source_of
+from framecast.runs.contents import source_of
 
 
 def rollout(

@@ -1,10 +1,11 @@
 """The network that users train: encoder → recurrences → decoder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Float64
-from torch import Tensor, nn
+from torch import Tensor
 
 from framecast.base.shapes import Frame, FrameSequence
 from framecast.frames.batch import NO_CONDITIONS, Batch, Conditions, Limits
@@ -14,11 +15,13 @@ from framecast.models.build import make_stack
 from framecast.models.codecs.codec import ActionConditioning, make_decoder, make_encoder
 from framecast.models.config import ForecasterConfig
 from framecast.models.losses import Losses, measure, weigh
+from framecast.models.model import Model, register_model
 from framecast.models.spec import ModelSpec, Ports
 from framecast.models.unroll import Unrolling, draw_given, unroll_parts
 
 
-class Forecaster(nn.Module):
+@register_model("forecaster")
+class Forecaster(Model):
     """Predicts the next frame from each frame and all before it.
 
     Maps frames 1..T to predictions of frames 2..T+1: in one pass when the frames are given
@@ -59,6 +62,12 @@ class Forecaster(nn.Module):
             )
         self.decoder = make_decoder(config, self.recurrences.out_channels, self.ports.predicted)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_spec(cls, described: Mapping[str, Any]) -> "Forecaster":
+        """Build a network from the plain values of its `spec`."""
+        spec = ModelSpec.from_dict(described)
+        return cls(spec.config, spec.ports, spec.grid)
 
     def forward(
         self,
@@ -158,6 +167,11 @@ class Forecaster(nn.Module):
                 unrolling.loss,
             )
             done = part.stop
+
+    @property
+    def terms(self) -> int:
+        """The predicted variables: each has a term of the loss."""
+        return self.ports.predicted
 
     def weigh(self, batch: Batch) -> Float64[Tensor, " V"]:
         """Return how much the losses of a batch will count, for each predicted variable."""

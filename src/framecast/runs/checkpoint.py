@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -24,7 +24,7 @@ from framecast.frames.roles import FrameSpec
 from framecast.frames.scaling import Scaling
 from framecast.frames.statistics import Statistics
 from framecast.models import Forecaster
-from framecast.models.spec import ModelSpec
+from framecast.models.model import build_model
 from framecast.runs.compat import upgrade_header, upgrade_statistics
 
 BEST, LAST = "best.safetensors", "last.safetensors"
@@ -63,6 +63,7 @@ class Checkpoint:
         tensors |= {f"statistics.{k}": v for k, v in vars(self.statistics).items() if v is not None}
         described = {
             "format": 2,
+            "kind": "forecaster",
             "model": self.model.spec.to_dict(),
             "frames": dataclasses.asdict(self.frames),
             "context": self.context,
@@ -132,8 +133,7 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     if "framecast" not in header:
         raise UserError(f"{file} is a safetensors file, but was not written by framecast")
     described = upgrade_header(json.loads(header["framecast"]))
-    spec = ModelSpec.from_dict(described["model"])
-    model = Forecaster(spec.config, spec.ports, spec.grid)
+    model = cast(Forecaster, build_model(described["kind"], described["model"]))
     model.load_state_dict(_part(tensors, "model."))
     return Checkpoint(
         model=model.eval(),

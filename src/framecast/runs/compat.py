@@ -23,6 +23,7 @@ def upgrade_header(described: Mapping[str, Any]) -> dict[str, Any]:
     model = renamed_model(described["model"])
     return {
         **described,
+        "kind": "forecaster",
         "frames": {**new, **frames},
         "model": {"config": model, "ports": ports, "grid": frames["grid"]},
     }

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from framecast.frames.batch import Batch
-from framecast.models import Forecaster
+from framecast.models.model import Model
 from framecast.models.unroll import Unrolling
 
 
-def first_failure(model: Forecaster, batch: Batch, unrolling: Unrolling) -> str:
+def first_failure(model: Model, batch: Batch, unrolling: Unrolling) -> str:
     """Say where the first value that is not finite comes from.
 
     Args:

@@ -6,7 +6,7 @@ import math
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tensorboardX import SummaryWriter
@@ -17,6 +17,7 @@ from framecast.base.whole import whole, write_text
 from framecast.frames.scaling import Scaling
 from framecast.models import Forecaster
 from framecast.models.losses import Losses
+from framecast.models.model import Model
 from framecast.runs.checkpoint import BEST, LAST, Checkpoint
 from framecast.runs.config import Experiment
 from framecast.train.schedules import decay_epochs
@@ -71,7 +72,7 @@ class Journal:
         if self._board is not None:
             self._board.close()
 
-    def resume(self, model: Forecaster, optimiser: Optimizer, state: dict[str, Any] | None) -> None:
+    def resume(self, model: Model, optimiser: Optimizer, state: dict[str, Any] | None) -> None:
         """Take up what an earlier journal saved; nothing where it had not come that far."""
         if state is not None:
             model.load_state_dict(state["model"])
@@ -105,7 +106,7 @@ class Journal:
 
     def end_epoch(
         self,
-        model: Forecaster,
+        model: Model,
         optimiser: Optimizer,
         rate: float,
         forcing: float,
@@ -167,10 +168,10 @@ class Journal:
             told["teacher forcing"] = row["teacher_forcing"]
         return "".join(f"{name} {n:.4g}  " for name, n in told.items() if n is not None)
 
-    def _save(self, model: Forecaster, optimiser: Optimizer) -> None:
+    def _save(self, model: Model, optimiser: Optimizer) -> None:
         loss = self.losses[-1]
         checkpoint = Checkpoint(
-            model=model,
+            model=cast(Forecaster, model),
             statistics=self.scaling.statistics,
             frames=self.scaling.spec,
             context=self.config.context,

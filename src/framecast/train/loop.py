@@ -3,6 +3,7 @@
 import math
 import pickle
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from framecast.frames.statistics import Statistics
 from framecast.frames.windows import CropSampler, Windows, allowed_starts, side_by_side
 from framecast.models import Forecaster
 from framecast.models.losses import Losses
+from framecast.models.model import Model
 from framecast.models.spec import Ports
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.allocator import kept_memory
@@ -52,7 +54,7 @@ class Training:
     """
 
     fabric: Fabric
-    model: Forecaster
+    model: Model
     config: TrainingConfig
     shares: Tensor
     optimiser: Optimizer
@@ -203,7 +205,7 @@ def fit(
 
 
 def make_training(
-    model: Forecaster,
+    model: Model,
     config: TrainingConfig,
     batches: int = 1,
     shares: Tensor | None = None,
@@ -227,7 +229,7 @@ def make_training(
     fabric.to_device(model)
     if config.recompute_layers:
         recompute_layers(model)
-    shares = torch.ones(model.ports.predicted) if shares is None else shares
+    shares = torch.ones(model.terms) if shares is None else shares
     optimiser = make_optimiser(model, config)
     return Training(fabric, model, config, shares.to(device), optimiser, batches)
 
@@ -273,23 +275,16 @@ def _groups(batches: Iterable[Batch], epoch: int, size: int) -> Iterator[tuple[B
         yield group
 
 
-class _failures_named:  # noqa: N801
+@contextmanager
+def _failures_named(training: Training, step: int, epoch: int, forcing: float) -> Iterator[None]:
     """Turn a failed loss into a message that says where it began."""
-
-    def __init__(self, training: Training, step: int, epoch: int, forcing: float) -> None:
-        self.training, self.step, self.epoch, self.forcing = training, step, epoch, forcing
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if not isinstance(error, FailedLossError):
-            return
-        unrolling = self.training.config.unrolling(self.forcing)
-        where = first_failure(self.training.model, error.batch, unrolling)
+    try:
+        yield
+    except FailedLossError as error:
+        where = first_failure(training.model, error.batch, training.config.unrolling(forcing))
         raise UserError(
-            f"the loss became NaN or infinite at step {self.step + 1} (epoch {self.epoch + 1}); "
-            f"it began {where}. Try a lower training.learning_rate, training.gradient_clip 1, "
+            f"the loss became NaN or infinite at step {step + 1} (epoch {epoch + 1}); it began "
+            f"{where}. Try a lower training.learning_rate, training.gradient_clip 1, "
             "training.warmup_steps 100, or training.precision 32"
         ) from error
 

@@ -8,16 +8,17 @@ from functools import partial
 from torch.utils.checkpoint import checkpoint
 
 from framecast.layers import Recurrence
-from framecast.models import Forecaster
+from framecast.models.model import Model
 
 
-def recompute_layers(model: Forecaster) -> None:
-    """Let encoder, decoder and each recurrent layer keep their inputs only, for training.
+def recompute_layers(model: Model) -> None:
+    """Let each recurrent layer, and what stands before and after the stack, keep inputs only.
 
     What lies inside a layer is computed again in the backward pass, one layer at a time.
     """
     layers = [module for module in model.modules() if _is_layer(module)]
-    for module in (model.encoder, *layers, model.decoder):
+    around = [part for part in model.children() if not isinstance(part, Recurrence)]
+    for module in (*around, *layers):
         _recompute(module, "forward")
     for layer in layers:
         _recompute(layer, "step")

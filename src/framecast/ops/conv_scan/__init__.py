@@ -21,7 +21,7 @@ from torch import Tensor
 from framecast.ops import dispatch
 from framecast.ops.checks import check_state
 from framecast.ops.conv_scan import definition, eager, spectral
-from framecast.ops.precision import wide_type
+from framecast.ops.widening import wide_type
 
 __all__ = ["bounded_kernel", "conv_scan", "spectral_conv_scan"]
 

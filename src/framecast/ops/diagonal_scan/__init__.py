@@ -11,7 +11,7 @@ from torch import Tensor
 from framecast.ops import dispatch
 from framecast.ops.checks import check_state
 from framecast.ops.diagonal_scan import definition, op
-from framecast.ops.precision import wide_type
+from framecast.ops.widening import wide_type
 
 __all__ = ["complex_diagonal_scan"]
 

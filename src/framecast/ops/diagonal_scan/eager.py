@@ -7,7 +7,7 @@ that is a scan itself.
 import torch
 from torch import Tensor
 
-from framecast.ops.precision import widen
+from framecast.ops.widening import widen
 
 
 def complex_diagonal_scan(lam_re: Tensor, lam_im: Tensor, b: Tensor, x0: Tensor) -> Tensor:

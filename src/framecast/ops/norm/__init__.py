@@ -12,7 +12,7 @@ from torch import Tensor
 
 from framecast.ops import dispatch
 from framecast.ops.norm import definition, op
-from framecast.ops.precision import wide_type
+from framecast.ops.widening import wide_type
 
 __all__ = ["Activation", "check_groups", "residual_norm"]
 

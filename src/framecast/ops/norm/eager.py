@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from framecast.ops.precision import widen
+from framecast.ops.widening import widen
 
 
 class Curve(NamedTuple):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from framecast.ops.precision import widen
+from framecast.ops.widening import widen
 
 
 def wrap(x: Tensor, reach_y: int, reach_x: int) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from framecast.ops.precision import widen
+from framecast.ops.widening import widen
 
 
 def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
