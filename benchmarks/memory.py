@@ -27,9 +27,9 @@ STEPS = 4
 """Of which the last is timed."""
 WAYS: dict[str, dict[str, Any]] = {
     "whole": {},
-    "checkpoint_layers": {"checkpoint_layers": True},
+    "recompute_layers": {"recompute_layers": True},
     "chunk 30": {"chunk": 30},
-    "chunk 30, checkpoint_layers": {"chunk": 30, "checkpoint_layers": True},
+    "chunk 30, recompute_layers": {"chunk": 30, "recompute_layers": True},
     "chunk 30, truncate": {"chunk": 30, "truncate": True},
 }
 

@@ -34,7 +34,14 @@ def experiment(folder, data=None, model=None, **training):
     path = folder / "waves.npy"
     if not path.exists():
         np.save(path, travelling_wave())
-    settings = {"context": 4, "horizon": 3, "epochs": 2, "batch_size": 2, "noise": 0.01}
+    settings = {
+        "context": 4,
+        "horizon": 3,
+        "epochs": 2,
+        "batch_size": 2,
+        "noise": 0.01,
+        "precision": 32,
+    }
     network = {"depth": 2, "hidden": 6, "padding": "circular"}
     return Experiment(
         DataConfig(path=str(path), **(data or {})),

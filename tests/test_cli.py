@@ -1,14 +1,20 @@
 """The command line as a newcomer meets it."""
 
+import argparse
+import re
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from conftest import DATA
+from framecast.base.keys import describe_keys, keys_of
 from framecast.cli import COMMANDS, main
+from framecast.cli.train import COMMON
+from framecast.runs.config import Experiment
 from small import travelling_wave
 
 AIR = str(DATA / "air_temperature_small.nc")
@@ -82,7 +88,71 @@ def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as end:
         run(command, "--help")
     assert end.value.code == 0
-    assert f"framecast {command}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"framecast {command}" in printed
+    assert printed.count("\n") <= 75
+
+
+def parsers(command):
+    """All parsers of a command: those of its data sets, and with all keys in its help."""
+    module = import_module(f"framecast.cli.{COMMANDS[command].module}")
+    found = [module.parser()]
+    if command in ("train", "import"):
+        found.append(module.parser(everything=True))
+    for action in found[0]._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found += action.choices.values()
+    return found
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_in_words(command):
+    for parser in parsers(command):
+        shown = [a for a in parser._actions if a.option_strings and a.help != argparse.SUPPRESS]
+        for action in shown:
+            assert len(re.sub(r"\(default.*", "", action.help).split()) >= 3, action
+        printed = parser.format_help()
+        assert not re.search(r"<class|type:|Literal|Optional|None\b", printed)
+        assert "--help" in printed
+
+
+def test_help_of_train_explains_every_key_once(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        run("train", "--help-all")
+    printed = capsys.readouterr().out
+    joined = "".join(printed.split())
+    for key in describe_keys(Experiment):
+        assert len(re.findall(rf"^  --{re.escape(key.name)} ", printed, re.MULTILINE)) == 1
+        assert len(key.about.split()) >= 3
+        assert "".join(key.about.removesuffix(".").split()) in joined
+
+
+def test_short_help_of_train_explains_the_common_keys_alone(capsys):
+    with pytest.raises(SystemExit):
+        run("train", "--help")
+    printed = capsys.readouterr().out
+    shown = re.findall(r"^  --(\w+\.\S+) ", printed, re.MULTILINE)
+    assert sorted(shown) == sorted(COMMON)
+    assert set(COMMON) < set(keys_of(Experiment))
+    assert "(default: 0.0005)" in printed
+
+
+def test_options_of_a_layer_and_of_a_source_are_taken_by_name(capsys, tmp_path):
+    """Their values are no recipes, wherever they stand."""
+    options = ("--model.layer=conv_lstm", "--model.options.start", "uniform", "--data.options.x=1")
+    assert run("train", *options, "starter", "--out", tmp_path / "run") == 2
+    assert "no option 'x'" in capsys.readouterr().err
+
+
+def test_help_needs_nothing_heavy():
+    check = (
+        "import sys; from framecast.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'numpy', 'yaml', 'jsonargparse'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
 
 
 def test_models_recipes_and_doctor(capsys):
@@ -108,12 +178,21 @@ def cut_short(path):
     ("arguments", "said"),
     [
         (["train", "startr"], "did you mean starter"),
-        (["train", "starter", "--training.epocs", "3"], "did you mean training.epochs"),
+        (["train", "starter", "--training.epocs", "3"], "did you mean --training.epochs"),
         (["train", "starter", "--model.layer", "conv_lsm"], "did you mean conv_lstm"),
         (["train", "starter", "--training.epochs", "0"], "must be at least 1"),
         (["train", LONG, "--model.options.group", "2"], "conv_s5: no option 'group' (did you mean"),
         (["train", LONG, "--data.options.frame", "2"], "no option 'frame' (did you mean frames"),
-        (["train", "starter", "--training.precision", "16"], "training.precision"),
+        (
+            ["train", "starter", "--training.precision", "16"],
+            "expected one of auto, 32, bf16-mixed",
+        ),
+        (["train", "starter", "--training.compile", "yess"], "training.compile: expected true or"),
+        (["train", "starter", "--resum"], "did you mean --resume"),
+        (["train", "starter", "--training.epochs"], "--training.epochs: expected one argument"),
+        (["forecast", "run", "in.nc", "--steps", "x"], "--steps: expected a whole number, not x"),
+        (["evaluate", "run", "--metric", "mse"], "did you mean --metrics"),
+        (["simulate", "navier_stoks"], "navier_stoks"),
         (["train", "starter", "--data.path", "{tmp}/none.nc"], "none.nc does not exist"),
         (["train", "starter", "--data.path", "{tmp}/foreign.nc"], "neither NetCDF 3 nor NetCDF 4"),
         (["train", "starter", "--data.path", "{tmp}/cut.nc"], "cut.nc cannot be read"),
@@ -122,7 +201,7 @@ def cut_short(path):
         (["train"], "name a recipe"),
         (["train", "--resume"], "is not a run folder"),
         (["simulate", "navier_stokes", "--grid", "30"], "coarsen=4"),
-        (["simulate", "navier_stokes", "--grd", "32"], "did you mean grid"),
+        (["simulate", "navier_stokes", "--grd", "32"], "did you mean --grid"),
     ],
 )
 def test_mistakes_are_one_message_and_exit_code_2(tmp_path, capsys, arguments, said):
@@ -166,4 +245,26 @@ def test_the_console_script_answers():
         [sys.executable, "-m", "framecast.cli", "nonsense"], capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert "invalid choice: 'nonsense'" in done.stderr
+    assert "framecast: there is no command nonsense" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trian"], "there is no command trian (did you mean train?)"),
+        (["--verbose"], "framecast --help lists the commands"),
+        (["forecast", "run"], "the following arguments are required: input"),
+    ],
+)
+def test_a_command_that_cannot_be_read_is_one_message(capsys, arguments, said):
+    assert run(*arguments) == 2
+    message = capsys.readouterr().err
+    assert said.lower() in message.lower()
+    assert message.count("\n") == 1
+
+
+def test_without_a_command_all_are_listed(capsys):
+    with pytest.raises(SystemExit) as end:
+        run()
+    assert end.value.code == 0
+    assert "results:\n  evaluate" in capsys.readouterr().out

@@ -160,7 +160,10 @@ def test_steps_equal_a_pass(stack):
         ({"layer": "conv_lsm"}, "did you mean conv_lstm"),
         ({"options": {"star": 1}}, "options of min_conv_gru: no option 'star': it takes none"),
         ({"layer": "conv_lstm", "options": {"star": 1}}, r"'star' \(did you mean start\?\)"),
-        ({"layer": "conv_lstm", "options": {"start": 1}}, 'key "start": Expected a one of'),
+        (
+            {"layer": "conv_lstm", "options": {"start": 1}},
+            "start: expected one of uniform, xavier_normal, not 1",
+        ),
         ({"layer": "conv_lstm", "options": {"kernel": 5}}, "no option 'kernel'"),
         ({"hidden": [4, 4, 4]}, "one number; a list, .* needs stack skip"),
         ({"encoder": "none"}, "encoder none needs stack skip"),

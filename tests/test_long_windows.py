@@ -50,7 +50,7 @@ def test_chunks_and_recomputed_layers_leave_the_gradients_alone(
     layer, chunk, layers, teacher_forcing
 ):
     whole = gradients(layer, teacher_forcing=teacher_forcing)
-    other = {"chunk": chunk, "checkpoint_layers": layers, "teacher_forcing": teacher_forcing}
+    other = {"chunk": chunk, "recompute_layers": layers, "teacher_forcing": teacher_forcing}
     for a, b in zip(gradients(layer, **other), whole, strict=True):
         close(a, b, 1e-11)
 
@@ -78,7 +78,7 @@ def test_truncation_cuts_the_gradient_between_chunks_and_not_the_state(layer):
 
 @every_layer
 @pytest.mark.parametrize(
-    "keys", [{}, {"chunk": 4, "checkpoint_layers": True}, {"chunk": 4, "truncate": True}], ids=str
+    "keys", [{}, {"chunk": 4, "recompute_layers": True}, {"chunk": 4, "truncate": True}], ids=str
 )
 def test_every_way_trains_in_bfloat16(layer, keys):
     full = gradients(layer, dtype=torch.float32, **keys)
@@ -93,7 +93,7 @@ def test_dropout_is_the_same_when_it_is_computed_again():
     """The loss of the forward pass falls along the gradient that the backward pass finds."""
     model, window = small_model(), small_window(12)
     model.encoder.append(torch.nn.Dropout(0.5))
-    config = TrainingConfig(context=4, horizon=8, chunk=3, checkpoint_layers=True)
+    config = TrainingConfig(context=4, horizon=8, chunk=3, recompute_layers=True)
     training, weight = make_training(model, config), model.decoder.weight
 
     def loss():
@@ -159,7 +159,7 @@ def test_memory_falls():
     whole = peak(48)
     assert peak(48, chunk=6) < whole / 4
     assert peak(48, chunk=6, truncate=True) < whole / 4
-    assert peak(48, checkpoint_layers=True) < 0.6 * whole
+    assert peak(48, recompute_layers=True) < 0.6 * whole
 
 
 @pytest.mark.parametrize("layer", ["conv_lstm", "min_conv_gru", "conv_s5"])

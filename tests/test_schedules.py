@@ -58,7 +58,7 @@ PAPER = TrainingConfig(
     teacher_forcing=1.0,
     teacher_forcing_decay=4e-3,
     learning_rate=1e-3,
-    schedule="decay",
+    schedule="staircase",
     plateau_epochs=20,
 )
 
@@ -94,10 +94,13 @@ def test_the_learning_rate_decays_every_so_many_epochs():
     ("keys", "message"),
     [
         ({"teacher_forcing": 1.5}, r"teacher_forcing 1.5 must be in \[0, 1\]"),
-        ({"schedule": "decay", "decay_factor": 1.0}, "decay_factor 1.0 must be between 0 and 1"),
+        (
+            {"schedule": "staircase", "staircase_factor": 1.0},
+            "staircase_factor 1.0 must be between 0 and 1",
+        ),
         ({"teacher_forcing": 0.5, "horizon": 1}, "teacher_forcing 0.5 would change nothing"),
         ({"teacher_forcing_decay": 0.1}, "change nothing: set training.teacher_forcing"),
-        ({"decay_factor": 0.9}, "change nothing: set training.schedule to decay"),
+        ({"staircase_factor": 0.9}, "change nothing: set training.schedule to staircase"),
         ({"schedule": "plateau", "plateau_epochs": 0}, "plateau_epochs 0 must be at least 1"),
         ({"plateau_epochs": 20}, "plateau_epochs 20 would change nothing"),
         ({"truncate": True}, "change nothing: set training.chunk"),

@@ -62,9 +62,9 @@ class KilledError(Exception):
 STRATEGY = {
     "teacher_forcing": 0.9,
     "teacher_forcing_decay": 0.2,
-    "schedule": "decay",
-    "decay_factor": 0.5,
-    "decay_every": 1,
+    "schedule": "staircase",
+    "staircase_factor": 0.5,
+    "staircase_epochs": 1,
     "plateau_epochs": 1,
 }
 """Everything that changes in the course of a run, fast."""
@@ -74,7 +74,7 @@ STRATEGY = {
 @pytest.mark.parametrize(
     "keys",
     [
-        {"schedule": "plateau", "plateau_epochs": 1, "warmup_steps": 2, "clip": 1.0},
+        {"schedule": "plateau", "plateau_epochs": 1, "warmup_steps": 2, "gradient_clip": 1.0},
         STRATEGY | {"accumulate": 2, "chunk": 3, "learning_rate": 0.3},
         STRATEGY | {"chunk": 4, "truncate": True, "precision": "bf16-mixed", "learning_rate": 0.3},
     ],
@@ -169,7 +169,7 @@ def test_the_seed_decides_the_run(tmp_path):
         {"learning_rate": 1e-3},
         {"schedule": "constant"},
         {"warmup_steps": 5},
-        {"clip": 1e-3},
+        {"gradient_clip": 1e-3},
         {"batch_size": 3},
         {"context": 5},
         {"horizon": 2},
@@ -260,7 +260,7 @@ def test_run_folders_are_kept_apart(tmp_path):
     "keys",
     [
         {"schedule": "plateau"},
-        {"schedule": "decay"},
+        {"schedule": "staircase"},
         {"teacher_forcing": 1.0, "teacher_forcing_decay": 0.1},
     ],
     ids=str,

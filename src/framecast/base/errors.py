@@ -1,5 +1,14 @@
-"""The one error for what users can mend."""
+"""The one error for what users can mend, and the name that they may have meant."""
+
+import difflib
+from collections.abc import Sequence
 
 
 class UserError(ValueError):
     """What was given cannot be used. The message says what is wrong, where, and the remedy."""
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return ' (did you mean ...?)' with the nearest known name, or '' if none is near."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]}?)" if close else ""

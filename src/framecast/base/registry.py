@@ -4,8 +4,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
-from framecast.base.config import nearest
-from framecast.base.errors import UserError
+from framecast.base.errors import UserError, nearest
 
 Item = TypeVar("Item")
 Kind = TypeVar("Kind", bound=type[Any])

@@ -28,11 +28,11 @@ class DataConfig:
 
     Attributes:
         source: where frames come from: files, your own; videos; kth; moving_mnist.
-        path: what the source reads. For files: a NetCDF (.nc), Zarr (.zarr), NumPy (.npy, .npz) or
-            video file, or a folder that holds files named train, validation and test. For videos:
-            a file, or a folder of files. The source's own place if null.
-        variables: variables that are read and predicted (prognostic), in this order; all of them
-            that no other key names if null.
+        path: file or folder to read; null stands for the source's own place. For files: a NetCDF
+            (.nc), Zarr (.zarr), NumPy (.npy, .npz) or video file, or a folder that holds files
+            named train, validation and test. For videos: a file, or a folder of files.
+        variables: variables that are read and predicted (prognostic), in this order; null stands
+            for all that no other key names.
         diagnostic: variables that are predicted, but not read by the network.
         forcings: variables that the network reads and that are known ahead of time; or
             time_of_day, time_of_year and insolation, which are derived from the times.
@@ -40,29 +40,30 @@ class DataConfig:
             longitude and grid_spacing, which are derived from the coordinates.
         missing: values that stand for a missing one, such as [-9999], beside NaN and what the
             file declares.
-        mask_channel: whether the network reads where its inputs are missing. null: for the
+        mask_channel: whether the network reads where its inputs are missing; null stands for the
             variables that have gaps in the training data.
-        known_fraction: windows whose frames to be forecast are known to less than this share, in
-            [0, 1], are left out.
-        bounds: by name of a variable, the least and greatest value that its forecasts are held
-            within, such as {rain: [0, null]}.
-        actions: the variable of what is done between one frame and the next; null for none.
-        action_shift: by how many frames actions are stored late, at least 0. 0: an action acts
-            between its frame and the next; 1: it led to its frame.
+        known_fraction: least share of the frames to be forecast that must be known, in [0, 1].
+            Windows of which less is known are left out.
+        bounds: least and greatest value that forecasts of a variable are held within, by its
+            name, such as {rain: [0, null]}.
+        actions: variable of what is done between one frame and the next; null stands for none.
+        action_shift: frames by which actions are stored late, at least 0. With 0, an action acts
+            between its frame and the next; with 1, it led to its frame.
         irregular: whether the time between frames varies throughout, and the network reads it.
-        validation_fraction: of one file, the share kept for validation, in [0, 1): the
-            last sequences, or the last stretch of time before the test's if it holds one
-            sequence. With 0, the last weights count as the best. 0.15 if null.
-        test_fraction: of one file, the share kept for the test, in [0, 1), after the
-            validation's. 0.15 if null.
+        validation_fraction: share of a single file that is kept for validation, in [0, 1); null
+            stands for the source's own. It is the last sequences, or the last stretch of time
+            before the test's if the file holds one sequence. With 0, the last weights count as
+            the best.
+        test_fraction: share of a single file that is kept for the test, in [0, 1); null stands
+            for the source's own. It follows the share for validation.
         options: settings of the source's own, by name (docs/data.md); files has none.
         normalise: how frames are scaled for the network: standard (mean 0 and standard deviation
             1 over the training frames); unit or symmetric (the range that the channels declare,
             valid_range, to [0, 1] or to [-1, 1]).
-        crops_per_sequence: random windows taken from each sequence in an epoch; as many as
-            fit side by side if null.
-        windows_per_epoch: most windows in an epoch, drawn anew from all sequences in each; all of
-            them if null.
+        crops_per_sequence: number of random windows taken from each sequence in an epoch; null
+            stands for as many as the sequence holds without overlap.
+        windows_per_epoch: largest number of windows in an epoch, drawn anew from all sequences in
+            each; null stands for all of them.
     """
 
     source: str = "files"

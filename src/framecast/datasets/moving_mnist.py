@@ -64,7 +64,7 @@ class MovingMnist:
             as much smaller, the same videos at a fraction of the cost.
         count: digits in a video, at least 1.
         canvas: pixels along each side, at least a digit's (28 / shrink).
-        frames: of a video, at least 1.
+        frames: number of frames of a video, at least 1.
         speed: way of a digit from frame to frame, in units of the free range (canvas minus digit),
             0 or more; its direction is random.
 

@@ -18,25 +18,26 @@ class ForecasterConfig:
         depth: number of recurrent layers, at least 1.
         hidden: channels of each layer, at least 1. Stack skip: channels of each block, of
             three or more blocks; one number stands for four equal blocks.
-        stack: residual, x ← norm(x + layer(x)); or skip, blocks of equal numbers of layers,
-            x ← norm(layer(x)), where the output of each block from the third on is joined
-            by the output of the block two before it.
+        stack: how layers are joined: residual, x ← norm(x + layer(x)); or skip, blocks of equal
+            numbers of layers, x ← norm(layer(x)), where the output of each block from the third
+            on is joined by the output of the block two before it.
         kernel: odd side length of the layers' convolutions.
-        padding: how fields continue beyond their edges: zeros; circular; cylinder (periodic
-            in longitude, zeros beyond the poles); replicate; reflect.
-        norm: norm after each layer: group (over a frame), channel (over a pixel's
-            channels), grid (over H×W, ties the weights to one grid size) or none.
-        norm_position: post, x ← norm(x + layer(x)); or pre, x ← x + layer(norm(x)), in stack
-            residual only.
+        padding: how fields continue beyond their edges: zeros, circular, cylinder, replicate or
+            reflect. A cylinder is periodic in longitude, with zeros beyond the poles.
+        norm: norm after each layer: group, channel, grid or none. A group norm is over a frame, a
+            channel norm over a pixel's channels, a grid norm over H×W, which ties the weights
+            to one grid size.
+        norm_position: where norms stand: post, x ← norm(x + layer(x)); or pre,
+            x ← x + layer(norm(x)), in stack residual only.
         dropout: probability in [0, 1) with which a number that a layer puts out is set to zero
             in training.
-        encoder: pointwise, a 1×1 convolution from the frames' channels to the first layer's;
-            pyramid, residual blocks on ever coarser grids (and a decoder that mirrors them);
-            or none, the first layer reads the frames (stack skip only, since a residual
-            connection needs as many channels as the layer has).
+        encoder: what stands before the layers: pointwise, a 1×1 convolution from the frames'
+            channels to the first layer's; pyramid, residual blocks on ever coarser grids (and a
+            decoder that mirrors them); or none, the first layer reads the frames (stack skip
+            only, since a residual connection needs as many channels as the layer has).
         encoder_options: settings of the pyramid: widths, channels at each depth, each of which
             but the first halves the grid; groups of its norms.
-        encoder_activation: what follows the encoder.
+        encoder_activation: function that follows the encoder: none, or tanh.
         patch: side of the square patches of the encoder's grid that become one cell, at least
             1. A patch as large as that grid makes one token of a frame.
         output: what follows the last convolution: linear, nothing; sigmoid, values in (0, 1);

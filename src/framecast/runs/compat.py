@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from framecast.runs.config import TrainingConfig
+
 _STATISTICS = {"mean": "offset", "std": "scale"}
 """Names of statistics in the first checkpoints, which were always normalised by these two."""
 
@@ -31,4 +33,10 @@ def upgrade_statistics(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 def upgrade_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration of a run under today's names of keys."""
-    return dict(config)
+    training = {
+        TrainingConfig.RENAMED.get(key, key): value
+        for key, value in config.get("training", {}).items()
+    }
+    if training.get("schedule") == "decay":
+        training["schedule"] = "staircase"
+    return {**config, "training": training}

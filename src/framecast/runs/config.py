@@ -1,12 +1,15 @@
 """What a training run is made of."""
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from framecast.datasets.config import DataConfig
 from framecast.models import ForecasterConfig
 from framecast.models.losses import Loss
 from framecast.models.unroll import Unrolling
+
+Precision = Literal["auto", 32, "bf16-mixed"]
 
 
 @dataclass(frozen=True)
@@ -22,40 +25,55 @@ class TrainingConfig:
             instead of its own prediction, for each sequence and each frame after the context
             (scheduled sampling). With 1 a window trains in one pass. Validation is always a
             forecast.
-        teacher_forcing_decay: by how much it falls in each epoch of decay, at least 0.
+        teacher_forcing_decay: by how much teacher_forcing falls in each epoch of decay, at least
+            0.
         noise: standard deviation of the noise added to given frames as the network sees them
             (normalised), at least 0.
-        loss: mse, l1 (mean absolute error), or l1_mse (their sum): the mean of each variable
-            over what is known of it, then the mean over the variables.
-        variable_weights: by name, how much a variable counts in the loss; 1 for those that are
-            not named.
+        loss: what training makes small: mse (mean squared error), l1 (mean absolute error), or
+            l1_mse (their sum). It is the mean of each variable over what is known of it, then the
+            mean over the variables.
+        variable_weights: how much a variable counts in the loss, by its name; 1 for those that
+            are not named.
         area_weights: whether cells count by their area (the cosine of latitude) in the loss.
         epochs: passes over the training sequences, at least 1.
         batch_size: windows in a batch, at least 1.
         accumulate: batches whose gradients make one step of the optimiser, at least 1.
-        optimiser: adam (weight decay is added to the gradient) or adamw (decoupled).
-        learning_rate: at its highest, positive.
-        weight_decay: at least 0.
-        schedule: of the learning rate: constant; cosine, down to zero at the last step;
-            plateau, halved at each plateau; decay, multiplied by decay_factor after every
-            decay_every epochs of decay.
-        decay_factor: of the decay schedule, in (0, 1).
-        decay_every: of the decay schedule, in epochs, at least 1.
+        optimiser: rule of the steps: adam (weight decay is added to the gradient) or adamw
+            (decoupled).
+        learning_rate: learning rate at its highest, positive.
+        weight_decay: strength of the decay of weights, at least 0.
+        schedule: course of the learning rate: constant; cosine, down to zero at the last step;
+            plateau, halved at each plateau; staircase, multiplied by staircase_factor after every
+            staircase_epochs epochs of decay.
+        staircase_factor: what the staircase schedule multiplies the learning rate by, in (0, 1).
+        staircase_epochs: epochs from one step of the staircase to the next, at least 1.
         plateau_epochs: epochs without a lower validation loss that make a plateau. The epochs
             of decay are those after the first plateau; with 0, all but the first.
         warmup_steps: steps over which the learning rate rises from near zero, at least 0.
-        clip: largest norm of the gradient; null for no clipping.
+        gradient_clip: largest norm of the gradient; null for no clipping.
         patience: stop after this many epochs without a lower loss (of validation, or of training
             where there is no validation); null: never.
         chunk: frames that run at a time, of long windows; null for all. What lies inside a
             chunk is computed again in the backward pass instead of kept. Gradients are exact.
         truncate: whether gradients end between chunks, and nothing is computed again.
-        checkpoint_layers: whether what lies inside a layer is computed again in the backward
+        recompute_layers: whether what lies inside a layer is computed again in the backward
             pass instead of kept.
-        precision: 32, or bf16-mixed (convolutions in bfloat16, weights in float32).
+        precision: numbers of a step: 32, bf16-mixed, or auto. Mixed means convolutions in
+            bfloat16, and weights in float32. With auto, the one that this machine multiplies
+            faster is chosen when a run begins, and kept when it is resumed.
         compile: whether the unrolled network is compiled with torch.compile.
-        seed: of weights, windows, noise and scheduled sampling.
+        seed: seed of weights, windows, noise and scheduled sampling.
     """
+
+    RENAMED = MappingProxyType(
+        {
+            "clip": "gradient_clip",
+            "checkpoint_layers": "recompute_layers",
+            "decay_factor": "staircase_factor",
+            "decay_every": "staircase_epochs",
+        }
+    )
+    """Names that keys had before."""
 
     context: int = 10
     horizon: int = 5
@@ -71,17 +89,17 @@ class TrainingConfig:
     optimiser: Literal["adam", "adamw"] = "adam"
     learning_rate: float = 5e-4
     weight_decay: float = 0.0
-    schedule: Literal["constant", "cosine", "plateau", "decay"] = "cosine"
-    decay_factor: float = 0.98
-    decay_every: int = 5
+    schedule: Literal["constant", "cosine", "plateau", "staircase"] = "cosine"
+    staircase_factor: float = 0.98
+    staircase_epochs: int = 5
     plateau_epochs: int = 5
     warmup_steps: int = 0
-    clip: float | None = None
+    gradient_clip: float | None = None
     patience: int | None = None
     chunk: int | None = None
     truncate: bool = False
-    checkpoint_layers: bool = False
-    precision: Literal[32, "bf16-mixed"] = 32
+    recompute_layers: bool = False
+    precision: Precision = "auto"
     compile: bool = False
     seed: int = 0
 
@@ -92,16 +110,16 @@ class TrainingConfig:
     def _check_ranges(self) -> None:
         for name in ("context", "horizon", "epochs", "batch_size", "accumulate"):
             self._require(name, getattr(self, name) >= 1, "must be at least 1")
-        self._require("decay_every", self.decay_every >= 1, "must be at least 1")
+        self._require("staircase_epochs", self.staircase_epochs >= 1, "must be at least 1")
         fewest = 1 if self.schedule == "plateau" else 0
         self._require("plateau_epochs", self.plateau_epochs >= fewest, f"must be at least {fewest}")
         for name in ("noise", "weight_decay", "warmup_steps", "seed", "teacher_forcing_decay"):
             self._require(name, getattr(self, name) >= 0, "must not be negative")
-        for name in ("learning_rate", "clip", "patience", "chunk"):
+        for name in ("learning_rate", "gradient_clip", "patience", "chunk"):
             value = getattr(self, name)
             self._require(name, value is None or value > 0, "must be positive")
         self._require("teacher_forcing", 0 <= self.teacher_forcing <= 1, "must be in [0, 1]")
-        self._require("decay_factor", 0 < self.decay_factor < 1, "must be between 0 and 1")
+        self._require("staircase_factor", 0 < self.staircase_factor < 1, "must be between 0 and 1")
 
     def _check_sense(self) -> None:
         """Refuse keys that would change nothing."""
@@ -109,12 +127,20 @@ class TrainingConfig:
         for name, read, remedy in (
             ("teacher_forcing", self.horizon > 1, "all frames are given: choose a horizon above 1"),
             ("teacher_forcing_decay", self.teacher_forcing > 0, "set training.teacher_forcing"),
-            ("decay_factor", self.schedule == "decay", "set training.schedule to decay"),
-            ("decay_every", self.schedule == "decay", "set training.schedule to decay"),
+            (
+                "staircase_factor",
+                self.schedule == "staircase",
+                "set training.schedule to staircase",
+            ),
+            (
+                "staircase_epochs",
+                self.schedule == "staircase",
+                "set training.schedule to staircase",
+            ),
             (
                 "plateau_epochs",
                 self.decays or self.schedule == "plateau",
-                "set training.schedule to plateau or decay, or training.teacher_forcing_decay",
+                "set training.schedule to plateau or staircase, or training.teacher_forcing_decay",
             ),
             ("truncate", self.chunk is not None, "set training.chunk"),
             ("chunk", (self.chunk or 0) < inputs, f"a window has {inputs} inputs: choose fewer"),
@@ -160,7 +186,7 @@ class TrainingConfig:
     @property
     def decays(self) -> bool:
         """Whether some epochs of the run are epochs of decay."""
-        return self.schedule == "decay" or self.teacher_forcing_decay > 0
+        return self.schedule == "staircase" or self.teacher_forcing_decay > 0
 
     @property
     def reads_plateaus(self) -> bool:

@@ -41,7 +41,7 @@ class PublishedNetwork:
     Attributes:
         data: the frames that the network forecasts, as in training; their training part is
             read for channels, grid, and scale.
-        output: what followed the last convolution: linear, or sigmoid (KTH).
+        output: function after the last convolution: linear, or sigmoid (KTH).
         context: frames given before each forecast, at least 1.
         horizon: lead times, at least 1.
     """

@@ -161,7 +161,7 @@ class Journal:
             return ""
         row = self.rows[-1]
         told = {"validation": row.get("val_loss"), "learning rate": None, "teacher forcing": None}
-        if self.config.schedule == "decay":
+        if self.config.schedule == "staircase":
             told["learning rate"] = row["learning_rate"]
         if self.config.samples:
             told["teacher forcing"] = row["teacher_forcing"]

@@ -76,8 +76,8 @@ class Training:
             torch.manual_seed((self.config.seed << 32) + epoch * self.batches + place)
             part = self.accumulate(batch, whole, forcing)
             total = part if total is None else total + part
-        if self.config.clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        if self.config.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         self.optimiser.step()
         self.optimiser.zero_grad()
         assert total is not None
@@ -225,7 +225,7 @@ def make_training(
     )
     fabric.launch()
     fabric.to_device(model)
-    if config.checkpoint_layers:
+    if config.recompute_layers:
         recompute_layers(model)
     shares = torch.ones(model.ports.predicted) if shares is None else shares
     optimiser = make_optimiser(model, config)
@@ -289,7 +289,7 @@ class _failures_named:  # noqa: N801
         where = first_failure(self.training.model, error.batch, unrolling)
         raise UserError(
             f"the loss became NaN or infinite at step {self.step + 1} (epoch {self.epoch + 1}); "
-            f"it began {where}. Try a lower training.learning_rate, training.clip 1, "
+            f"it began {where}. Try a lower training.learning_rate, training.gradient_clip 1, "
             "training.warmup_steps 100, or training.precision 32"
         ) from error
 

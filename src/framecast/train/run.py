@@ -2,6 +2,7 @@
 
 import json
 import platform
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from framecast.frames.splits import Splits
 from framecast.frames.windows import check_length
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.runs.device import choose_device
+from framecast.train.precision import resolve_precision
 
 
 def train(
@@ -44,6 +46,7 @@ def train(
             f"{out} exists already: choose another --out, or add --resume to go on with that run"
         )
     chosen = choose_device(device)
+    experiment = _with_precision(experiment, out, resume, chosen)
     splits = experiment.data.open().splits()
     _check_data(splits, experiment.training)
     from framecast.train.loop import fit, prepare  # Lightning takes seconds to import
@@ -54,12 +57,26 @@ def train(
     return out
 
 
+def _with_precision(
+    experiment: Experiment, out: Path, resume: bool, device: torch.device
+) -> Experiment:
+    """Decide an automatic precision when a run begins; keep it when it is resumed."""
+    training = experiment.training
+    if resume and training.precision == "auto":
+        precision = load_config(Experiment, find_config(out)).training.precision
+    else:
+        precision = resolve_precision(training.precision, device)
+    return replace(experiment, training=replace(training, precision=precision))
+
+
 def _check_data(splits: Splits, config: TrainingConfig) -> None:
     for part in (splits.train, splits.validation):
         if part is not None:
             check_length(part, config.window)
     if config.reads_plateaus and splits.validation is None:
-        name = "schedule" if config.schedule in ("plateau", "decay") else "teacher_forcing_decay"
+        name = (
+            "schedule" if config.schedule in ("plateau", "staircase") else "teacher_forcing_decay"
+        )
         raise UserError(
             f"training.{name} {getattr(config, name)} follows the validation loss, but there are "
             "no validation frames: set data.validation_fraction above 0 (or the setting of the "

@@ -66,6 +66,8 @@ def _factor(progress: float, losses: Sequence[float], config: TrainingConfig) ->
         return 0.5 * (1 + math.cos(math.pi * progress))
     if config.schedule == "plateau":
         return float(0.5 ** len(plateaus(losses, config.plateau_epochs)))
-    if config.schedule == "decay":
-        return float(config.decay_factor ** (decay_epochs(losses, config) // config.decay_every))
+    if config.schedule == "staircase":
+        return float(
+            config.staircase_factor ** (decay_epochs(losses, config) // config.staircase_epochs)
+        )
     return 1.0

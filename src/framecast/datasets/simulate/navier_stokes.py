@@ -54,8 +54,8 @@ class NavierStokes:
 
     Attributes:
         grid: points along each side of the torus while solving, at least 8.
-        viscosity: ν, at least 0.
-        forcing: amplitude of `diagonal_forcing`.
+        viscosity: viscosity ν, at least 0.
+        forcing: amplitude of the constant forcing, sin 2π(x+y) + cos 2π(x+y).
         tau: inverse length scale τ of the random first state, above 0.
         alpha: smoothness α of the random first state, above 1.
         step: time step, above 0; the flow must cross less than a grid cell in it.

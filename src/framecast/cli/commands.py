@@ -1,0 +1,41 @@
+"""The commands by name: what stands here is all that `framecast --help` needs to be imported."""
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A command.
+
+    Attributes:
+        group: the heading under which it is listed.
+        summary: what it does.
+        module: the file of this folder that holds it.
+    """
+
+    group: str
+    summary: str
+    module: str
+
+
+COMMANDS = {
+    "simulate": Command("data", "make a data set by simulation", "simulate"),
+    "fetch": Command(
+        "data", "download a data set or weights and check them, or list what there is", "fetch"
+    ),
+    "inspect": Command(
+        "data", "describe a file or folder of frames, and say what to do next", "inspect"
+    ),
+    "recipes": Command("training", "list the recipes, or print one", "recipes"),
+    "models": Command("training", "list the recurrent layers, their papers and options", "models"),
+    "train": Command("training", "train a forecaster from a recipe or a YAML file", "train"),
+    "import": Command(
+        "training", "make a run from a published ConvLSTM or Conv-TT-LSTM network", "importing"
+    ),
+    "evaluate": Command(
+        "results", "measure the error of runs by lead time, beside baselines", "evaluate"
+    ),
+    "forecast": Command("results", "forecast from past frames into a file", "forecast"),
+    "doctor": Command(
+        "this computer", "show the versions, devices, kernels and threads in use", "doctor"
+    ),
+}

@@ -1,0 +1,130 @@
+"""framecast evaluate: measure the error of runs by lead time, beside baselines."""
+
+import argparse
+from pathlib import Path
+
+from framecast.cli.parser import (
+    CommandParser,
+    add_device,
+    command_parser,
+    number,
+    whole_number,
+)
+from framecast.metrics import METRICS, MetricChoice
+
+
+def parser() -> CommandParser:
+    """Return the parser of the command."""
+    parser = command_parser(
+        "evaluate", usage="framecast evaluate RUN [RUN ...] --out FOLDER [options]"
+    )
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="folders of the runs to compare"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder to write the report into",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="frames to test on (default: the test part of the data that the runs learned from)",
+    )
+    parser.add_argument(
+        "--steps",
+        type=whole_number,
+        metavar="K",
+        help="number of lead times (default: as in training)",
+    )
+    parser.add_argument(
+        "--context",
+        type=whole_number,
+        metavar="N",
+        help="number of past frames to read (default: as in training)",
+    )
+    parser.add_argument(
+        "--stride",
+        type=whole_number,
+        metavar="N",
+        help="frames from one window to the next (default: windows do not overlap)",
+    )
+    add_device(parser)
+    parser.add_argument(
+        "--by",
+        metavar="COORDINATE",
+        help="give the error for each value of this coordinate of the sequences too",
+    )
+    _add_metrics(parser)
+    return parser
+
+
+def run(arguments: list[str]) -> None:
+    """Evaluate, write the report, and print its table."""
+    options = parser().parse_args(arguments)
+    from framecast.report import evaluate_to
+
+    evaluate_to(
+        options.runs,
+        options.out,
+        data=options.data,
+        steps=options.steps,
+        context=options.context,
+        metrics=_metric_choice(options),
+        by=options.by,
+        stride=options.stride,
+        device=options.device,
+    )
+
+
+def _metric_choice(options: argparse.Namespace) -> MetricChoice:
+    return MetricChoice(
+        names=None if options.metrics is None else tuple(options.metrics),
+        data_range=None if options.data_range is None else tuple(options.data_range),
+        lpips_weights=options.lpips_weights,
+        fvd_features=options.fvd_features,
+        fvd_sha256=options.fvd_sha256,
+    )
+
+
+def _add_metrics(parser: CommandParser) -> None:
+    group = parser.add_argument_group(
+        "metrics",
+        "; ".join(f"{name}: {metric.summary}" for name, metric in METRICS.items())
+        + ". Without --metrics: those of the error (rmse, mae, mse, bias) and, for video, those "
+        "of images whose weights and sizes allow it.",
+    )
+    group.add_argument(
+        "--metrics",
+        nargs="+",
+        choices=METRICS,
+        metavar="METRIC",
+        help="measure these metrics alone",
+    )
+    group.add_argument(
+        "--data-range",
+        nargs=2,
+        type=number,
+        metavar=("LO", "HI"),
+        help="values that are black and white in an image (default: those that the data declare)",
+    )
+    group.add_argument(
+        "--lpips-weights",
+        type=Path,
+        metavar="FILE",
+        help="weights of AlexNet and of the heads of LPIPS, as .safetensors",
+    )
+    group.add_argument(
+        "--fvd-features",
+        type=Path,
+        metavar="FILE",
+        help="features of FVD: the I3D network as TorchScript (i3d_torchscript.pt)",
+    )
+    group.add_argument(
+        "--fvd-sha256",
+        metavar="CHECKSUM",
+        help="trust a file of features that is not known here, if it has this SHA-256",
+    )

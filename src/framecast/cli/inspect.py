@@ -1,0 +1,40 @@
+"""framecast inspect: describe a file or folder of frames, and say what to do next."""
+
+from pathlib import Path
+
+from framecast.cli.parser import CommandParser, command_parser, print_table, whole_number
+from framecast.runs.config import TrainingConfig
+
+
+def parser() -> CommandParser:
+    """Return the parser of the command."""
+    parser = command_parser("inspect", usage="framecast inspect PATH [options]")
+    parser.add_argument(
+        "path",
+        type=Path,
+        metavar="PATH",
+        help="a video, a NetCDF, Zarr or NumPy file, or a folder of such files",
+    )
+    parser.add_argument(
+        "--context",
+        type=whole_number,
+        default=TrainingConfig.context,
+        metavar="N",
+        help="number of frames given before a forecast, to count windows by (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--horizon",
+        type=whole_number,
+        default=TrainingConfig.horizon,
+        metavar="K",
+        help="number of frames forecast, to count windows by (default: %(default)s)",
+    )
+    return parser
+
+
+def run(arguments: list[str]) -> None:
+    """Print what the frames are, and the command that trains on them."""
+    options = parser().parse_args(arguments)
+    from framecast.datasets.inspect import inspect
+
+    print_table(inspect(options.path, options.context, options.horizon))

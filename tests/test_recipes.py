@@ -1,0 +1,149 @@
+"""Recipes: what they set, what they inherit, and what the papers published."""
+
+from fnmatch import fnmatch
+
+import pytest
+import yaml
+
+from framecast.base.config import dump_config, load_config
+from framecast.base.errors import UserError
+from framecast.base.recipes import lineage, merge, print_recipe
+from framecast.models import Forecaster
+from framecast.runs.config import Experiment
+from framecast.runs.recipes import find_recipe, recipes
+
+KEYS = (
+    *("learning_rate", "weight_decay", "schedule", "warmup_steps", "epochs", "batch_size"),
+    *("context", "horizon", "loss", "gradient_clip", "teacher_forcing", "noise"),
+)
+NAVIER_STOKES = (5e-4, 0.01, "cosine", 0, 30, 1, 20, 5, "mse", None, 0, 0.01)
+NAVIER_STOKES_SMALL = (3e-3, 0, "cosine", 20, 20, 4, 20, 5, "mse", 1.0, 0, 0.01)
+CONV_TT_LSTM = (1e-3, 0, "staircase", 0, 500, 16, 10, 10, "l1_mse", 1.0, 1.0, 0)
+CONV_TT_LSTM_L1 = (1e-3, 0, "staircase", 0, 500, 16, 10, 10, "l1", 1.0, 1.0, 0)
+CONV_TT_LSTM_REDUCED = (4e-3, 0, "cosine", 0, 20, 8, 10, 10, "l1_mse", 1.0, 1.0, 0)
+CONV_S5 = (1e-3, 1e-5, "cosine", 5000, 240, 8, 299, 1, "l1_mse", None, 0, 0)
+CONV_S5_600 = (1e-3, 1e-5, "cosine", 5000, 240, 8, 599, 1, "l1_mse", None, 0, 0)
+CONV_S5_SMALL = (5e-3, 1e-5, "cosine", 50, 59, 1, 99, 1, "mse", 1.0, 0, 0)
+PUBLISHED = {
+    "navier-stokes-*-small": NAVIER_STOKES_SMALL,
+    "navier-stokes-*": NAVIER_STOKES,
+    "kth-*": CONV_TT_LSTM,
+    "moving-mnist-reduced-*": CONV_TT_LSTM_REDUCED,
+    "moving-mnist-*-l1": CONV_TT_LSTM_L1,
+    "moving-mnist-*conv-*lstm*": CONV_TT_LSTM,
+    "long-moving-mnist-conv-s5-small": CONV_S5_SMALL,
+    "long-moving-mnist-600-conv-s5": CONV_S5_600,
+    "long-moving-mnist-conv-s5": CONV_S5,
+}
+"""The values of KEYS, by the names of the recipes; the first pattern that fits counts."""
+OWN = ("starter", "moving-mnist-demo", "moving-mnist-min-conv-gru", "long-moving-mnist-*-small")
+"""Recipes that follow no paper."""
+
+
+def published(name):
+    return next((row for pattern, row in PUBLISHED.items() if fnmatch(name, pattern)), None)
+
+
+@pytest.mark.parametrize("name", [name for name in recipes() if published(name)])
+def test_a_published_recipe_trains_as_published(name):
+    training = load_config(Experiment, find_recipe(name)).training
+    assert {k: getattr(training, k) for k in KEYS} == dict(zip(KEYS, published(name), strict=True))
+    decays = training.schedule == "staircase"
+    schedule = (training.staircase_factor, training.staircase_epochs, training.plateau_epochs)
+    assert schedule == (0.98, 5, 20) or not decays
+    sampled = decays and not name.endswith("teacher-forcing")
+    assert training.teacher_forcing_decay == (4e-3 if sampled else 0) or "reduced" in name
+
+
+def test_every_recipe_is_published_or_our_own():
+    for name in recipes():
+        assert published(name) or any(fnmatch(name, pattern) for pattern in OWN), name
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_recipe_loads_and_builds_its_network(name):
+    experiment = load_config(Experiment, find_recipe(name))
+    side = 32 if experiment.data.source == "moving_mnist" else 16
+    model = Forecaster(experiment.model, 1, grid=(side, side))
+    assert recipes()[name]
+    parameters = sum(p.numel() for p in model.parameters())
+    if name.startswith("navier-stokes") and not name.endswith("-small"):
+        assert parameters == pytest.approx(175_000, rel=0.05)
+    if "million parameters" in recipes()[name]:
+        stated = float(recipes()[name].split(" million parameters")[0].split()[-1])
+        assert parameters == pytest.approx(stated * 1e6, abs=0.005e6)
+
+
+def test_an_unknown_recipe_suggests_the_nearest():
+    with pytest.raises(UserError, match="did you mean starter"):
+        find_recipe("startr")
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_a_printed_recipe_is_whole(tmp_path, name):
+    """It can be saved and edited: it extends nothing, and says the same."""
+    text = print_recipe(find_recipe(name))
+    assert text.startswith(f"# {recipes()[name]}\n")
+    assert "extends" not in text
+    saved = tmp_path / "own.yaml"
+    saved.write_text(text)
+    there, here = (load_config(Experiment, file) for file in (find_recipe(name), saved))
+    assert yaml.safe_load(dump_config(here)) == yaml.safe_load(dump_config(there))
+
+
+def test_files_that_are_only_extended_are_no_recipes():
+    assert not any(name.startswith("_") for name in recipes())
+    with pytest.raises(UserError, match="neither a file nor a recipe"):
+        find_recipe("_kth")
+
+
+def write(folder, **files):
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder / f"{next(iter(files))}.yaml"
+
+
+def test_a_file_extends_a_recipe_and_changes_some_keys(tmp_path):
+    own = write(tmp_path, own="extends: starter\nmodel: {hidden: 8}\n")
+    changed, starter = load_config(Experiment, own), load_config(Experiment, find_recipe("starter"))
+    assert changed.model.hidden == 8
+    assert changed.model.padding == starter.model.padding == "replicate"
+    assert changed.training == starter.training
+
+
+def test_a_file_extends_one_beside_it_wherever_it_is_read_from(tmp_path):
+    write(tmp_path / "shared", base="extends: starter\ntraining: {epochs: 3}\n")
+    own = write(tmp_path / "mine", own="extends: ../shared/base.yaml\ntraining: {horizon: 2}\n")
+    training = load_config(Experiment, own, ["--training.context", "4"]).training
+    assert (training.epochs, training.horizon, training.context) == (3, 2, 4)
+    assert [file.stem for file, _ in lineage(own)] == ["starter", "base", "own"]
+
+
+def test_mappings_merge_and_null_takes_what_was_inherited():
+    base = {"a": {"x": 1, "y": [1, 2]}, "b": {"z": 1}, "c": 1}
+    changes = {"a": {"y": [3]}, "b": None, "c": None}
+    assert merge(base, changes) == {"a": {"x": 1, "y": [3]}, "c": None}
+    assert base["a"]["y"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"own": "extends: startr"}, r"own.yaml: extends startr.* \(did you mean starter\?\)"),
+        ({"own": "extends: 3"}, "extends must be the name of a recipe or a file, not 3"),
+        ({"own": "extends: own.yaml"}, "in a circle: own.yaml extends own.yaml"),
+        (
+            {"a": "extends: b.yaml", "b": "extends: c.yaml", "c": "extends: b.yaml"},
+            "a.yaml: extends goes .*: a.yaml extends b.yaml extends c.yaml extends b.yaml",
+        ),
+        (
+            {"own": "extends: base.yaml", "base": "model: {hiden: 3}"},
+            r"base.yaml: unknown key model.hiden \(did you mean model.hidden",
+        ),
+        ({"own": "extend: starter"}, r"unknown key extend \(did you mean extends\?\)"),
+    ],
+)
+def test_mistakes_of_inheritance_name_the_file_and_the_remedy(tmp_path, files, message):
+    with pytest.raises(UserError, match=message):
+        load_config(Experiment, write(tmp_path, **files))
