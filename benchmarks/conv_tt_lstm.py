@@ -6,7 +6,7 @@ have the same weights as the network that they stand beside.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +23,8 @@ from framecast.train.allocator import kept_memory
 GRID, FRAMES = (64, 64), 20
 LAYERS: dict[str, dict[str, Any]] = {
     "conv_lstm": {"layer": "conv_lstm"},
-    "conv_tt_lstm, M = 3": {"layer": "conv_tt_lstm", "options": {"order": 3, "steps": 3}},
-    "conv_tt_lstm, M = 5": {"layer": "conv_tt_lstm", "options": {"order": 3, "steps": 5}},
+    "conv_tt_lstm, M = 3": {"layer": "conv_tt_lstm", "options": {"order": 3, "history": 3}},
+    "conv_tt_lstm, M = 5": {"layer": "conv_tt_lstm", "options": {"order": 3, "history": 5}},
 }
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -132,7 +132,8 @@ class DirectTT:
         weight = weight.view(self.span, -1, *weight.shape[1:])
         windows = torch.split(weight, layer.ranks, dim=1)
         self.windows = [w.transpose(0, 1).flatten(1, 2).contiguous() for w in windows]
-        self.biases = torch.split(layer.window_bias.flatten(), layer.ranks)
+        bias = cast(Tensor, layer.window_bias)  # these layers are built with biases
+        self.biases = torch.split(bias.flatten(), layer.ranks)
         first, *others = [factor.contiguous() for factor in layer.factors]
         self.last = torch.cat([layer.input_conv.weight.contiguous(), first], dim=1)
         self.factors = others

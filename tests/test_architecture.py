@@ -52,7 +52,6 @@ def test_the_public_names():
         "SkipStack",
         "Source",
         "Statistics",
-        "TTConvLSTM",
         "TrainingConfig",
         "Transformer",
         "UserError",

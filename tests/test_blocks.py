@@ -61,15 +61,17 @@ def test_unknown_options_are_named():
         GridConv(1, 1, 4)
     with pytest.raises(ValueError, match="'mirror' is not one of zeros"):
         GridConv(1, 1, 3, "mirror")
-    with pytest.raises(ValueError, match="'batch' is not one of group"):
+    with pytest.raises(ValueError, match="'batch' is not one of frame"):
         make_norm("batch", 4, None)
+    with pytest.raises(ValueError, match="no norm 'group': it is called frame"):
+        make_norm("group", 4, None)
     with pytest.raises(ValueError, match="tied to a grid size"):
         make_norm("grid", 4, None)
 
 
 @pytest.mark.parametrize(
     ("kind", "axes", "eps"),
-    [("group", (1, 2, 3), 1e-5), ("channel", (1,), 1e-6), ("grid", (2, 3), 1e-5)],
+    [("frame", (1, 2, 3), 1e-5), ("channel", (1,), 1e-6), ("grid", (2, 3), 1e-5)],
 )
 def test_each_norm_removes_mean_and_variance_over_its_axes(kind, axes, eps):
     x = 3 + 2 * torch.randn(2, 8, 6, 5, dtype=torch.float64)

@@ -24,7 +24,7 @@ def frames(names=("t", "u"), grid=(6, 7), step=1, units="K"):
     return Frames(values, channels, coordinates={"time": time}, source="x.nc")
 
 
-def checkpoint(layer="min_conv_gru", norm="group", grid=(6, 7), **network):
+def checkpoint(layer="min_conv_gru", norm="frame", grid=(6, 7), **network):
     data = frames(grid=grid)
     config = ForecasterConfig(**{"layer": layer, "depth": 2, "hidden": 5, "norm": norm} | network)
     model = Forecaster(config, 2, grid=data.grid).eval()
@@ -32,7 +32,7 @@ def checkpoint(layer="min_conv_gru", norm="group", grid=(6, 7), **network):
 
 
 @pytest.mark.parametrize("layer", layer_names())
-@pytest.mark.parametrize("norm", ["group", "grid"])
+@pytest.mark.parametrize("norm", ["frame", "grid"])
 def test_what_is_saved_loads_alone(tmp_path, layer, norm):
     saved = checkpoint(layer, norm)
     saved.save(tmp_path / "best.safetensors")
@@ -51,7 +51,7 @@ PYRAMID = {"encoder": "pyramid", "encoder_options": {"widths": [4, 6], "groups":
 @pytest.mark.parametrize(
     "network",
     [
-        SKIP | {"options": {"start": "xavier_normal"}, "output": "sigmoid"},
+        SKIP | {"options": {"initialisation": "xavier_normal"}, "output": "sigmoid"},
         PYRAMID | {"layer": "conv_s5", "options": {"form": "half_glu"}, "norm_position": "pre"},
         PYRAMID | {"layer": "transformer", "options": {"heads": 5}, "norm": "none", "dropout": 0.1},
     ],
@@ -90,7 +90,7 @@ def test_frames_that_do_not_match_are_refused():
         saved.check(frames(step=2))
     with pytest.raises(UserError, match="t in degC, but the model was trained on K"):
         saved.check(frames(units="degC"))
-    checkpoint(norm="group").check(frames(grid=(6, 9)))
+    checkpoint(norm="frame").check(frames(grid=(6, 9)))
 
 
 def test_a_grid_that_the_encoder_cannot_divide_is_refused():

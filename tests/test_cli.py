@@ -140,7 +140,12 @@ def test_short_help_of_train_explains_the_common_keys_alone(capsys):
 
 def test_options_of_a_layer_and_of_a_source_are_taken_by_name(capsys, tmp_path):
     """Their values are no recipes, wherever they stand."""
-    options = ("--model.layer=conv_lstm", "--model.options.start", "uniform", "--data.options.x=1")
+    options = (
+        "--model.layer=conv_lstm",
+        "--model.options.initialisation",
+        "uniform",
+        "--data.options.x=1",
+    )
     assert run("train", *options, "starter", "--out", tmp_path / "run") == 2
     assert "no option 'x'" in capsys.readouterr().err
 

@@ -1,15 +1,22 @@
 """ConvS5: against a simulator of linear systems, its own linearity, and published numbers."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.signal
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from conftest import DATA, close
 from framecast.layers import ConvS5
+from framecast.layers.readout import ReadoutSettings, make_readout
+from framecast.layers.residual import Squeeze, SqueezeExcitation
 from framecast.models import Forecaster, ForecasterConfig
-from framecast.models.codecs.pyramid import PyramidDecoder, PyramidEncoder
+from framecast.models.codecs.pyramid import Pyramid, PyramidDecoder, PyramidEncoder
+
+gelu = partial(F.gelu, approximate="tanh")
 
 
 class Linear(nn.Module):
@@ -97,8 +104,8 @@ def test_the_first_weights_are_hippos_in_its_coordinates():
     assert c == pytest.approx(96 * 64 * 25 * 2 / (128 * 25), rel=0.02)
 
 
-def test_states_that_would_grow_are_clipped():
-    layer, free = linear(), linear(clip=False)
+def test_states_that_would_grow_are_kept_stable():
+    layer, free = linear(), linear(stable=False)
     with torch.no_grad():
         for each in (layer, free):
             each.lam_re[0] = 0.3
@@ -119,7 +126,17 @@ def test_each_setting_changes_the_output():
         {"groups": 2},
         {"squeeze_excitation": True},
         {"form": "standard", "squeeze_excitation": True},
+        {"squeeze_excitation": True, "squeeze_minimum": 4},
+        {"squeeze_excitation": True, "squeeze_reduction": 2},
+        {"form": "linear"},
+        {"form": "linear", "kernel_d": 1},
+        *({"activation": name} for name in ("elu", "relu", "silu")),
+        *({"activation": name, "form": "standard"} for name in ("elu", "relu", "silu")),
+        *({"activation": name, "form": "half_glu"} for name in ("elu", "relu", "silu")),
+        {"bias": False},
+        {"form": "linear", "bias": False},
         {"discretisation": "bilinear"},
+        {"first_steps": (0.1, 0.5)},
     ]
     outputs = []
     for options in settings:
@@ -129,12 +146,58 @@ def test_each_setting_changes_the_output():
         assert not any(torch.allclose(output, other) for other in outputs[:i])
 
 
+FUNCTIONS = {"gelu": gelu, "elu": F.elu, "relu": F.relu, "silu": lambda x: x * x.sigmoid()}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_readout_applies_the_function_that_it_is_told(name):
+    function, padding = FUNCTIONS[name], {"padding": 1}
+    y, u = random(2, 4, 6, 5), random(2, 3, 6, 5)
+    settings = {"kernel": 3, "padding": "zeros", "groups": 2, "activation": name}
+
+    readout = make_readout(ReadoutSettings("standard", **settings), 3, 4).double()
+    direct = F.conv2d(u, *readout.feedthrough.parameters(), **padding)
+    close(readout(y, u), function(F.group_norm(y + direct, 2, eps=1e-6)), 1e-12)
+
+    block = make_readout(ReadoutSettings("resnet", **settings), 3, 4).double()
+    branch = y
+    for conv in (block.block.conv_in, block.block.conv_out):
+        branch = function(F.group_norm(branch, 2, eps=1e-6))
+        branch = F.conv2d(branch, *conv.parameters(), **padding)
+    close(block(y, u), function(y + branch), 1e-12)
+
+
+def test_a_linear_readout_is_the_system_alone():
+    layer, (u, v) = ConvS5(3, 4, form="linear", bias=False).double(), random(2, 2, 7, 3, 6, 5)
+    mixed, _ = layer(2 * u - 3 * v)
+    close(mixed, 2 * layer(u)[0] - 3 * layer(v)[0], 1e-12)
+    y, u = random(2, 4, 6, 5), u[:, 0]
+    expected = y + F.conv2d(u, layer.readout.feedthrough.weight, padding=1)
+    close(layer.readout(y, u), expected, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("channels", "options", "width"),
+    [(64, {}, 4), (8, {}, 1), (8, {"minimum": 4}, 4), (64, {"reduction": 8, "minimum": 4}, 8)],
+)
+def test_a_gate_of_channels_is_as_wide_as_it_is_told(channels, options, width):
+    gate = SqueezeExcitation(channels, Squeeze(**options))
+    assert gate.gate[0].out_features == gate.gate[2].in_features == width
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"state_size": 6, "blocks": 2}, "6 states do not divide into 2 blocks"),
         ({"groups": 3}, "groups 3 must divide the 4 channels"),
-        ({"form": "glu"}, "form 'glu' is not one of resnet, standard, half_glu"),
+        ({"form": "glu"}, "form 'glu' is not one of resnet, standard, half_glu, linear"),
+        ({"form": "linear", "groups": 2}, "'linear' has neither groups nor"),
+        ({"form": "linear", "squeeze_excitation": True}, "nor squeeze_excitation"),
+        ({"form": "linear", "activation": "relu"}, "'linear' has no activation"),
+        ({"activation": "tanh"}, "activation 'tanh' is not one of gelu, elu, relu, silu"),
+        ({"squeeze_minimum": 4}, "squeeze_minimum needs squeeze_excitation"),
+        ({"squeeze_excitation": True, "squeeze_reduction": 0}, "squeeze_reduction 0 must be"),
+        ({"first_steps": (0.1, 0.01)}, r"first_steps \[0.1, 0.01\] must be positive, smallest"),
         ({"form": "half_glu", "groups": 2}, "neither groups nor"),
         ({"form": "half_glu", "kernel_d": 3}, "no kernel_d"),
         ({"discretisation": "euler"}, "not one of zoh, bilinear"),
@@ -273,8 +336,11 @@ def pyramid_weights(arrays):
 @pytest.mark.parametrize("name", ["encoder", "decoder"])
 def test_an_encoder_and_a_decoder_give_the_published_outputs_and_gradients(name):
     arrays = published(f"{name}_d4-8-8_b1_g2")
-    kind = {"encoder": PyramidEncoder, "decoder": PyramidDecoder}[name]
-    module = kind(1, widths=(4, 8, 8), groups=2)
+    pyramid = Pyramid(widths=(4, 8, 8), groups=2)
+    module = {
+        "encoder": PyramidEncoder(1, "zeros", pyramid),
+        "decoder": PyramidDecoder(8, 1, "zeros", pyramid),
+    }[name]
     module.load_state_dict(pyramid_weights(part(arrays, "param/")))
     frames = frames_of(arrays["input"]).requires_grad_()
 

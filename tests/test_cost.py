@@ -13,7 +13,7 @@ def test_multiplications_are_those_of_the_convolutions():
 
 
 def test_multiplications_of_the_tensor_train_count_each_hidden_state_once():
-    options = {"order": 2, "steps": 4, "ranks": [3, 2], "factor_kernel": 5}
+    options = {"order": 2, "history": 4, "ranks": [3, 2], "factor_kernel": 5}
     config = ForecasterConfig(layer="conv_tt_lstm", depth=1, hidden=4, norm="none", options=options)
     windows = 3 * (3 + 2) * 4 * 9
     factors = 25 * (16 * 3 + 3 * 2)

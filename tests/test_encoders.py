@@ -30,6 +30,7 @@ def random(*shape):
         {"patch": 4},
         PYRAMID,
         PYRAMID | {"patch": 2, "hidden": 10},
+        PYRAMID | {"hidden": [4, 8, 6], "stack": "skip", "depth": 3},
         TOKENS,
         TOKENS | {"layer": "transformer", "norm": "none", "options": {"heads": 2}},
         {"norm_position": "pre"},
@@ -67,6 +68,7 @@ def test_a_token_sees_the_whole_frame_and_the_decoder_gives_all_of_it_back():
         {"encoder_options": {"widths": [2, 6], "groups": 2}},
         {"encoder_options": {"widths": [4, 6], "groups": 1}},
         {"encoder_options": {"widths": [4, 4, 6], "groups": 2}},
+        {"hidden": 10},
         {"encoder_activation": "tanh"},
         {"patch": 2},
         {"norm_position": "pre"},
@@ -85,6 +87,31 @@ def test_the_published_network_for_moving_mnist_halves_the_grid_twice():
     assert [block.conv_out.out_channels for block in model.encoder[0].blocks] == [64, 128, 256]
 
 
+def test_each_depth_has_as_many_blocks_as_it_is_told():
+    numbers = {"widths": [4, 6], "groups": 2, "blocks": [1, 3], "decoder_blocks": 2}
+    model = make(encoder="pyramid", encoder_options=numbers)
+    widths = [block.conv_out.out_channels for block in model.encoder[0].blocks]
+    assert widths == [4, 6, 6, 6]
+    assert [block.conv_out.out_channels for block in model.decoder.blocks] == [6, 6, 4, 4]
+    shapes = []
+    for block in (*model.encoder[0].blocks, *model.decoder.blocks):
+        block.register_forward_hook(lambda _, given, out: shapes.append(out.shape[-1]))
+    model(random(1, 1, 1, 8, 8))
+    assert shapes == [8, 4, 4, 4, 4, 4, 8, 8]
+
+
+def test_one_convolution_leads_out_of_the_pyramid_and_another_to_the_layers():
+    options = {"widths": [4, 6], "groups": 2, "out_width": 6}
+    model = make(encoder="pyramid", encoder_options=options, hidden=10)
+    pyramid, projection = model.encoder
+    assert pyramid.dense.weight.shape == (6, 6, 1, 1)
+    assert projection.weight.shape == (10, 6, 1, 1)
+    assert model.decoder.conv.weight.shape == (4, 10, 3, 3)
+    fitting = make(**PYRAMID)
+    assert len(fitting.encoder) == 1
+    assert not list(fitting.encoder[0].dense.parameters())
+
+
 def test_dropout_is_for_training_alone():
     model, plain = make(dropout=0.5), make()
     frames = random(1, 3, 1, 8, 8)
@@ -98,10 +125,13 @@ def test_dropout_is_for_training_alone():
         ({"patch": 0}, "patch 0 must be at least 1"),
         ({"dropout": 1.0}, "dropout 1.0 must be at least 0 and below 1"),
         ({"norm_position": "pre", "norm": "none"}, "needs a norm"),
-        ({"norm_position": "pre", "stack": "skip", "depth": 4}, "pre needs stack residual"),
         ({"encoder_options": {"groups": 2}}, "those of encoder pyramid, not pointwise"),
         (PYRAMID | {"encoder_options": {"width": 2}}, r"encoder_options: .*did you mean widths\?"),
-        (PYRAMID | {"hidden": 8}, r"widths are \[4, 6\] and hidden is 8"),
+        (PYRAMID | {"encoder_options": {"widths": []}}, "must be one or more positive numbers"),
+        (PYRAMID | {"encoder_options": {"blocks": 0}}, "at least one block at each depth"),
+        (PYRAMID | {"encoder_options": {"decoder_blocks": 0}}, "at least one block at each"),
+        (PYRAMID | {"encoder_options": {"decoder_blocks": [1]}}, r"decoder_blocks \[1\] must be"),
+        (PYRAMID | {"encoder_options": {"out_width": 0}}, "out_width 0 must be at least 1"),
         ({"encoder": "none", "stack": "skip", "depth": 4, "patch": 2}, "but encoder is none"),
     ],
 )

@@ -8,6 +8,7 @@ import torch
 from conftest import close
 from framecast.frames.batch import NO_CONDITIONS
 from framecast.layers import layer_names
+from framecast.layers.recurrence import per_frame
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.models.spec import Ports
 from framecast.models.unroll import Carry, closed_loop
@@ -118,12 +119,54 @@ def test_blocks_are_joined_by_the_one_two_before():
     close(model(frames)[0], expected, 1e-12)
 
 
+def test_blocks_may_differ_in_layers_and_be_joined_by_the_one_before():
+    stack = {"depth": [1, 2, 1], "hidden": [3, 4, 5], "stack_options": {"skip_stride": 1}}
+    model, frames = make(**SKIP | stack), context()
+    a, b, c, d = model.recurrences.layers
+    first = a(frames)[0]
+    second = c(b(first)[0])[0]
+    third = d(torch.cat([second, first], dim=2))[0]
+    last = torch.cat([third, second], dim=2)
+    expected = model.decoder(last.flatten(0, 1)).unflatten(0, (3, 5))
+    close(model(frames)[0], expected, 1e-12)
+
+
+@pytest.mark.parametrize("position", ["post", "pre"])
+def test_a_plain_stack_has_norms_and_no_residuals(position):
+    stack = {"stack": "plain", "hidden": [3, 5], "norm_position": position, "norm": "channel"}
+    model, frames = make(**stack), context()
+    x = model.encoder(frames.flatten(0, 1)).unflatten(0, (3, 5))
+    for layer, norm in zip(model.recurrences.layers, model.recurrences.norms, strict=True):
+        pre = position == "pre"
+        x = layer(per_frame(norm, x))[0] if pre else per_frame(norm, layer(x)[0])
+    close(model(frames)[0], per_frame(model.decoder, x), 1e-12)
+
+
+def test_long_skips_run_beside_residual_connections():
+    model = make(depth=[1, 1, 2], stack_options={"skip_stride": 2})
+    stack, frames = model.recurrences, context()
+    plain = make(depth=4).recurrences
+    plain.load_state_dict({k: v for k, v in stack.state_dict().items() if "joins" not in k})
+    x = per_frame(model.encoder, frames)
+    first = per_frame(stack.norms[0], x, stack.layers[0](x)[0])
+    close(stack(x)[0], plain(x)[0] + first, 1e-12)  # the mix starts as a sum
+    with torch.no_grad():
+        stack.joins[0].weight[:, :6] = 0
+    close(stack(x)[0], first, 1e-12)
+
+
+def test_one_number_of_layers_stands_for_four_blocks_where_there_are_skips():
+    model = make(depth=8, stack_options={"skip_stride": 1})
+    assert model.recurrences.blocks == [2, 2, 2, 2]
+    assert make(depth=8).recurrences.blocks == [8]
+
+
 @pytest.mark.parametrize(
     ("layer", "options", "millions"),
     [
         ({"layer": "conv_lstm"}, {}, 3.97),
-        ({"layer": "conv_tt_lstm"}, {"order": 3, "steps": 3}, 2.69),
-        ({"layer": "conv_tt_lstm"}, {"order": 3, "steps": 5}, 3.26),
+        ({"layer": "conv_tt_lstm"}, {"order": 3, "history": 3}, 2.69),
+        ({"layer": "conv_tt_lstm"}, {"order": 3, "history": 5}, 3.26),
     ],
 )
 def test_the_paper_s_networks_have_their_numbers_of_parameters(layer, options, millions):
@@ -158,19 +201,34 @@ def test_steps_equal_a_pass(stack):
     ("options", "message"),
     [
         ({"layer": "conv_lsm"}, "did you mean conv_lstm"),
-        ({"options": {"star": 1}}, "options of min_conv_gru: no option 'star': it takes none"),
-        ({"layer": "conv_lstm", "options": {"star": 1}}, r"'star' \(did you mean start\?\)"),
+        ({"options": {"star": 1}}, "options of min_conv_gru: no option 'star': it takes bias"),
+        ({"layer": "conv_lstm", "options": {"star": 1}}, r"'star': it takes"),
         (
-            {"layer": "conv_lstm", "options": {"start": 1}},
-            "start: expected one of uniform, xavier_normal, not 1",
+            {"layer": "conv_lstm", "options": {"initialisation": 1}},
+            "initialisation: expected one of",
         ),
         ({"layer": "conv_lstm", "options": {"kernel": 5}}, "no option 'kernel'"),
         ({"hidden": [4, 4, 4]}, "one number; a list, .* needs stack skip"),
-        ({"encoder": "none"}, "encoder none needs stack skip"),
-        ({"stack": "skip", "hidden": [4, 4]}, "needs at least three"),
+        ({"encoder": "none"}, "encoder none needs stack skip or plain"),
+        ({"stack": "skip", "hidden": [4, 4]}, "needs at least 3, but there are 2"),
         ({"stack": "skip", "hidden": [4, 0, 4], "depth": 3}, "must be at least 1"),
         ({"stack": "skip", "depth": 6}, "depth 6 does not make 4 blocks of equal numbers"),
         ({"stack": "skip", "encoder": "none", "encoder_activation": "tanh"}, "encoder is none"),
+        ({"stack": "skip", "depth": [1, 2, 1], "hidden": [4, 4]}, "another number of blocks"),
+        ({"stack": "skip", "stack_options": {"skip_stride": 4}}, "at least 5, but there are 4"),
+        ({"stack": "skip", "stack_options": {"skip_stride": 0}}, "skip_stride 0 must be at least"),
+        ({"stack": "skip", "stack_options": {"stride": 1}}, r"did you mean skip_stride\?"),
+        ({"stack": "plain", "stack_options": {"skip_stride": 1}}, "plain: no option 'skip_stride'"),
+        ({"stack": "skip", "depth": [1, 0, 1]}, r"depth \[1, 0, 1\] must be at least 1"),
+        ({"depth": []}, r"depth \[\] must be at least 1"),
+        ({"depth": [2, 2]}, r"depth \[2, 2\]: blocks of equal channels without skips"),
+        ({"stack": "plain", "depth": [2, 2]}, "without skips are one block"),
+        ({"stack": "plain", "hidden": [4, 6], "depth": 3}, "does not make 2 blocks of equal"),
+        ({"stack_options": {"skip_stride": 4}}, "at least 5, but there are 4"),
+        (
+            {"stack_options": {"last_residual": False}, "norm_position": "pre"},
+            "false leaves out a norm after the layer",
+        ),
         ({"kernel": 4}, "kernel 4 must be odd"),
         ({"depth": 0}, "depth 0 must be at least 1"),
         ({"hidden": 0}, "hidden 0 must be at least 1"),

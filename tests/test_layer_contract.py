@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from torch.utils import _pytree as pytree
 
 from conftest import TOLERANCE, close
-from framecast.layers import ResidualStack, SkipStack, layer_entry, layer_names
+from framecast.layers import ResidualStack, SkipStack, TensorTrain, layer_entry, layer_names
 from framecast.layers.blocks import ChannelNorm, FrameNorm
-from framecast.layers.stacks import skip_channels
+from framecast.layers.stacks import layer_channels
 
 B, T, C_IN, C, H, W = 2, 7, 3, 5, 6, 9
+VARIANTS = {"conv_lstm, tensor_train": ("conv_lstm", {"tensor_train": TensorTrain()})}
+"""Layers that an option makes of others, tested as they are."""
 
 
 def make(name, in_channels=C_IN, out_channels=C, dtype=torch.float64, **options):
@@ -21,13 +23,18 @@ def make(name, in_channels=C_IN, out_channels=C, dtype=torch.float64, **options)
     if name == "stack":
         layers = [make(n, out_channels, out_channels, dtype, **options) for n in layer_names()]
         return ResidualStack(layers, [ChannelNorm(out_channels) for _ in layers]).to(dtype)
+    if name == "long skips":
+        layers = [make(n, out_channels, out_channels, dtype, **options) for n in layer_names()]
+        norms = [FrameNorm(out_channels) for _ in layers]
+        return ResidualStack(layers, norms, norm_position="pre", skip_stride=2).to(dtype)
     if name == "skip":
         widths = [out_channels + i % 3 for i in range(len(layer_names()))]
-        channels = skip_channels(in_channels, widths, layers=1)
+        channels = layer_channels(in_channels, widths, [1] * len(widths), 2)
         names = zip(layer_names(), channels, strict=True)
         layers = [make(n, a, b, dtype, **options) for n, (a, b) in names]
-        return SkipStack(layers, [FrameNorm(w) for w in widths], len(widths)).to(dtype)
-    return layer_entry(name).layer(in_channels, out_channels, **options).to(dtype)
+        return SkipStack(layers, [FrameNorm(w) for w in widths]).to(dtype)
+    name, variant = VARIANTS.get(name, (name, {}))
+    return layer_entry(name).layer(in_channels, out_channels, **variant | options).to(dtype)
 
 
 def frames_for(layer, batch=B, time=T, height=H, width=W):
@@ -56,8 +63,10 @@ def gradients(layer, run, frames):
     return [frames.grad, *(p.grad.clone() for p in layer.parameters())]
 
 
-every_layer = pytest.mark.parametrize("name", [*layer_names(), "stack", "skip"])
-single_layer = pytest.mark.parametrize("name", layer_names())
+every_layer = pytest.mark.parametrize(
+    "name", [*layer_names(), *VARIANTS, "stack", "skip", "long skips"]
+)
+single_layer = pytest.mark.parametrize("name", [*layer_names(), *VARIANTS])
 
 
 @every_layer

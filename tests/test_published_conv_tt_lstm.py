@@ -13,7 +13,7 @@ from framecast import DataConfig, Experiment, UserError, load_checkpoint, rollou
 from framecast.base.config import load_config
 from framecast.cli import main
 from framecast.layers import ConvLSTM, ConvTTLSTM
-from framecast.models import Forecaster
+from framecast.models import Forecaster, ForecasterConfig
 from framecast.runs.published import (
     PublishedNetwork,
     import_published,
@@ -25,7 +25,7 @@ from test_train import Bomb
 CELLS = {
     "convlstm_k3": ConvLSTM(3, 4, 3),
     "convttlstm_o3s3_k3": ConvTTLSTM(3, 4, 3, ranks=4),
-    "convttlstm_o3s5_k5": ConvTTLSTM(3, 4, 5, steps=5, ranks=4),
+    "convttlstm_o3s5_k5": ConvTTLSTM(3, 4, 5, history=5, ranks=4),
 }
 NETWORKS = ("convlstm_k3_skip2", "convttlstm_s5_k3_skip2")
 
@@ -91,6 +91,84 @@ def six_predictions(model, frames):
         frame, state = model.step(outputs[-1], state)
         outputs.append(frame)
     return torch.stack(outputs, 1)
+
+
+def published_cell(layer):
+    """Weights of one of our layers under the names of a published cell."""
+    x, biases = layer.input_conv.weight, layer.input_conv.bias
+    if isinstance(layer, ConvLSTM):
+        whole = {"conv.weight": torch.cat([x, layer.state_conv.weight], dim=1)}
+        return whole if biases is None else whole | {"conv.bias": biases}
+    order = layer.order
+    factors = [torch.cat([x, layer.factors[0]], dim=1), *layer.factors[1:]]
+    windows = layer.window_conv.weight.unflatten(0, (layer.span, -1)).split(layer.ranks, dim=1)
+    cell = {f"layers.{order - 1 - i}.weight": factor for i, factor in enumerate(factors)}
+    for i, window in enumerate(windows):
+        cell[f"layers_.{order - 1 - i}.weight"] = window.flip(0).movedim(0, -1)
+    if biases is not None:
+        split = layer.window_bias.flatten().split(layer.ranks)
+        cell |= {f"layers_.{order - 1 - i}.bias": bias for i, bias in enumerate(split)}
+        cell |= {f"layers.{i}.bias": torch.zeros(layer.ranks[0]) for i in range(order - 1)}
+        cell[f"layers.{order - 1}.bias"] = biases
+    return cell
+
+
+def published_network(model):
+    """Weights of one of our networks under the names of a published one."""
+    weights = {f"layers.output.{k}": v for k, v in model.decoder.state_dict().items()}
+    layers = iter(model.recurrences.layers)
+    for block, number in enumerate(model.recurrences.blocks):
+        for place in range(number):
+            cell = published_cell(next(layers))
+            weights |= {f"layers.b{block}l{place}.{k}": v.detach() for k, v in cell.items()}
+    return weights
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("layer", "options"),
+    [("conv_lstm", {}), ("conv_tt_lstm", {"order": 2, "history": 3, "ranks": 2})],
+)
+@pytest.mark.parametrize(
+    ("depth", "stack", "stack_options"),
+    [
+        ([1, 2, 1], "skip", {"skip_stride": 1}),
+        ([2, 1, 1, 2], "skip", {"skip_stride": 2}),
+        ([1, 1, 1, 1], "skip", {"skip_stride": 3}),
+        ([2, 1], "plain", {}),
+    ],
+)
+def test_layers_skips_and_biases_follow_from_the_weights(
+    layer, options, bias, depth, stack, stack_options
+):
+    config = ForecasterConfig(
+        layer,
+        options if bias else options | {"bias": False},
+        depth=depth,
+        hidden=[4, 5, 3, 4][: len(depth)],
+        stack=stack,
+        stack_options=stack_options,
+        norm="none",
+        encoder="none",
+    )
+    model = Forecaster(config, 2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    found, weights = translate_network(published_network(model), "linear")
+    assert found == config
+    imported = Forecaster(found, 2)
+    imported.load_state_dict(weights)
+    frames = torch.randn(2, 5, 2, 6, 7)
+    close(imported(frames)[0], model(frames)[0], 1e-6)
+
+
+def test_an_output_without_bias_adds_nothing():
+    model = Forecaster(ForecasterConfig("conv_lstm", stack="skip", norm="none", encoder="none"), 1)
+    published = published_network(model)
+    del published["layers.output.bias"]
+    _, weights = translate_network(published, "linear")
+    assert weights["decoder.bias"].eq(0).all()
 
 
 @pytest.fixture

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from framecast.layers import ResidualStack as ResidualStack
     from framecast.layers import SkipStack as SkipStack
     from framecast.layers import Transformer as Transformer
-    from framecast.layers import TTConvLSTM as TTConvLSTM
     from framecast.layers import layer_entry as layer_entry
     from framecast.layers import layer_names as layer_names
     from framecast.layers import register as register
@@ -94,7 +93,7 @@ _HOMES = MappingProxyType(
         "layers": (
             *("ConvGRU", "ConvLSTM", "ConvS5", "ConvSSM", "ConvTTLSTM", "MinConvExpLSTM"),
             *("MinConvGRU", "MinConvLSTM", "Recurrence", "ResidualStack", "SkipStack"),
-            *("TTConvLSTM", "Transformer", "layer_entry", "layer_names", "register"),
+            *("Transformer", "layer_entry", "layer_names", "register"),
         ),
         "layers.blocks": ("GridConv", "make_norm"),
         "layers.residual": ("ResidualBlock",),

@@ -20,7 +20,8 @@ DEFINITIONS = {
     "residual_norm": norm_definition.residual_norm,
     "wrap": padding_definition.wrap,
 }
-TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 3e-5, torch.bfloat16: 2e-2}
+"""Float32 sums of a weight's gradient may cancel: the definition itself errs by 2e-5 then."""
 BACKENDS = ["torch", *(library.instruction_sets() if not library.unavailable_reason() else [])]
 relaxed = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 
 from conftest import close
 from framecast import UserError, train
-from framecast.layers import ConvTTLSTM, TTConvLSTM
+from framecast.layers import ConvLSTM, ConvTTLSTM, TensorTrain
 from framecast.layers.blocks import convolve
+from framecast.models import ForecasterConfig
 from framecast.ops import (
     conv_tensor_train,
     conv_tensor_train_reconstructed,
@@ -100,12 +101,12 @@ def test_what_does_not_fit_is_refused():
         conv_tensor_train(states, [factors[0], factors[2], factors[1]])
 
 
-def direct(layer, frames, order, steps, window):
+def direct(layer, frames, order, history, window):
     """The layer by its equations: all hidden states kept, each window stacked and convolved."""
     width = layer.out_channels
-    span = steps - order + 1 if window == "sliding" else steps
+    span = history - order + 1 if window == "sliding" else history
     zeros = frames.new_zeros(len(frames), width, *frames.shape[-2:])
-    hidden, c = [zeros] * steps, zeros  # newest first
+    hidden, c = [zeros] * history, zeros  # newest first
     kernels = layer.window_conv.weight.unflatten(0, (span, -1))
     kernels = [k.transpose(0, 1).flatten(1, 2) for k in kernels.split(layer.ranks, dim=1)]
     biases = layer.window_bias.flatten().split(layer.ranks)
@@ -124,13 +125,13 @@ def direct(layer, frames, order, steps, window):
 @pytest.mark.parametrize(
     "options",
     [
-        {"order": 3, "steps": 3},
-        {"order": 3, "steps": 5, "ranks": [2, 3, 4]},
-        {"order": 2, "steps": 5, "window": "fixed", "ranks": [2, 3]},
-        {"order": 1, "steps": 1},
-        {"order": 1, "steps": 4},
-        {"order": 3, "steps": 3, "factor_kernel": 1},
-        {"order": 2, "steps": 2, "factor_kernel": 5},
+        {"order": 3, "history": 3},
+        {"order": 3, "history": 5, "ranks": [2, 3, 4]},
+        {"order": 2, "history": 5, "window": "fixed", "ranks": [2, 3]},
+        {"order": 1, "history": 1},
+        {"order": 1, "history": 4},
+        {"order": 3, "history": 3, "factor_kernel": 1},
+        {"order": 2, "history": 2, "factor_kernel": 5},
     ],
 )
 def test_the_layer_is_its_equations(options):
@@ -139,7 +140,7 @@ def test_the_layer_is_its_equations(options):
     torch.nn.init.normal_(layer.window_bias)
     frames = torch.randn(2, 7, 3, 5, 6, dtype=torch.float64)
     window = options.get("window", "sliding")
-    expected = direct(layer, frames, options["order"], options["steps"], window)
+    expected = direct(layer, frames, options["order"], options["history"], window)
     close(layer(frames)[0][:, -1], expected, 1e-12)
 
 
@@ -147,7 +148,7 @@ def test_the_layer_is_its_equations(options):
     "option",
     [
         {"order": 2},
-        {"steps": 4},
+        {"history": 4},
         {"ranks": 4},
         {"ranks": [8, 8, 4]},
         {"factor_kernel": 1},
@@ -163,10 +164,10 @@ def test_each_option_changes_the_output(option):
     assert not torch.allclose(output(), output(**option))
 
 
-def test_the_past_reaches_as_far_as_the_steps_say():
+def test_the_past_reaches_as_far_as_the_history_says():
     """With everything else shut, the gates at t see hidden states back to t − M and no further."""
     torch.manual_seed(0)
-    layer = ConvTTLSTM(1, 2, order=2, steps=4).double()
+    layer = ConvTTLSTM(1, 2, order=2, history=4).double()
     projected = torch.randn(1, 8, 5, 5, dtype=torch.float64)
     state = layer.initial_state(1, 5, 5, dtype=torch.float64)
     impulse = torch.randn(1, 2, 5, 5, dtype=torch.float64)
@@ -182,7 +183,7 @@ def test_the_past_reaches_as_far_as_the_steps_say():
 
 def test_weights_start_xavier_normal():
     torch.manual_seed(0)
-    layer = ConvTTLSTM(32, 32, 5, steps=5)
+    layer = ConvTTLSTM(32, 32, 5, history=5)
     joint = (2 / (25 * (32 + 8) + 25 * 128)) ** 0.5
     assert layer.input_conv.weight.std().item() == pytest.approx(joint, rel=0.03)
     assert layer.factors[0].std().item() == pytest.approx(joint, rel=0.03)
@@ -195,7 +196,7 @@ def test_weights_start_xavier_normal():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"order": 4}, "order 4 must be at least 1, and steps 3 at least the order"),
+        ({"order": 4}, "order 4 must be at least 1, and history 3 at least the order"),
         ({"order": 0}, "order 0 must be"),
         ({"ranks": [8, 8]}, r"ranks \[8, 8\] must be one number, or 3"),
         ({"ranks": 0}, "all positive"),
@@ -208,7 +209,7 @@ def test_impossible_histories_are_refused(options, message):
 
 
 def test_a_network_that_cannot_be_built_is_refused_before_a_run_begins(tmp_path):
-    options = {"order": 4, "steps": 3}
+    options = {"order": 4, "history": 3}
     impossible = experiment(tmp_path, model={"layer": "conv_tt_lstm", "options": options})
     with pytest.raises(UserError, match="the network cannot be built: order 4"):
         train(impossible, tmp_path / "run")
@@ -219,8 +220,8 @@ def classic(order, ranks, out_factors, in_factors, kernel=3):
     """A layer, and the kernel that its factors stand for, summed element by element (Eq. 13)."""
     torch.manual_seed(0)
     outputs, inputs = math.prod(out_factors), math.prod(in_factors)
-    factors = {"out_factors": out_factors, "in_factors": in_factors}
-    layer = TTConvLSTM(inputs, outputs // 4, kernel, order=order, ranks=ranks, **factors).double()
+    train = TensorTrain(order, ranks, out_factors, in_factors)
+    layer = ConvLSTM(inputs, outputs // 4, kernel, tensor_train=train).double()
     conv = layer.input_conv
     letters = "abcdefgh"
     terms = ["aij"] + [letters[n : n + 2] + "tuvw"[n] + "pqrs"[n] for n in range(order - 1)]
@@ -256,7 +257,7 @@ def test_a_compressed_convolution_is_that_of_the_whole_kernel(
 
 def test_factors_of_channels_are_as_equal_as_can_be_and_the_kernel_starts_xavier_normal():
     torch.manual_seed(0)
-    layer = TTConvLSTM(48, 32, 5, order=3, ranks=16)
+    layer = ConvLSTM(48, 32, 5, tensor_train=TensorTrain(3, 16))
     assert [core.shape[2:] for core in layer.input_conv.cores] == [(8, 6), (16, 8)]
     matrices = train_matrices(list(layer.input_conv.cores))
     kernel = torch.einsum("rij,rts->tsij", layer.input_conv.filters, matrices)
@@ -276,7 +277,7 @@ def test_factors_of_channels_are_as_equal_as_can_be_and_the_kernel_starts_xavier
 )
 def test_impossible_compressions_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        TTConvLSTM(3, 2, **options)
+        ConvLSTM(3, 2, tensor_train=TensorTrain(**options))
 
 
 @pytest.mark.parametrize(
@@ -291,7 +292,36 @@ def test_impossible_compressions_are_refused(options, message):
 def test_each_option_of_the_compression_changes_the_output(option):
     def output(**options):
         torch.manual_seed(0)
-        return TTConvLSTM(2, 4, **options)(torch.ones(1, 3, 2, 4, 4))[0]
+        layer = ConvLSTM(2, 4, tensor_train=TensorTrain(**options))
+        return layer(torch.ones(1, 3, 2, 4, 4))[0]
 
     base = {} if option == {"order": 3} else {"order": option.get("order", 2)}
     assert not torch.allclose(output(**base), output(**option))
+
+
+def test_a_compression_changes_the_output_and_starts_xavier_normal_alone():
+    def output(**options):
+        torch.manual_seed(0)
+        return ConvLSTM(2, 4, **options)(torch.ones(1, 3, 2, 4, 4))[0]
+
+    assert not torch.allclose(output(), output(tensor_train=TensorTrain()))
+    assert torch.equal(
+        output(tensor_train=TensorTrain()),
+        output(tensor_train=TensorTrain(), initialisation="xavier_normal"),
+    )
+    with pytest.raises(ValueError, match="uniform does not suit tensor_train"):
+        output(tensor_train=TensorTrain(), initialisation="uniform")
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"ordr": 3}, r"tensor_train: no option 'ordr' \(did you mean order\?\)"),
+        ({"order": "many"}, "tensor_train: order: expected a whole number"),
+        ({"order": 1}, "tensor_train: order 1 must be at least 2"),
+        (3, "tensor_train: expected names and values"),
+    ],
+)
+def test_an_impossible_compression_is_refused_by_the_configuration(train, message):
+    with pytest.raises(ValueError, match=message):
+        ForecasterConfig("conv_lstm", {"tensor_train": train})

@@ -69,6 +69,9 @@ def check_keys(kind: type, values: Any, where: str, prefix: str = "") -> None:
     for key, value in values.items():
         if key in (renamed := getattr(kind, "RENAMED", {})):
             raise UserError(f"{where}: {prefix}{key} is called {prefix}{renamed[key]} now")
+        former = getattr(kind, "RENAMED_VALUES", {}).get(key, {})
+        if isinstance(value, str) and value in former:
+            raise UserError(f"{where}: {prefix}{key} {value} is called {former[value]} now")
         if key not in hints:
             known = [*keys_of(kind, prefix), *([] if prefix else [EXTENDS])]
             raise UserError(f"{where}: unknown key {prefix}{key}{nearest(f'{prefix}{key}', known)}")

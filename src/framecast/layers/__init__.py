@@ -1,14 +1,14 @@
 """Recurrent layers, one family a file, and the stacks that are made of them."""
 
 from framecast.layers.conv_gru import ConvGRU
-from framecast.layers.conv_lstm import ConvLSTM, LSTMState, TTConvLSTM
+from framecast.layers.conv_lstm import ConvLSTM, LSTMState, TensorTrain
 from framecast.layers.conv_s5 import ConvS5
 from framecast.layers.conv_ssm import ConvSSM
 from framecast.layers.conv_tt_lstm import ConvTTLSTM, HistoryState
 from framecast.layers.entry import layer_entry, layer_names, register
 from framecast.layers.min_conv import MinConvExpLSTM, MinConvGRU, MinConvLSTM
 from framecast.layers.recurrence import Recurrence, State
-from framecast.layers.stacks import ResidualStack, SkipStack
+from framecast.layers.stacks import PlainStack, ResidualStack, SkipStack
 from framecast.layers.transformer import Transformer
 
 __all__ = [
@@ -22,11 +22,12 @@ __all__ = [
     "MinConvExpLSTM",
     "MinConvGRU",
     "MinConvLSTM",
+    "PlainStack",
     "Recurrence",
     "ResidualStack",
     "SkipStack",
     "State",
-    "TTConvLSTM",
+    "TensorTrain",
     "Transformer",
     "layer_entry",
     "layer_names",

@@ -11,7 +11,9 @@ from framecast.base.shapes import Frame
 from framecast.ops import residual_norm, wrap
 
 Padding = Literal["zeros", "circular", "cylinder", "replicate", "reflect"]
-NormKind = Literal["group", "channel", "grid", "none"]
+NormKind = Literal["frame", "channel", "grid", "none"]
+RENAMED_NORMS = {"group": "frame"}
+"""Older names of norms, and what they are called now."""
 EPSILON = 1e-6
 """Added to variances in the norms of ConvS5's networks, as in the published ones."""
 
@@ -177,11 +179,19 @@ class NoNorm(Norm):
         return x if update is None else x + update
 
 
+def check_norm(kind: str) -> None:
+    """Raise a ValueError unless `kind` is a norm; an older name is told what it is called now."""
+    if kind in RENAMED_NORMS:
+        raise ValueError(f"no norm {kind!r}: it is called {RENAMED_NORMS[kind]}")
+    if kind not in get_args(NormKind):
+        raise ValueError(f"norm {kind!r} is not one of {', '.join(get_args(NormKind))}")
+
+
 def make_norm(kind: NormKind, channels: int, grid: tuple[int, int] | None) -> Norm:
     """Build a norm for frames [B,C,H,W].
 
     Args:
-        kind: `group`, one mean and variance for a whole frame, a scale and shift for each
+        kind: `frame`, one mean and variance for a whole frame, a scale and shift for each
             channel; `channel`, over the channels of each pixel; `grid`, over H×W for each
             channel, with a scale and shift for each pixel, which ties the weights to one
             grid; `none`.
@@ -191,14 +201,13 @@ def make_norm(kind: NormKind, channels: int, grid: tuple[int, int] | None) -> No
     Raises:
         ValueError: if `kind` is unknown, or is `grid` and no grid was given.
     """
-    if kind == "group":
+    if kind == "frame":
         return FrameNorm(channels)
     if kind == "channel":
         return ChannelNorm(channels)
     if kind == "none":
         return NoNorm()
-    if kind != "grid":
-        raise ValueError(f"norm {kind!r} is not one of {', '.join(get_args(NormKind))}")
+    check_norm(kind)
     if grid is None:
         raise ValueError("norm 'grid' is tied to a grid size: give grid=(height, width)")
     return GridNorm(grid)

@@ -20,14 +20,21 @@ class ConvGRU(HoistedRecurrence):
         out_channels: channels C of the state and the output.
         kernel: odd side length of the convolutions.
         padding: boundary padding.
+        bias: whether the convolutions add a learned constant to each channel.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int = 3, padding: Padding = "zeros"
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        padding: Padding = "zeros",
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.input_conv = GridConv(in_channels, 3 * out_channels, kernel, padding)
+        self.input_conv = GridConv(in_channels, 3 * out_channels, kernel, padding, bias)
         self.gate_conv = GridConv(out_channels, 2 * out_channels, kernel, padding, bias=False)
         self.candidate_conv = GridConv(out_channels, out_channels, kernel, padding, bias=False)
         start_as_one(self.input_conv, self.gate_conv, self.candidate_conv)

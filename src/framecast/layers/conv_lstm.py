@@ -1,7 +1,7 @@
 """ConvLSTM (Shi et al., 2015), and with a compressed convolution of the input."""
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
@@ -23,14 +23,107 @@ class LSTMState(NamedTuple):
     c: Tensor
 
 
-class LSTMRecurrence(HoistedRecurrence):
-    """What the layers below share: four gates from W ∗ x + K ∗ h, and the states h and c.
+@dataclass(frozen=True)
+class TensorTrain:
+    """How the convolution of the input is compressed, as a classic tensor-train.
 
-    i, f, o = σ(·), g = tanh(·); c' = f⊙c + i⊙g; h' = o⊙tanh(c'). Gate channels are in the order
-    [i, f, o, g]. The first state is zero.
+    The kernel W [4C,C_in,k,k] is held as filters [R(0),k,k] and, for each factor of the channels,
+    an array over T(i) and S(i), where 4C is the product of all T(i) and C_in that of all S(i)
+    (Eq. 12-13 of the Conv-TT-LSTM paper).
+
+    Attributes:
+        order: N, number of factors of the kernel, the filters included; at least 2.
+        ranks: R(0), ..., R(N−2); one number for all, or N−1 numbers; all at least 1.
+        out_factors: T(1), ..., T(N−1), with product 4C; as equal as can be if None.
+        in_factors: S(1), ..., S(N−1), with product C_in; as equal as can be if None.
+
+    Raises:
+        ValueError: if the order is less than 2, or the ranks are not N−1 positive numbers.
     """
 
-    state_conv: GridConv
+    order: int = 2
+    ranks: int | list[int] = 8
+    out_factors: list[int] | None = None
+    in_factors: list[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.order < 2:
+            raise ValueError(
+                f"order {self.order} must be at least 2: filters, and factors of channels"
+            )
+        if len(self.all_ranks) != self.order - 1 or min(self.all_ranks) < 1:
+            raise ValueError(
+                f"ranks {self.ranks} must be one number, or {self.order - 1} (the order less one), "
+                "all positive"
+            )
+
+    @property
+    def all_ranks(self) -> list[int]:
+        """One rank for each pair of neighbouring factors."""
+        return [self.ranks] * (self.order - 1) if isinstance(self.ranks, int) else self.ranks
+
+
+@register("conv_lstm", paper="Shi et al. 2015, Convolutional LSTM Network, arXiv:1506.04214")
+class ConvLSTM(HoistedRecurrence):
+    """Convolutional LSTM: four gates from the input and the hidden state, one at a time.
+
+    i, f, o = σ(·), g = tanh(·) of W ∗ [x, h]; c' = f⊙c + i⊙g; h' = o⊙tanh(c').
+    Gate channels are in the order [i, f, o, g]. The first state is zero.
+
+    Args:
+        in_channels: channels of the frames.
+        out_channels: channels C of the states and the output.
+        kernel: odd side length of the convolutions.
+        padding: boundary padding.
+        initialisation: how the weights are drawn: uniform, within the inverse square root of the
+            fan-in; or xavier_normal, with biases of zero, as in the Conv-TT-LSTM paper. None:
+            uniform, or xavier_normal beside `tensor_train`, whose factors know no other.
+        tensor_train: how the convolution of the input is compressed; None: not at all. No
+            published network stands behind it: the Conv-TT-LSTM paper only compares with it.
+        bias: whether the convolutions add a learned constant to each channel.
+
+    Raises:
+        ValueError: if factors have another product than the channels, or initialisation is
+            uniform beside `tensor_train`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        padding: Padding = "zeros",
+        *,
+        initialisation: Literal["uniform", "xavier_normal"] | None = None,
+        tensor_train: TensorTrain | None = None,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        gates = 4 * out_channels
+        self.input_conv: GridConv | TensorTrainConv
+        if tensor_train is None:
+            self.input_conv = GridConv(in_channels, gates, kernel, padding, bias)
+        else:
+            sizes = (in_channels, gates, kernel, padding)
+            self.input_conv = TensorTrainConv(*sizes, tensor_train, bias)
+        self.state_conv = GridConv(out_channels, gates, kernel, padding, bias=False)
+        self._start(initialisation)
+
+    def _start(self, initialisation: Literal["uniform", "xavier_normal"] | None) -> None:
+        if isinstance(self.input_conv, GridConv):
+            if initialisation == "xavier_normal":
+                start_xavier_normal(self.input_conv, self.state_conv.weight)
+            else:
+                start_as_one(self.input_conv, self.state_conv)
+            return
+        if initialisation == "uniform":
+            raise ValueError("initialisation uniform does not suit tensor_train: use xavier_normal")
+        out, _, side, _ = self.state_conv.weight.shape
+        fan_in = (self.in_channels + self.out_channels) * side**2
+        deviation = (2 / (fan_in + out * side**2)) ** 0.5
+        nn.init.normal_(self.state_conv.weight, std=deviation)
+        self.input_conv.start(deviation)
 
     def initial_state(self, batch: int, height: int, width: int, **like: Any) -> LSTMState:
         """Return zeros (see `Recurrence`)."""
@@ -43,119 +136,39 @@ class LSTMRecurrence(HoistedRecurrence):
         return h, LSTMState(h, c)
 
 
-@register("conv_lstm", paper="Shi et al. 2015, Convolutional LSTM Network, arXiv:1506.04214")
-class ConvLSTM(LSTMRecurrence):
-    """Convolutional LSTM: four gates from the input and the hidden state, one at a time.
-
-    i, f, o = σ(·), g = tanh(·) of W ∗ [x, h]; c' = f⊙c + i⊙g; h' = o⊙tanh(c').
-    Gate channels are in the order [i, f, o, g]. The first state is zero.
-
-    Args:
-        in_channels: channels of the frames.
-        out_channels: channels C of the states and the output.
-        kernel: odd side length of the convolutions.
-        padding: boundary padding.
-        start: how the weights are drawn: uniform, within the inverse square root of the
-            fan-in; or xavier_normal, with biases of zero, as in the Conv-TT-LSTM paper.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int = 3,
-        padding: Padding = "zeros",
-        *,
-        start: Literal["uniform", "xavier_normal"] = "uniform",
-    ) -> None:
-        super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.input_conv = GridConv(in_channels, 4 * out_channels, kernel, padding)
-        self.state_conv = GridConv(out_channels, 4 * out_channels, kernel, padding, bias=False)
-        if start == "uniform":
-            start_as_one(self.input_conv, self.state_conv)
-        else:
-            start_xavier_normal(self.input_conv, self.state_conv.weight)
-
-
-@register("tt_conv_lstm", paper="Su et al. 2020, Convolutional Tensor-Train LSTM, arXiv:2002.09131")
-class TTConvLSTM(LSTMRecurrence):
-    """ConvLSTM whose convolution of the input is compressed by a classic tensor-train.
-
-    As ConvLSTM, with the kernel W [4C,C_in,k,k] held as filters [R(0),k,k] and, for each factor of
-    the channels, an array over T(i) and S(i), where 4C is the product of all T(i) and C_in that of
-    all S(i) (Eq. 12-13 of the Conv-TT-LSTM paper). Weights start so that W and K are Xavier-normal
-    together, biases at zero.
-
-    Args:
-        in_channels: channels of the frames.
-        out_channels: channels C of the states and the output.
-        kernel: odd side length of the convolutions.
-        padding: boundary padding.
-        order: N, number of factors of the kernel, the filters included; at least 2.
-        ranks: R(0), ..., R(N−2); one number for all, or N−1 numbers.
-        out_factors: T(1), ..., T(N−1), with product 4C; as equal as can be if None.
-        in_factors: S(1), ..., S(N−1), with product C_in; as equal as can be if None.
-
-    Raises:
-        ValueError: if ranks or factors are not N−1 numbers, or factors have another product.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int = 3,
-        padding: Padding = "zeros",
-        *,
-        order: int = 2,
-        ranks: int | list[int] = 8,
-        out_factors: list[int] | None = None,
-        in_factors: list[int] | None = None,
-    ) -> None:
-        super().__init__()
-        if order < 2:
-            raise ValueError(f"order {order} must be at least 2: filters, and factors of channels")
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.state_conv = GridConv(out_channels, 4 * out_channels, kernel, padding, bias=False)
-        self.input_conv = TensorTrainConv(
-            _factors("out_factors", out_factors, 4 * out_channels, order - 1),
-            _factors("in_factors", in_factors, in_channels, order - 1),
-            _ranks(ranks, order),
-            kernel,
-            padding,
-        )
-        fan_in = (in_channels + out_channels) * kernel**2
-        deviation = (2 / (fan_in + 4 * out_channels * kernel**2)) ** 0.5
-        nn.init.normal_(self.state_conv.weight, std=deviation)
-        self.input_conv.start(deviation)
-
-
 class TensorTrainConv(nn.Module):
     """Convolution of frames [B,C_in,H,W] whose kernel is held as a classic tensor-train.
 
     Args:
-        out_factors: T(i), with product C_out.
-        in_factors: S(i), as many, with product C_in.
-        ranks: R(0), ..., as many.
+        in_channels: C_in.
+        out_channels: C_out.
         kernel: odd side length.
         padding: boundary padding.
+        train: factors and ranks.
+        bias: whether a learned constant is added to each channel.
+
+    Raises:
+        ValueError: if factors have another product than the channels.
     """
 
     def __init__(
         self,
-        out_factors: Sequence[int],
-        in_factors: Sequence[int],
-        ranks: Sequence[int],
+        in_channels: int,
+        out_channels: int,
         kernel: int,
         padding: Padding,
+        train: TensorTrain,
+        bias: bool = True,
     ) -> None:
         super().__init__()
-        self.padding, self.ranks = padding, ranks
-        self.filters = nn.Parameter(torch.empty(ranks[0], kernel, kernel))
-        sizes = zip(pairwise([*ranks, 1]), out_factors, in_factors, strict=True)
+        count, self.ranks = train.order - 1, train.all_ranks
+        outs = _factors("out_factors", train.out_factors, out_channels, count)
+        ins = _factors("in_factors", train.in_factors, in_channels, count)
+        self.padding = padding
+        self.filters = nn.Parameter(torch.empty(self.ranks[0], kernel, kernel))
+        sizes = zip(pairwise([*self.ranks, 1]), outs, ins, strict=True)
         self.cores = nn.ParameterList(torch.empty(*pair, t, s) for pair, t, s in sizes)
-        self.bias = nn.Parameter(torch.zeros(math.prod(out_factors), 1, 1))
+        self.bias = nn.Parameter(torch.zeros(out_channels, 1, 1)) if bias else None
 
     def start(self, deviation: float) -> None:
         """Draw all factors so that the elements of the kernel have this standard deviation."""
@@ -166,16 +179,8 @@ class TensorTrainConv(nn.Module):
     def forward(self, x: Frame) -> Frame:
         """Convolve [B,C_in,H,W] → [B,C_out,H,W]."""
         x = pad_grid(x, self.filters.shape[-1] // 2, self.padding)
-        return tensor_train_conv(x, self.filters, train_matrices(list(self.cores))) + self.bias
-
-
-def _ranks(ranks: int | list[int], order: int) -> list[int]:
-    ranks = [ranks] * (order - 1) if isinstance(ranks, int) else ranks
-    if len(ranks) != order - 1 or min(ranks) < 1:
-        raise ValueError(
-            f"ranks {ranks} must be one number, or {order - 1} (the order less one), all positive"
-        )
-    return ranks
+        result = tensor_train_conv(x, self.filters, train_matrices(list(self.cores)))
+        return result if self.bias is None else result + self.bias
 
 
 def _factors(name: str, given: list[int] | None, channels: int, count: int) -> list[int]:

@@ -9,17 +9,18 @@ from torch import Tensor, nn
 from framecast.base.shapes import Frame, FrameSequence
 from framecast.layers.blocks import GridConv, Padding
 from framecast.layers.entry import register
-from framecast.layers.readout import Form, make_readout
+from framecast.layers.readout import Form, ReadoutSettings, make_readout
 from framecast.layers.recurrence import Recurrence, per_frame
+from framecast.layers.residual import Nonlinearity, Squeeze
 from framecast.ops import complex_diagonal_scan
 from framecast.ops.discretise import Discrete, bilinear, hippo_normal, zero_order_hold
 
 Discretisation = Literal["zoh", "bilinear"]
 DISCRETISATIONS = {"zoh": zero_order_hold, "bilinear": bilinear}
 STEPS = (1e-3, 1e-1)
-"""Range of the first Δ."""
+"""Range of the first Δ in the published networks."""
 SLOWEST = -1e-4
-"""Largest Re Λ where it is clipped."""
+"""Largest Re Λ of a layer that is kept stable."""
 
 
 @register("conv_s5", paper="Smith et al. 2023, Convolutional State Space Models, arXiv:2310.19694")
@@ -41,11 +42,18 @@ class ConvS5(Recurrence):
         blocks: blocks J into which HiPPO-N divides the first Λ.
         kernel_c: odd side length of the output's kernels C; None: as B.
         kernel_d: odd side length of the readout's kernels D; None: as B.
-        form: readout: resnet, standard or half_glu (see `make_readout`).
+        form: readout: resnet, standard, half_glu or linear (see `ReadoutSettings`).
+        activation: of the readout: gelu, elu, relu or silu (swish); None: gelu. Not for linear.
         groups: of the readout's group norms; None: one.
         squeeze_excitation: whether the readout gates its channels by their means.
-        clip: whether Re Λ is kept at −1e-4 or below, which keeps the model stable.
+        squeeze_reduction: the gate squeezes C channels into C / squeeze_reduction numbers; None:
+            16.
+        squeeze_minimum: and into at least so many numbers; None: 1.
+        bias: whether the readout's convolutions add a learned constant to each channel. B and C
+            have none.
+        stable: whether Re Λ is kept at −1e-4 or below, which keeps the model stable.
         discretisation: zoh (the input held over a step) or bilinear (trapezoidal rule).
+        first_steps: smallest and largest first Δ, both positive.
 
     Raises:
         ValueError: if sizes do not fit together, or an option has no meaning beside another.
@@ -65,10 +73,15 @@ class ConvS5(Recurrence):
         kernel_c: int | None = None,
         kernel_d: int | None = None,
         form: Form = "resnet",
+        activation: Nonlinearity | None = None,
         groups: int | None = None,
         squeeze_excitation: bool = False,
-        clip: bool = True,
+        squeeze_reduction: int | None = None,
+        squeeze_minimum: int | None = None,
+        bias: bool = True,
+        stable: bool = True,
         discretisation: Discretisation = "zoh",
+        first_steps: tuple[float, float] = STEPS,
     ) -> None:
         super().__init__()
         if discretisation not in DISCRETISATIONS:
@@ -76,23 +89,20 @@ class ConvS5(Recurrence):
             raise ValueError(f"discretisation {discretisation!r} is not one of {allowed}")
         if form == "half_glu" and kernel_d is not None:
             raise ValueError("form 'half_glu' has no kernel_d")
+        if not 0 < first_steps[0] <= first_steps[1]:
+            raise ValueError(f"first_steps {list(first_steps)} must be positive, smallest first")
+        squeeze = make_squeeze(squeeze_excitation, squeeze_reduction, squeeze_minimum)
+        side = kernel_d or kernel
+        readout = ReadoutSettings(form, side, padding, groups, activation, squeeze, bias)
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.clip, self.discretisation = clip, discretisation
+        self.stable, self.discretisation = stable, discretisation
         if state_size is None:
             state_size = -(-out_channels // (2 * blocks)) * 2 * blocks
         self.state_size = state_size
         self.b = GridConv(in_channels, state_size, kernel, padding, bias=False)
         self.c = GridConv(state_size, out_channels, kernel_c or kernel, padding, bias=False)
-        self.readout = make_readout(
-            form,
-            in_channels,
-            out_channels,
-            kernel=kernel_d or kernel,
-            padding=padding,
-            groups=groups,
-            squeeze_excitation=squeeze_excitation,
-        )
-        self._start(blocks)
+        self.readout = make_readout(readout, in_channels, out_channels)
+        self._start(blocks, first_steps)
 
     def initial_state(self, batch: int, height: int, width: int, **like: Any) -> Tensor:
         """Return zeros [B,2P,H,W] (see `Recurrence`)."""
@@ -143,14 +153,14 @@ class ConvS5(Recurrence):
 
     def sampled(self, intervals: Float[Tensor, "*frames"] | None = None) -> Discrete:
         """Λ̄ and the gain γ, with B̄ = γ ⊙ B, of the present weights: [P], or [*frames,P]."""
-        lam_re = self.lam_re.clamp(max=SLOWEST) if self.clip else self.lam_re
+        lam_re = self.lam_re.clamp(max=SLOWEST) if self.stable else self.lam_re
         step = self.log_step.exp()
         if intervals is not None:
             step = step * intervals[..., None]
         return DISCRETISATIONS[self.discretisation](lam_re, self.lam_im, step)
 
-    def _start(self, blocks: int) -> None:
-        """HiPPO-N for Λ; B and C He-normal in its coordinates; Δ log-uniform in `STEPS`."""
+    def _start(self, blocks: int, steps: tuple[float, float]) -> None:
+        """HiPPO-N for Λ; B and C He-normal in its coordinates; Δ log-uniform within `steps`."""
         system = hippo_normal(self.state_size, blocks)
         b, c = _he_normal(self.b.weight), _he_normal(self.c.weight)
         b_tilde = torch.einsum("ps,suhw->puhw", system.inverse, b)
@@ -161,8 +171,21 @@ class ConvS5(Recurrence):
             self.c.weight.copy_(torch.cat([c_tilde.real, -c_tilde.imag], dim=1))
         self.lam_re = nn.Parameter(system.eigenvalues.real.to(self.b.weight))
         self.lam_im = nn.Parameter(system.eigenvalues.imag.to(self.b.weight))
-        low, high = torch.tensor(STEPS).log()
+        low, high = torch.tensor(steps).log()
         self.log_step = nn.Parameter(low + (high - low) * torch.rand(self.state_size // 2))
+
+
+def make_squeeze(wanted: bool, reduction: int | None, minimum: int | None) -> Squeeze | None:
+    """Return the width of a gate of channels, None where none is wanted.
+
+    Raises:
+        ValueError: if a width is given for a gate that is not wanted, or is less than 1.
+    """
+    given = {"reduction": reduction, "minimum": minimum}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if chosen and not wanted:
+        raise ValueError(f"squeeze_{next(iter(chosen))} needs squeeze_excitation")
+    return Squeeze(**chosen) if wanted else None
 
 
 def _he_normal(like: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ from framecast.base.shapes import Frame, FrameSequence
 from framecast.layers.blocks import GridConv, Padding, pad_grid
 from framecast.layers.entry import register
 from framecast.layers.gated import stack_frames
-from framecast.layers.readout import Form, make_readout
+from framecast.layers.readout import Form, ReadoutSettings, make_readout
 from framecast.layers.recurrence import Recurrence, per_frame
+from framecast.layers.residual import Nonlinearity
 from framecast.ops import bounded_kernel, spectral_conv_scan
 
 Mixing = Literal["depthwise", "dense"]
@@ -31,7 +32,8 @@ class ConvSSM(Recurrence):
     recurrence stable on every grid, under any padding and whatever the weights
     (`framecast.ops.bounded_kernel`). On a periodic grid (padding circular) a sequence runs in
     Fourier space where A is large enough for that to be faster; elsewhere no form but stepping is
-    exact, and A ∗ is a loop over time.
+    exact, and A ∗ is a loop over time. No published network stands behind it: the paper allows
+    such state kernels and chooses 1×1.
 
     Args:
         in_channels: channels of the frames u.
@@ -42,8 +44,11 @@ class ConvSSM(Recurrence):
         state_kernel: odd side length of A, at least 3 where it is depthwise.
         mixing: depthwise (each state moves by itself) or dense (states mix: A is P×P at each
             tap, and its bound costs state_kernel² singular value decompositions a pass or step).
-        form: readout: resnet, standard or half_glu (see `make_readout`).
+        form: readout: resnet, standard, half_glu or linear (see `ReadoutSettings`).
+        activation: of the readout: gelu, elu, relu or silu (swish); None: gelu. Not for linear.
         groups: of the readout's group norms; None: one.
+        bias: whether the readout's convolutions add a learned constant to each channel. B and C
+            have none.
 
     Raises:
         ValueError: if an option is unknown or sizes do not fit together.
@@ -60,7 +65,9 @@ class ConvSSM(Recurrence):
         state_kernel: int = 3,
         mixing: Mixing = "depthwise",
         form: Form = "resnet",
+        activation: Nonlinearity | None = None,
         groups: int | None = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if mixing not in get_args(Mixing):
@@ -76,9 +83,8 @@ class ConvSSM(Recurrence):
         self.state_size = out_channels if state_size is None else state_size
         self.b = GridConv(in_channels, self.state_size, kernel, padding, bias=False)
         self.c = GridConv(self.state_size, out_channels, kernel, padding, bias=False)
-        self.readout = make_readout(
-            form, in_channels, out_channels, kernel=kernel, padding=padding, groups=groups
-        )
+        readout = ReadoutSettings(form, kernel, padding, groups, activation, bias=bias)
+        self.readout = make_readout(readout, in_channels, out_channels)
         self.a = nn.Parameter(_start(self.state_size, state_kernel, mixing))
         low, high = torch.tensor(RATES).log()
         self.log_rate = nn.Parameter(low + (high - low) * torch.rand(self.state_size))

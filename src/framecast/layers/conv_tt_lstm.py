@@ -48,15 +48,17 @@ class ConvTTLSTM(HoistedRecurrence):
         kernel: odd side length of W and P.
         padding: boundary padding.
         order: N, number of factors G, at least 1.
-        steps: M, number of past hidden states that the gates read, at least N.
+        history: M, number of past hidden states that the gates read, at least N.
         ranks: C(1), ..., C(N), channels of H~; one number for all, or N numbers.
         factor_kernel: odd side length of the factors G; as `kernel` if None. 1 leaves a plain
             tensor-train, an ablation of the paper.
         window: sliding, H~(i) sees D states from h(t−i) back; fixed, each H~(i) sees all M
             states (Eq. 26a), an ablation of the paper.
+        bias: whether the convolutions, those of the windows too, add a learned constant to each
+            channel.
 
     Raises:
-        ValueError: if `steps` is less than `order`, the ranks are not N, or a kernel is even.
+        ValueError: if `history` is less than `order`, the ranks are not N, or a kernel is even.
     """
 
     def __init__(
@@ -67,22 +69,24 @@ class ConvTTLSTM(HoistedRecurrence):
         padding: Padding = "zeros",
         *,
         order: int = 3,
-        steps: int = 3,
+        history: int = 3,
         ranks: int | list[int] = 8,
         factor_kernel: int | None = None,
         window: Literal["sliding", "fixed"] = "sliding",
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
         side = kernel if factor_kernel is None else factor_kernel
-        self.ranks = _check_history(order, steps, ranks, side)
+        self.ranks = _check_history(order, history, ranks, side)
         self.order, self.padding = order, padding
-        self.whole, self.span = (order, steps - order + 1) if window == "sliding" else (1, steps)
+        self.whole = order if window == "sliding" else 1
+        self.span = history - self.whole + 1
         streams = sum(self.ranks)
         channels = [4 * out_channels, *self.ranks]
-        self.input_conv: GridConv = GridConv(in_channels, channels[0], kernel, padding)
+        self.input_conv: GridConv = GridConv(in_channels, channels[0], kernel, padding, bias)
         self.window_conv = GridConv(out_channels, self.span * streams, kernel, padding, bias=False)
-        self.window_bias = nn.Parameter(torch.zeros(streams, 1, 1))
+        self.window_bias = nn.Parameter(torch.zeros(streams, 1, 1)) if bias else None
         self.factors = nn.ParameterList(
             torch.empty(below, above, side, side) for below, above in pairwise(channels)
         )
@@ -116,8 +120,10 @@ class ConvTTLSTM(HoistedRecurrence):
     def _compressed(self, windows: Sequence[Tensor]) -> list[Tensor]:
         """The preprocessed states H~(1), ..., H~(N) of the windows that are whole."""
         latest = list(reversed(windows[: self.whole])) * (self.order // self.whole)
-        biases = torch.split(self.window_bias, self.ranks)
         parts = [torch.split(w, self.ranks, dim=1)[i] for i, w in enumerate(latest)]
+        if self.window_bias is None:
+            return parts
+        biases = torch.split(self.window_bias, self.ranks)
         return [part + bias for part, bias in zip(parts, biases, strict=True)]
 
     def _extended(self, windows: Sequence[Tensor], h: Tensor) -> tuple[Tensor, ...]:
@@ -131,12 +137,14 @@ class ConvTTLSTM(HoistedRecurrence):
         return convolve(frame, kernel, self.padding)
 
 
-def _check_history(order: int, steps: int, ranks: int | list[int], side: int) -> list[int]:
+def _check_history(order: int, history: int, ranks: int | list[int], side: int) -> list[int]:
     """Return N ranks, if they suit the order and all else does too."""
     if side < 1 or side % 2 == 0:
         raise ValueError(f"factor_kernel {side} must be odd and positive")
-    if not 1 <= order <= steps:
-        raise ValueError(f"order {order} must be at least 1, and steps {steps} at least the order")
+    if not 1 <= order <= history:
+        raise ValueError(
+            f"order {order} must be at least 1, and history {history} at least the order"
+        )
     ranks = [ranks] * order if isinstance(ranks, int) else ranks
     if len(ranks) != order or min(ranks) < 1:
         raise ValueError(f"ranks {ranks} must be one number, or {order} (the order), all positive")

@@ -31,6 +31,7 @@ class MinConv(Recurrence):
         out_channels: channels C of the state and the output.
         kernel: odd side length of the convolution.
         padding: boundary padding.
+        bias: whether the convolution adds a learned constant to each channel.
     """
 
     gates: ClassVar[int]
@@ -42,11 +43,17 @@ class MinConv(Recurrence):
         """Run over time: pre-activations [B,T,gates·C,H,W], h0 [B,C,H,W] → [B,T,C,H,W]."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int = 3, padding: Padding = "zeros"
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        padding: Padding = "zeros",
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.conv = GridConv(in_channels, self.gates * out_channels, kernel, padding)
+        self.conv = GridConv(in_channels, self.gates * out_channels, kernel, padding, bias)
 
     def forward(
         self, frames: FrameSequence, state: State | None = None

@@ -1,12 +1,55 @@
 """Convolutional blocks with a way around them: what encoders, decoders and readouts are made of."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from framecast.base.shapes import Frame
 from framecast.layers.blocks import EPSILON, GridConv, Padding
 from framecast.ops import residual_norm
-from framecast.ops.norm import Activation, check_groups
+from framecast.ops.norm import check_groups
+
+Nonlinearity = Literal["gelu", "elu", "relu", "silu"]
+"""Elementwise functions: gelu in its form with tanh; silu, x σ(x), which is also called swish."""
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": partial(F.gelu, approximate="tanh"),
+    "elu": F.elu,
+    "relu": F.relu,
+    "silu": F.silu,
+}
+
+
+@dataclass(frozen=True)
+class Squeeze:
+    """Width of the bottleneck of a `SqueezeExcitation`.
+
+    Attributes:
+        reduction: C channels are squeezed into C / reduction numbers, rounded down; at least 1.
+        minimum: and into at least so many; at least 1.
+
+    Raises:
+        ValueError: if one of them is less than 1.
+
+    Source: Hu et al. 2018, Squeeze-and-Excitation Networks, arXiv:1709.01507, whose reduction
+    is 16.
+    """
+
+    reduction: int = 16
+    minimum: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 1:
+                raise ValueError(f"squeeze_{name} {value} must be at least 1")
+
+    def width(self, channels: int) -> int:
+        """Into how many numbers so many channels are squeezed."""
+        return max(self.minimum, channels // self.reduction)
 
 
 class SqueezeExcitation(nn.Module):
@@ -16,14 +59,14 @@ class SqueezeExcitation(nn.Module):
 
     Args:
         channels: C of the frames [B,C,H,W].
-        reduction: C is squeezed into C / reduction numbers, at least one.
+        squeeze: how wide W₁ mean(x) is.
 
     Source: Hu et al. 2018, Squeeze-and-Excitation Networks, arXiv:1709.01507.
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int, squeeze: Squeeze) -> None:
         super().__init__()
-        squeezed = max(1, channels // reduction)
+        squeezed = squeeze.width(channels)
         self.gate = nn.Sequential(
             nn.Linear(channels, squeezed),
             nn.ReLU(),
@@ -37,8 +80,13 @@ class SqueezeExcitation(nn.Module):
         return scaled
 
 
+def make_gate(channels: int, squeeze: Squeeze | None) -> nn.Module:
+    """Build a gate of channels, or what leaves them as they are where `squeeze` is None."""
+    return nn.Identity() if squeeze is None else SqueezeExcitation(channels, squeeze)
+
+
 class ActivatedNorm(nn.Module):
-    """Group norm and what follows it, in one pass.
+    """Group norm and the function that follows it, in one pass where that is gelu or elu.
 
     Args:
         groups: into which the channels are divided.
@@ -46,29 +94,33 @@ class ActivatedNorm(nn.Module):
         activation: elementwise function.
 
     Raises:
-        ValueError: if the groups do not divide the channels.
+        ValueError: if the groups do not divide the channels, or the function is unknown.
 
     Source: Wu and He 2018, Group Normalization, arXiv:1803.08494.
     """
 
-    def __init__(self, groups: int, channels: int, activation: Activation) -> None:
+    def __init__(self, groups: int, channels: int, activation: Nonlinearity) -> None:
         super().__init__()
         check_groups(groups, channels)
+        check_nonlinearity(activation)
         self.groups, self.activation = groups, activation
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Frame, update: Frame | None = None) -> Frame:
         """Normalise x [B,C,H,W], or x + update, and activate it."""
-        return residual_norm(
-            x,
-            update,
-            self.weight,
-            self.bias,
-            EPSILON,
-            groups=self.groups,
-            activation=self.activation,
+        norm = partial(
+            residual_norm, x, update, self.weight, self.bias, EPSILON, groups=self.groups
         )
+        if self.activation == "gelu" or self.activation == "elu":
+            return norm(activation=self.activation)
+        return FUNCTIONS[self.activation](norm())
+
+
+def check_nonlinearity(name: str) -> None:
+    """Raise a ValueError unless `name` is a `Nonlinearity`."""
+    if name not in FUNCTIONS:
+        raise ValueError(f"activation {name!r} is not one of {', '.join(get_args(Nonlinearity))}")
 
 
 class ResidualBlock(nn.Module):
@@ -85,7 +137,8 @@ class ResidualBlock(nn.Module):
         groups: of both norms; divides both numbers of channels.
         activation: what follows both norms.
         scale: of the residual branch.
-        squeeze_excitation: whether the channels of the branch are gated in the end.
+        squeeze: of the gate of the branch's channels at its end; None for no gate.
+        bias: whether both convolutions add a learned constant to each channel.
 
     Raises:
         ValueError: if the groups do not divide the channels.
@@ -98,17 +151,18 @@ class ResidualBlock(nn.Module):
         kernel: int,
         padding: Padding,
         groups: int,
-        activation: Activation,
+        activation: Nonlinearity,
         scale: float = 1.0,
-        squeeze_excitation: bool = False,
+        squeeze: Squeeze | None = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.scale = scale
         self.norm_in = ActivatedNorm(groups, in_channels, activation)
-        self.conv_in = GridConv(in_channels, out_channels, kernel, padding)
+        self.conv_in = GridConv(in_channels, out_channels, kernel, padding, bias)
         self.norm_out = ActivatedNorm(groups, out_channels, activation)
-        self.conv_out = GridConv(out_channels, out_channels, kernel, padding)
-        self.gate = SqueezeExcitation(out_channels) if squeeze_excitation else nn.Identity()
+        self.conv_out = GridConv(out_channels, out_channels, kernel, padding, bias)
+        self.gate = make_gate(out_channels, squeeze)
         self.skip: nn.Module = nn.Identity()
         if in_channels != out_channels:
             self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=False)

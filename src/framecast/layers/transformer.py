@@ -45,6 +45,8 @@ class Transformer(Recurrence):
         heads: of attention; divides C.
         cache: whether the state keeps keys and values. Otherwise it keeps the frames, and a
             step runs over all of them again: the same numbers at a higher cost.
+        bias: whether the convolutions and matrices add a learned constant to each channel. The
+            norms keep theirs.
 
     Raises:
         ValueError: if the heads do not divide the channels.
@@ -59,6 +61,7 @@ class Transformer(Recurrence):
         *,
         heads: int = 1,
         cache: bool = True,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if heads < 1 or out_channels % heads:
@@ -66,16 +69,16 @@ class Transformer(Recurrence):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.heads, self.cache = heads, cache
         self.norm = ChannelNorm(in_channels)
-        self.qkv = GridConv(in_channels, 3 * out_channels, kernel, padding)
-        self.out = nn.Conv2d(out_channels, out_channels, 1)
+        self.qkv = GridConv(in_channels, 3 * out_channels, kernel, padding, bias)
+        self.out = nn.Conv2d(out_channels, out_channels, 1, bias=bias)
         self.skip: nn.Module = nn.Identity()
         if in_channels != out_channels:
-            self.skip = nn.Conv2d(in_channels, out_channels, 1)
+            self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
         self.mlp = nn.Sequential(
             ChannelNorm(out_channels),
-            nn.Conv2d(out_channels, 4 * out_channels, 1),
+            nn.Conv2d(out_channels, 4 * out_channels, 1, bias=bias),
             nn.GELU(),
-            nn.Conv2d(4 * out_channels, out_channels, 1),
+            nn.Conv2d(4 * out_channels, out_channels, 1, bias=bias),
         )
 
     def initial_state(self, batch: int, height: int, width: int, **like: Any) -> Past:

@@ -1,8 +1,8 @@
 """From a configuration to the recurrent layers and norms that it names."""
 
 from framecast.layers.blocks import make_norm
-from framecast.layers.entry import layer_entry
-from framecast.layers.stacks import ResidualStack, SkipStack, Stack, skip_channels
+from framecast.layers.entry import check_keywords, layer_entry
+from framecast.layers.stacks import STACKS, Stack, layer_channels
 from framecast.models.config import ForecasterConfig
 
 
@@ -17,12 +17,15 @@ def make_stack(config: ForecasterConfig, in_channels: int, grid: tuple[int, int]
     Raises:
         ValueError: if the layer's options contradict each other.
     """
-    blocks = config.blocks
-    channels = skip_channels(in_channels, blocks, config.depth // len(blocks))
+    concatenated = config.skip_stride if config.stack == "skip" else None
+    channels = layer_channels(in_channels, config.blocks, config.block_depths, concatenated)
     entry = layer_entry(config.layer)
     options = entry.check_options(config.options)
     layers = [entry.layer(a, b, config.kernel, config.padding, **options) for a, b in channels]
-    norms = [make_norm(config.norm, out, grid) for _, out in channels]
-    if config.stack == "residual":
-        return ResidualStack(layers, norms, config.dropout, config.norm_position)
-    return SkipStack(layers, norms, len(blocks), config.dropout)
+    pre = config.norm_position == "pre"
+    norms = [make_norm(config.norm, before if pre else out, grid) for before, out in channels]
+    kind = STACKS[config.stack]
+    settings = check_keywords(kind, config.stack_options)
+    return kind(
+        layers, norms, config.dropout, config.norm_position, config.block_depths, **settings
+    )

@@ -1,11 +1,14 @@
 """What a network is made of, apart from what follows from the data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
-from framecast.layers.blocks import NormKind, Padding
-from framecast.layers.entry import layer_entry
-from framecast.models.codecs.pyramid import pyramid_options
+from framecast.layers.blocks import RENAMED_NORMS, NormKind, Padding, check_norm
+from framecast.layers.entry import check_keywords, layer_entry, renamed_options
+from framecast.layers.stacks import STACKS, check_last, check_stride
+from framecast.models.codecs.pyramid import make_pyramid
 
 
 @dataclass(frozen=True)
@@ -15,28 +18,38 @@ class ForecasterConfig:
     Attributes:
         layer: recurrent layer, by name (`framecast models` lists them).
         options: settings of this layer alone, by name (`framecast models` lists them too).
-        depth: number of recurrent layers, at least 1.
-        hidden: channels of each layer, at least 1. Stack skip: channels of each block, of
-            three or more blocks; one number stands for four equal blocks.
-        stack: how layers are joined: residual, x ← norm(x + layer(x)); or skip, blocks of equal
-            numbers of layers, x ← norm(layer(x)), where the output of each block from the third
-            on is joined by the output of the block two before it.
+        depth: number of recurrent layers, at least 1; or a list, the number in each block, where
+            the stack has blocks. One number stands for blocks of equal numbers.
+        hidden: channels of each layer, at least 1; or a list, the channels in each block (stacks
+            skip and plain).
+        stack: how layers are joined: residual, x ← norm(x + layer(x)); plain, x ← norm(layer(x));
+            or skip, plain and in blocks, where the output of each block from the third on is
+            joined by the output of the block two before it. If neither depth nor hidden is a
+            list, a stack with skips has four blocks.
+        stack_options: settings of the stack alone, by name. With skip_stride (stacks skip and
+            residual), a skip leads back by so many blocks, at least 1. Stack skip: 2 if not
+            given. Stack residual: no skips if not given; with it, the outputs of a block and of
+            an earlier one are concatenated and mixed by a 1×1 convolution. Stack residual also
+            has last_residual: whether the last layer has a residual connection and a norm too.
         kernel: odd side length of the layers' convolutions.
         padding: how fields continue beyond their edges: zeros, circular, cylinder, replicate or
             reflect. A cylinder is periodic in longitude, with zeros beyond the poles.
-        norm: norm after each layer: group, channel, grid or none. A group norm is over a frame, a
-            channel norm over a pixel's channels, a grid norm over H×W, which ties the weights
-            to one grid size.
+        norm: norm after each layer: frame, channel, grid or none. A frame norm is over a whole
+            frame, a channel norm over a pixel's channels, a grid norm over H×W, which ties the
+            weights to one grid size.
         norm_position: where norms stand: post, x ← norm(x + layer(x)); or pre,
-            x ← x + layer(norm(x)), in stack residual only.
+            x ← x + layer(norm(x)). Without the residual connection in stacks skip and plain.
         dropout: probability in [0, 1) with which a number that a layer puts out is set to zero
             in training.
         encoder: what stands before the layers: pointwise, a 1×1 convolution from the frames'
             channels to the first layer's; pyramid, residual blocks on ever coarser grids (and a
-            decoder that mirrors them); or none, the first layer reads the frames (stack skip
-            only, since a residual connection needs as many channels as the layer has).
+            decoder that mirrors them); or none, the first layer reads the frames (stacks skip and
+            plain only, since a residual connection needs as many channels as the layer has).
         encoder_options: settings of the pyramid: widths, channels at each depth, each of which
-            but the first halves the grid; groups of its norms.
+            but the first halves the grid; groups of its norms; blocks and decoder_blocks, the
+            number of residual blocks at each depth, one number or a list; out_width, channels
+            after a 1×1 convolution at its end. Where the layers have other channels, another 1×1
+            convolution leads to them.
         encoder_activation: function that follows the encoder: none, or tanh.
         patch: side of the square patches of the encoder's grid that become one cell, at least
             1. A patch as large as that grid makes one token of a frame.
@@ -46,14 +59,18 @@ class ForecasterConfig:
             last frame (of prognostic channels; diagnostic ones are put out as they are).
     """
 
+    RENAMED_VALUES = MappingProxyType({"norm": RENAMED_NORMS})
+    """Names that values had before."""
+
     layer: str = "min_conv_gru"
     options: dict[str, Any] = field(default_factory=dict)
-    depth: int = 4
+    depth: int | list[int] = 4
     hidden: int | list[int] = 48
-    stack: Literal["residual", "skip"] = "residual"
+    stack: Literal["residual", "skip", "plain"] = "residual"
+    stack_options: dict[str, Any] = field(default_factory=dict)
     kernel: int = 3
     padding: Padding = "zeros"
-    norm: NormKind = "group"
+    norm: NormKind = "frame"
     norm_position: Literal["post", "pre"] = "post"
     dropout: float = 0.0
     encoder: Literal["pointwise", "pyramid", "none"] = "pointwise"
@@ -64,17 +81,15 @@ class ForecasterConfig:
     predicts: Literal["frame", "change"] = "frame"
 
     def __post_init__(self) -> None:
+        entry = layer_entry(self.layer)
         try:
-            layer_entry(self.layer).check_options(self.options)
+            entry.check_options(self.options)
         except ValueError as error:
             raise ValueError(f"model.options of {self.layer}: {error}") from error
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"kernel {self.kernel} must be odd and positive")
-        if self.depth < 1:
-            raise ValueError(f"depth {self.depth} must be at least 1")
-        if min(self.blocks) < 1:
-            raise ValueError(f"hidden {self.hidden} must be at least 1")
-        (_check_residual if self.stack == "residual" else _check_skip)(self)
+        _check_stack(self)
+        check_norm(self.norm)
         if self.norm_position == "pre" and self.norm == "none":
             raise ValueError("norm_position pre needs a norm, but norm is none")
         if not 0 <= self.dropout < 1:
@@ -91,44 +106,104 @@ class ForecasterConfig:
         """How many rows, and columns, of a frame become one that the layers see."""
         if self.encoder != "pyramid":
             return self.patch
-        widths = pyramid_options(self.encoder_options)["widths"]
-        return int(self.patch * 2 ** (len(widths) - 1))
+        depths = len(make_pyramid(self.encoder_options).widths)
+        return int(self.patch * 2 ** (depths - 1))
+
+    @property
+    def skip_stride(self) -> int | None:
+        """By how many blocks a skip leads back; None in a stack without skips."""
+        default = 2 if self.stack == "skip" else None
+        stride: int | None = check_keywords(STACKS[self.stack], self.stack_options).get(
+            "skip_stride", default
+        )
+        return stride
 
     @property
     def blocks(self) -> list[int]:
-        """Channels of each block of layers; a residual stack is one block."""
+        """Channels of each block of layers."""
         if not isinstance(self.hidden, int):
             return self.hidden
-        return [self.hidden] * (1 if self.stack == "residual" else 4)
+        return [self.hidden] * self._number_of_blocks
+
+    @property
+    def block_depths(self) -> list[int]:
+        """Number of layers in each block."""
+        if not isinstance(self.depth, int):
+            return self.depth
+        return [self.depth // self._number_of_blocks] * self._number_of_blocks
+
+    @property
+    def _number_of_blocks(self) -> int:
+        """As lists say; else four where blocks are joined, and one where they are not."""
+        for given in (self.depth, self.hidden):
+            if not isinstance(given, int):
+                return len(given)
+        return 1 if self.skip_stride is None else 4
+
+
+def renamed_model(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model section of an older configuration with the names of today.
+
+    Args:
+        config: keys of a `ForecasterConfig` and their values, perhaps by older names of layers,
+            of their options and of norms. What it leaves out stays left out.
+    """
+    new = dict(config)
+    if "layer" in config:
+        new["layer"], options = renamed_options(config["layer"], config.get("options", {}))
+        if options or "options" in config:
+            new["options"] = options
+    if "norm" in config:
+        new["norm"] = RENAMED_NORMS.get(config["norm"], config["norm"])
+    return new
+
+
+def _check_stack(config: ForecasterConfig) -> None:
+    try:
+        given = check_keywords(STACKS[config.stack], config.stack_options)
+    except ValueError as error:
+        raise ValueError(f"model.stack_options of {config.stack}: {error}") from error
+    for name, sizes in (("depth", config.depth), ("hidden", config.hidden)):
+        if min([sizes] if isinstance(sizes, int) else sizes, default=0) < 1:
+            raise ValueError(f"{name} {sizes} must be at least 1")
+    if config.stack == "residual":
+        _check_residual(config)
+        if not given.get("last_residual", True):
+            check_last(config.norm_position)
+    _check_blocks(config)
+    if config.skip_stride is not None:
+        check_stride(config.skip_stride, len(config.blocks))
 
 
 def _check_residual(config: ForecasterConfig) -> None:
     if not isinstance(config.hidden, int):
         raise ValueError(
             f"hidden {config.hidden}: in stack residual all layers have the same channels, one "
-            "number; a list, a number for each block, needs stack skip"
+            "number; a list, a number for each block, needs stack skip or plain"
         )
     if config.encoder == "none":
         raise ValueError(
-            "encoder none needs stack skip: a residual connection adds what a layer reads to "
-            "what it puts out, so the frames must first have as many channels as the layer"
+            "encoder none needs stack skip or plain: a residual connection adds what a layer reads "
+            "to what it puts out, so the frames must first have as many channels as the layer"
         )
 
 
-def _check_skip(config: ForecasterConfig) -> None:
-    if config.norm_position == "pre":
-        raise ValueError(
-            "norm_position pre needs stack residual: in stack skip norms follow layers"
-        )
+def _check_blocks(config: ForecasterConfig) -> None:
+    depth, hidden = config.depth, config.hidden
     blocks = len(config.blocks)
-    if blocks < 3:
+    if isinstance(depth, int):
+        if depth % blocks:
+            raise ValueError(
+                f"depth {depth} does not make {blocks} blocks of equal numbers of layers: give a "
+                "list, the number in each block"
+            )
+    elif not isinstance(hidden, int):
+        if len(depth) != len(hidden):
+            raise ValueError(f"depth {depth} and hidden {hidden} have another number of blocks")
+    elif config.skip_stride is None:
         raise ValueError(
-            f"hidden {config.hidden}: stack skip joins blocks that lie two apart, and needs at "
-            "least three"
-        )
-    if config.depth % blocks:
-        raise ValueError(
-            f"depth {config.depth} does not make {blocks} blocks of equal numbers of layers"
+            f"depth {depth}: blocks of equal channels without skips are one block, so give one "
+            "number; or, in stack residual, stack_options.skip_stride"
         )
 
 
@@ -144,11 +219,6 @@ def _check_encoder(config: ForecasterConfig) -> None:
             raise ValueError(f"encoder_options are those of encoder pyramid, not {config.encoder}")
         return
     try:
-        widths = pyramid_options(config.encoder_options)["widths"]
+        make_pyramid(config.encoder_options)
     except ValueError as error:
         raise ValueError(f"model.encoder_options: {error}") from error
-    if config.patch == 1 and list(widths[-1:]) != config.blocks[:1]:
-        raise ValueError(
-            f"the pyramid's last width must be the first layer's channels, but widths are "
-            f"{list(widths)} and hidden is {config.hidden}"
-        )

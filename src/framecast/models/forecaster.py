@@ -111,9 +111,8 @@ class Forecaster(nn.Module):
             frames = frames[:, :, : self.ports.prognostic]
         if not self.ports.flags:
             return frames
-        flags = list(self.ports.flags)
-        known = torch.ones_like(frames[:, :, flags]) if mask is None else mask[:, :, flags]
-        return torch.cat([frames, known.to(frames.dtype)], dim=2)
+        known = torch.ones_like(frames) if mask is None else mask.to(frames.dtype)
+        return torch.cat([frames, *(known[:, :, i : i + 1] for i in self.ports.flags)], dim=2)
 
     def feed_back(self, prediction: Frame, limits: Limits) -> Frame:
         """Return what the network reads of its own prediction, as `read` does of a true frame.
@@ -125,11 +124,10 @@ class Forecaster(nn.Module):
             frame = frame[:, : self.ports.prognostic]
         if not self.ports.flags:
             return frame
-        flags = list(self.ports.flags)
-        known = torch.ones_like(frame[:, flags])
+        known = torch.ones_like(frame)
         if limits.possible is not None:
-            known = limits.possible[flags].to(frame.dtype).expand_as(known)
-        return torch.cat([frame, known], dim=1)
+            known = limits.possible[: frame.shape[1]].to(frame.dtype).expand_as(frame)
+        return torch.cat([frame, *(known[:, i : i + 1] for i in self.ports.flags)], dim=1)
 
     def losses(self, batch: Batch, unrolling: Unrolling) -> Iterator[Losses]:
         """Yield the losses of parts of a batch of windows, between which no gradient flows.

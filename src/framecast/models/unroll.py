@@ -122,9 +122,8 @@ def unroll(
         T predictions, and what the next part of the window needs.
     """
     state, frame = (None, None) if carry is None else carry
-    own = (~given[:, 1:].all(0)).nonzero().flatten() + 1
     predictions = []
-    for start, stop in pairwise([0, *own.tolist(), inputs.shape[1]]):
+    for start, stop in pairwise([0, *own_steps(given), inputs.shape[1]]):
         read = inputs[:, start:stop]
         if frame is not None:
             true = given[:, start, None, None, None].to(frame.device)
@@ -138,6 +137,12 @@ def unroll(
         frame = predicted[:, -1]
         predictions.append(predicted)
     return torch.cat(predictions, dim=1), Carry(state, predictions[-1][:, -1])
+
+
+def own_steps(given: Bool[Tensor, "B T"]) -> list[int]:
+    """Return the later inputs that some sequence does not read, but its own prediction."""
+    steps: list[int] = ((~given[:, 1:].all(0)).nonzero().flatten() + 1).tolist()
+    return steps
 
 
 def closed_loop(

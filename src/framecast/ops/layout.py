@@ -41,11 +41,3 @@ def empty_sequence(like: Tensor, channels: int, channels_last: bool) -> Tensor:
     if not channels_last:
         return like.new_empty((batch, time, channels, *space))
     return like.new_empty((batch, time, *space, channels)).permute(0, 1, 4, 2, 3)
-
-
-def empty_frame(like: Tensor, channels: int, channels_last: bool) -> Tensor:
-    """Memory for a frame as `like` [B,...] with another number of channels."""
-    batch, _, *space = like.shape
-    if not channels_last:
-        return like.new_empty((batch, channels, *space))
-    return like.new_empty((batch, *space, channels)).permute(0, 3, 1, 2)

@@ -29,8 +29,11 @@ TOLERATED = 0.05
 """Share of frames that a file may declare and not hold, or show at uneven times: codecs drop or
 merge a few."""
 
-_LAYOUT = 1
+_LAYOUT = 2
 """Of the cache: another number makes all entries anew."""
+
+FRAMES = "frames.bin"
+"""The frames of an entry of the cache, one after the other; video.json beside it has the shape."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Video:
 
     Attributes:
         path: the video file.
-        folder: its place in the cache: frames.npy, uint8 [T,C,H,W], and video.json.
+        folder: its place in the cache: frames.bin, uint8 [T,C,H,W], and video.json.
         shape: (T, C, H, W).
         rate: frames a second.
         declared: frames that the file declares; 0 where it does not say.
@@ -65,7 +68,7 @@ class Video:
 
     def read(self, start: int, stop: int, stride: int = 1) -> Float[Tensor, "T C H W"]:
         """Read every `stride`-th of frames `start` to `stop` - 1, with values from 0 to 255."""
-        frames = np.load(self.folder / "frames.npy", mmap_mode="r")
+        frames = np.memmap(self.folder / FRAMES, np.uint8, "r", shape=self.shape)
         return torch.from_numpy(frames[start:stop:stride].astype(np.float32))
 
 
@@ -167,13 +170,11 @@ def _decode(
     """Write all frames, and what is known of them, into a folder."""
     digest, broken = hashlib.blake2b(digest_size=12), False
     times: list[float | None] = []
-    with _open(path) as (container, stream), (folder / "frames.npy").open("wb") as file:
+    with _open(path) as (container, stream), (folder / FRAMES).open("wb") as file:
         rate, declared = stream.average_rate or stream.guessed_rate, stream.frames
         pictures = _pictures(path, container, stream, names, size)
         try:
             for time, picture in track(pictures, f"decode {path.name}", declared or None, progress):
-                if not times:
-                    _write_header(file, 0, picture.shape)
                 file.write(picture.data)
                 digest.update(picture.data)
                 times.append(time)
@@ -181,8 +182,6 @@ def _decode(
             broken = True  # what follows cannot be decoded
         if not times or not rate:
             raise UserError(f"{path} holds no frames, or does not say how many it has a second")
-        file.seek(0)
-        _write_header(file, len(times), picture.shape)
     known = {
         "shape": [len(times), *picture.shape],
         **_timing(times, float(rate), declared, broken),
@@ -208,12 +207,6 @@ def _timing(
             even = bool((abs(gaps * rate - 1) > 0.5).mean() <= TOLERATED)
     complete = not broken and places >= declared * (1 - TOLERATED) - 1
     return {"rate": rate, "declared": declared, "complete": complete, "even": even}
-
-
-def _write_header(file: Any, count: int, shape: tuple[int, ...]) -> None:
-    """The header of a NumPy file; NumPy leaves room for a first dimension that grows."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
-    np.lib.format.write_array_header_1_0(file, header)
 
 
 def _pictures(

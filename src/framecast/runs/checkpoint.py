@@ -90,7 +90,7 @@ class Checkpoint:
             raise UserError(
                 f"{frames.source} has a grid of {_by(frames.grid)}, but the model has a norm over "
                 f"the grid ({_by(spec.grid)}) and cannot change it: regrid the input, or train "
-                "with --model.norm group"
+                "with --model.norm frame"
             )
         try:
             self.model.check_grid(*frames.grid)

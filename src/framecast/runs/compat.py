@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from framecast.models.config import renamed_model
 from framecast.runs.config import TrainingConfig
 
 _STATISTICS = {"mean": "offset", "std": "scale"}
@@ -19,10 +20,11 @@ def upgrade_header(described: Mapping[str, Any]) -> dict[str, Any]:
     frames = described["frames"]
     new: dict[str, Any] = {"static": (), "bounds": {}}
     ports = {"prognostic": len(frames["channels"]), "flags": ()}
+    model = renamed_model(described["model"])
     return {
         **described,
         "frames": {**new, **frames},
-        "model": {"config": described["model"], "ports": ports, "grid": frames["grid"]},
+        "model": {"config": model, "ports": ports, "grid": frames["grid"]},
     }
 
 
@@ -39,4 +41,5 @@ def upgrade_config(config: Mapping[str, Any]) -> dict[str, Any]:
     }
     if training.get("schedule") == "decay":
         training["schedule"] = "staircase"
-    return {**config, "training": training}
+    model = renamed_model(config.get("model", {}))
+    return {**config, "model": model, "training": training}

@@ -73,7 +73,8 @@ class TrainingConfig:
             "decay_every": "staircase_epochs",
         }
     )
-    """Names that keys had before."""
+    RENAMED_VALUES = MappingProxyType({"schedule": {"decay": "staircase"}})
+    """Names that keys, and values, had before."""
 
     context: int = 10
     horizon: int = 5

@@ -4,15 +4,17 @@ Their names, and how they differ from this project's, are known here and nowhere
 is `layers.bXlY` (layer Y of block X) and `layers.output`; a ConvLSTM cell is one convolution over
 [x, h]; a Conv-TT-LSTM cell has, for each window l from the oldest, a preprocessing convolution
 `layers_.l` over [C,k,k,D], whose last axis runs from the oldest state, and a factor `layers.l`, of
-which the last also reads x. The gates are in the order of this project.
+which the last also reads x. The gates are in the order of this project. Cells may have no biases,
+blocks may have unequal numbers of layers, and how far skips lead back follows from the channels.
 """
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -126,18 +128,17 @@ def translate_network(
     for key, value in published.items():
         if match := _CELL.fullmatch(key):
             cells.setdefault((int(match[1]), int(match[2])), {})[match[3]] = value
-    ours = {f"decoder.{k}": published[f"layers.output.{k}"] for k in ("weight", "bias")}
+    decoder = published["layers.output.weight"]
+    none = decoder.new_zeros(decoder.shape[0])
+    ours = {"decoder.weight": decoder, "decoder.bias": published.get("layers.output.bias", none)}
     for layer, place in enumerate(sorted(cells)):
         translated = translate_cell(cells[place])
         ours |= {f"recurrences.layers.{layer}.{k}": v for k, v in translated.items()}
-    blocks = sorted({block for block, _ in cells})
     name, options, kernel = _cell_options(cells[0, 0])
     config = ForecasterConfig(
         layer=name,
         options=options,
-        depth=len(cells),
-        hidden=[_hidden(cells[block, 0]) for block in blocks],
-        stack="skip",
+        **_stack(cells, decoder.shape[1]),
         kernel=kernel,
         norm="none",
         encoder="none",
@@ -151,11 +152,8 @@ def translate_cell(cell: Weights) -> dict[str, Tensor]:
     if "conv.weight" in cell:
         hidden = _hidden(cell)
         x, h = cell["conv.weight"].tensor_split([cell["conv.weight"].shape[1] - hidden], dim=1)
-        return {
-            "input_conv.weight": x,
-            "input_conv.bias": cell["conv.bias"],
-            "state_conv.weight": h,
-        }
+        biases = {"input_conv.bias": cell["conv.bias"]} if "conv.bias" in cell else {}
+        return {"input_conv.weight": x, "state_conv.weight": h} | biases
     order = _order(cell)
     factors = [cell[f"layers.{order - i}.weight"] for i in range(1, order + 1)]
     windows = [cell[f"layers_.{order - i}.weight"] for i in range(1, order + 1)]
@@ -163,13 +161,41 @@ def translate_cell(cell: Weights) -> dict[str, Tensor]:
     x, factors[0] = factors[0].tensor_split([factors[0].shape[1] - rank], dim=1)
     # [C(i),C,k,k,D] each, oldest state first → [D·ΣC(i),C,k,k], newest first
     window = torch.cat([w.movedim(-1, 0).flip(0) for w in windows], dim=1).flatten(0, 1)
-    return {
-        "input_conv.weight": x,
-        "input_conv.bias": cell[f"layers.{order - 1}.bias"],
-        "window_conv.weight": window,
-        "window_bias": torch.cat(_window_biases(cell, order))[:, None, None],
-        **{f"factors.{i}": factor for i, factor in enumerate(factors)},
-    }
+    ours = {"input_conv.weight": x, "window_conv.weight": window}
+    ours |= {f"factors.{i}": factor for i, factor in enumerate(factors)}
+    if f"layers.{order - 1}.bias" in cell:
+        ours["input_conv.bias"] = cell[f"layers.{order - 1}.bias"]
+        ours["window_bias"] = torch.cat(_window_biases(cell, order))[:, None, None]
+    return ours
+
+
+def _stack(cells: Mapping[tuple[int, int], Weights], decoded: int) -> dict[str, Any]:
+    """Keys of a configuration that say how cells, by block and place, are stacked.
+
+    Args:
+        cells: weights of each.
+        decoded: channels that the last convolution reads.
+    """
+    numbers = Counter(block for block, _ in cells)
+    firsts = [cells[block, 0] for block in sorted(numbers)]
+    widths = [_hidden(cell) for cell in firsts]
+    read = [translate_cell(cell)["input_conv.weight"].shape[1] for cell in firsts[1:]]
+    stride = _skip_stride(widths, [*read, decoded])
+    sizes = {"depth": [numbers[block] for block in sorted(numbers)], "hidden": widths}
+    if stride is None:
+        return sizes | {"stack": "plain"}
+    return sizes | {"stack": "skip", "stack_options": {"skip_stride": stride}}
+
+
+def _skip_stride(widths: Sequence[int], read: Sequence[int]) -> int | None:
+    """By how many blocks skips lead back; None if no block's output is wider than the block.
+
+    Args:
+        widths: channels of each block.
+        read: channels that are read of each block's output, joined by that of an earlier block.
+    """
+    pairs = enumerate(zip(read, widths, strict=True))
+    return next((block for block, (joined, width) in pairs if joined > width), None)
 
 
 def _window_biases(cell: Weights, order: int) -> list[Tensor]:
@@ -180,13 +206,15 @@ def _window_biases(cell: Weights, order: int) -> list[Tensor]:
     return biases
 
 
-def _cell_options(cell: Weights) -> tuple[str, dict[str, int], int]:
+def _cell_options(cell: Weights) -> tuple[str, dict[str, Any], int]:
     """Name of the layer, its options, and its kernel."""
+    options = {} if any(key.endswith("bias") for key in cell) else {"bias": False}
     if "conv.weight" in cell:
-        return "conv_lstm", {}, cell["conv.weight"].shape[-1]
+        return "conv_lstm", options, cell["conv.weight"].shape[-1]
     rank, _, kernel, _, span = cell["layers_.0.weight"].shape
     order = _order(cell)
-    return "conv_tt_lstm", {"order": order, "steps": order + span - 1, "ranks": rank}, kernel
+    sizes = {"order": order, "history": order + span - 1, "ranks": rank}
+    return "conv_tt_lstm", sizes | options, kernel
 
 
 def _order(cell: Weights) -> int:
@@ -194,5 +222,6 @@ def _order(cell: Weights) -> int:
 
 
 def _hidden(cell: Weights) -> int:
-    last = "conv.bias" if "conv.bias" in cell else f"layers.{_order(cell) - 1}.bias"
+    one = "conv.weight" in cell
+    last = "conv.weight" if one else f"layers.{_order(cell) - 1}.weight"
     return cell[last].shape[0] // 4

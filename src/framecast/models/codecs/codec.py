@@ -2,18 +2,23 @@
 
 from torch import Tensor, nn
 
-from framecast.models.codecs.pyramid import PyramidDecoder, PyramidEncoder, pyramid_options
+from framecast.models.codecs.pyramid import PyramidDecoder, PyramidEncoder, make_pyramid
 from framecast.models.config import ForecasterConfig
 
 
 def make_encoder(config: ForecasterConfig, in_channels: int) -> nn.Sequential:
-    """Build the way from frames [B,in_channels,H,W] to features [B,C,H/r,W/r], r = reduction."""
+    """Build the way from frames [B,in_channels,H,W] to features [B,C,H/r,W/r], r = reduction.
+
+    C are the channels of the first block of layers. Where those of a pyramid differ, a 1×1
+    convolution makes the ones of the other.
+    """
     encoder = nn.Sequential()
     if config.encoder == "pyramid":
-        options = pyramid_options(config.encoder_options)
-        encoder.append(PyramidEncoder(in_channels, config.padding, **options))
-        in_channels = options["widths"][-1]
-    if config.encoder == "pointwise" or config.patch > 1:
+        pyramid = make_pyramid(config.encoder_options)
+        encoder.append(PyramidEncoder(in_channels, config.padding, pyramid))
+        in_channels = pyramid.features
+    differ = config.encoder == "pyramid" and in_channels != config.blocks[0]
+    if config.encoder == "pointwise" or config.patch > 1 or differ:
         patch = config.patch
         encoder.append(nn.Conv2d(in_channels, config.blocks[0], patch, stride=patch))
     if config.encoder_activation == "tanh":
@@ -22,14 +27,18 @@ def make_encoder(config: ForecasterConfig, in_channels: int) -> nn.Sequential:
 
 
 def make_decoder(config: ForecasterConfig, channels: int, out_channels: int) -> nn.Module:
-    """Build the way back, from features [B,channels,H/r,W/r] to frames [B,out_channels,H,W]."""
+    """Build the way back, from features [B,channels,H/r,W/r] to frames [B,out_channels,H,W].
+
+    A pyramid's first convolution reads as many channels as there are: those of the last layer, or
+    the pyramid's own where patches come between.
+    """
     if config.encoder != "pyramid":
         return _unpatch(channels, out_channels, config.patch)
-    options = pyramid_options(config.encoder_options)
-    decoder = PyramidDecoder(out_channels, config.padding, **options)
+    pyramid = make_pyramid(config.encoder_options)
     if config.patch == 1:
-        return decoder
-    return nn.Sequential(_unpatch(channels, options["widths"][-1], config.patch), decoder)
+        return PyramidDecoder(channels, out_channels, config.padding, pyramid)
+    decoder = PyramidDecoder(pyramid.features, out_channels, config.padding, pyramid)
+    return nn.Sequential(_unpatch(channels, pyramid.features, config.patch), decoder)
 
 
 def _unpatch(channels: int, out_channels: int, patch: int) -> nn.Module:
