@@ -12,7 +12,7 @@ from framecast.cli import main
 from framecast.evaluate import evaluate
 from framecast.forecast.writers import ForecastLabels, open_writer
 from framecast.frames.frames import Frames
-from test_video import folder_of_videos, noise, write_video
+from videos import folder_of_videos, noise, write_video
 
 WALKING = DATA / "kth" / "walking"
 INPUT = WALKING / "person17_walking_d1_uncomp.avi"

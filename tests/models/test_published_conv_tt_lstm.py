@@ -20,7 +20,7 @@ from framecast.runs.published import (
     translate_cell,
     translate_network,
 )
-from test_train import Bomb
+from small import Bomb
 
 CELLS = {
     "convlstm_k3": ConvLSTM(3, 4, 3),

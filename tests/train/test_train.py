@@ -18,7 +18,7 @@ from framecast.train import train
 from framecast.train.diagnose import first_failure
 from framecast.train.loop import Training, make_training
 from framecast.train.schedules import plateaus
-from small import experiment, small_model, small_window
+from small import Bomb, experiment, small_model, small_window
 
 
 def read_log(run):
@@ -284,13 +284,3 @@ def test_resuming_a_pickled_state_runs_no_code(tmp_path):
     with pytest.raises(UserError, match=r"resume.ckpt is damaged, or holds objects"):
         train(plan, run, resume=True)
     assert not (tmp_path / "exploded").exists()
-
-
-class Bomb:
-    """An object whose unpickling would write a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return type(self.path).touch, (self.path,)

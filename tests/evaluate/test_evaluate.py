@@ -14,19 +14,13 @@ from framecast.evaluate import evaluate
 from framecast.frames.frames import Channel, Coordinate, Frames
 from framecast.metrics import ERRORS
 from framecast.report import draw_strips, evaluate_to, lead_times, print_table, write_report
-from framecast.runs.checkpoint import load_checkpoint
+from judged import plain_scores, walk
 from small import CONTEXT, untrained_run
 
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def walk(*shape, seed=0):
-    """Frames that wander: [N,T,C,H,W]."""
-    random = np.random.default_rng(seed)
-    return 280 + random.normal(size=shape).cumsum(axis=1).astype(np.float32)
 
 
 @pytest.fixture
@@ -51,25 +45,6 @@ def gridded(path, values, units="K", names=("air",), lat=None):
     variable = (("time", "lat", "lon"), values, {"units": units})
     xr.Dataset(dict.fromkeys(names, variable), coordinates).to_netcdf(path, engine="h5netcdf")
     return path
-
-
-def plain_scores(run, windows, context):
-    """Errors [B,L-1,C,H,W] with the network run afresh on all frames before each prediction."""
-    loaded = load_checkpoint(run)
-    mean, std = (
-        s.numpy()[:, None, None] for s in (loaded.statistics.offset, loaded.statistics.scale)
-    )
-    errors = []
-    for window in windows:
-        seen, predicted = [], []
-        for n in range(len(window) - 1):
-            frame = window[n] if n < context else predicted[-1]
-            seen.append((frame - mean) / std)
-            with torch.no_grad():
-                out, _ = loaded.model(torch.from_numpy(np.stack(seen)[None]))
-            predicted.append(out[0, -1].numpy() * std + mean)
-        errors.append(np.stack(predicted) - window[1:])
-    return np.stack(errors).astype(np.float64)
 
 
 @pytest.mark.parametrize("layer", ["min_conv_gru", "conv_lstm"])

@@ -1,7 +1,6 @@
 """PSNR, SSIM and LPIPS beside other programs, closed forms and plain loops."""
 
 import hashlib
-import math
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from framecast.base.errors import UserError
 from framecast.base.fetch import DOWNLOADS
 from framecast.metrics.images import psnr, squared_error, ssim, to_images
 from framecast.metrics.lpips import SMALLEST, Lpips
+from judged import PUBLISHED_SHAPES, random_weights
 
 
 def _pair(*shape, noise=0.2, seed=0):
@@ -105,30 +105,6 @@ def test_frames_become_images_by_the_range_of_each_channel():
 
 # The published weights are 10 MB and not among the tests' data. Random ones go through the same
 # file, names and shapes.
-
-WIDTHS = (64, 192, 384, 256, 256)
-PUBLISHED_SHAPES = {
-    "features.0.weight": (64, 3, 11, 11),
-    "features.3.weight": (192, 64, 5, 5),
-    "features.6.weight": (384, 192, 3, 3),
-    "features.8.weight": (256, 384, 3, 3),
-    "features.10.weight": (256, 256, 3, 3),
-    **{f"features.{n}.bias": (w,) for n, w in zip((0, 3, 6, 8, 10), WIDTHS, strict=True)},
-    **{f"lin{n}.weight": (1, w, 1, 1) for n, w in enumerate(WIDTHS)},
-}
-
-
-def random_weights():
-    """Weights that keep the size of features from layer to layer; heads are not negative."""
-    random = torch.Generator().manual_seed(0)
-    weights = {}
-    for name, shape in PUBLISHED_SHAPES.items():
-        values = torch.randn(shape, generator=random)
-        if name.startswith("lin"):
-            weights[name] = values.abs()
-        else:
-            weights[name] = values * math.sqrt(2 / max(1, math.prod(shape[1:])))
-    return weights
 
 
 def _network():

@@ -14,7 +14,7 @@ from framecast.frames.statistics import Statistics
 from framecast.layers import layer_names
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.runs.checkpoint import Checkpoint, load_checkpoint
-from test_train import Bomb
+from small import Bomb
 
 
 def frames(names=("t", "u"), grid=(6, 7), step=1, units="K"):

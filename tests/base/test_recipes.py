@@ -36,7 +36,13 @@ PUBLISHED = {
     "long-moving-mnist-conv-s5": CONV_S5,
 }
 """The values of KEYS, by the names of the recipes; the first pattern that fits counts."""
-OWN = ("starter", "moving-mnist-demo", "moving-mnist-min-conv-gru", "long-moving-mnist-*-small")
+OWN = (
+    "starter",
+    "storm1996*",
+    "moving-mnist-demo",
+    "moving-mnist-min-conv-gru",
+    "long-moving-mnist-*-small",
+)
 """Recipes that follow no paper."""
 
 

@@ -24,10 +24,8 @@ from framecast.metrics.frechet import Gaussians, frechet_distances
 from framecast.metrics.lpips import Lpips
 from framecast.readers.open import read_frames
 from framecast.report import draw_strips, evaluate_to, write_report
+from judged import plain_scores, random_weights, scripted, walk
 from small import untrained_run
-from test_evaluate import plain_scores, walk
-from test_fvd import scripted
-from test_image_metrics import random_weights
 
 ACTIONS = ("walking", "boxing", "walking", "running", "boxing", "walking")
 OF_IMAGES = ("image_mse", "mse_frame_sum", "psnr", "ssim")

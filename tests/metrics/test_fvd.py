@@ -1,7 +1,6 @@
 """The Fréchet distance beside closed forms, and features from TorchScript files."""
 
 import hashlib
-import warnings
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from framecast.base.errors import UserError
 from framecast.metrics.clips import SHORTEST, ClipFeatures
 from framecast.metrics.frechet import Gaussians, frechet_distance, frechet_distances
+from judged import scripted
 
 
 def _covariance(size, seed=0, rank=None):
@@ -109,34 +109,11 @@ def test_one_sample_has_no_distance():
 # Features. The scripted network has the published one's way to be called.
 
 
-class Statistics(nn.Module):
-    """Mean of each colour, of each half of the time, of what it was given."""
-
-    def forward(self, clips: Tensor, rescale: bool, resize: bool, return_features: bool) -> Tensor:
-        if clips.dim() != 5 or clips.size(1) != 3 or clips.size(2) < 9:
-            raise RuntimeError("clips must be [N,3,T,H,W]")
-        if rescale:
-            clips = 2 * clips / 255 - 1
-        if not resize or not return_features:
-            raise RuntimeError("not as I3D is called")
-        half = clips.size(2) // 2
-        means = [clips[:, :, :half].mean((2, 3, 4)), clips[:, :, half:].mean((2, 3, 4))]
-        return torch.cat(means, 1)
-
-
 class Wrong(nn.Module):
     """Gives features of single frames."""
 
     def forward(self, clips: Tensor, rescale: bool, resize: bool, return_features: bool) -> Tensor:
         return clips.mean((3, 4)).flatten(0, 1)
-
-
-def scripted(path, network=None):
-    """Write a network as TorchScript; return the path and its checksum."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.jit.script(network or Statistics()).save(path)
-    return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_features_of_a_file_that_is_trusted(tmp_path):

@@ -9,7 +9,7 @@ from conftest import DATA
 from framecast.base.errors import UserError
 from framecast.cli import main
 from framecast.datasets.inspect import inspect
-from test_video import folder_of_videos, noise, write_video
+from videos import folder_of_videos, noise, write_video
 
 KTH, AIR = DATA / "kth", DATA / "air_temperature_small.nc"
 
