@@ -67,16 +67,21 @@ def check_keys(kind: type, values: Any, where: str, prefix: str = "") -> None:
         )
     hints = get_type_hints(kind)
     for key, value in values.items():
-        if key in (renamed := getattr(kind, "RENAMED", {})):
-            raise UserError(f"{where}: {prefix}{key} is called {prefix}{renamed[key]} now")
-        former = getattr(kind, "RENAMED_VALUES", {}).get(key, {})
-        if isinstance(value, str) and value in former:
-            raise UserError(f"{where}: {prefix}{key} {value} is called {former[value]} now")
+        _check_former(kind, key, value, f"{where}: {prefix}")
         if key not in hints:
             known = [*keys_of(kind, prefix), *([] if prefix else [EXTENDS])]
             raise UserError(f"{where}: unknown key {prefix}{key}{nearest(f'{prefix}{key}', known)}")
         if is_section(hints[key]):
             check_keys(hints[key], value, where, f"{prefix}{key}.")
+
+
+def _check_former(kind: type, key: str, value: Any, where: str) -> None:
+    """Raise a UserError that says the present name of a key, or of a value, that had another."""
+    if key in (renamed := getattr(kind, "RENAMED", {})):
+        raise UserError(f"{where}{key} is called {renamed[key]} now")
+    former = getattr(kind, "RENAMED_VALUES", {}).get(key, {})
+    if isinstance(value, str) and value in former:
+        raise UserError(f"{where}{key} {value} is called {former[value]} now")
 
 
 def dump_config(config: Any) -> str:
@@ -98,6 +103,9 @@ def _pairs(arguments: Sequence[str]) -> dict[str, str]:
 
 def _override(kind: type, values: dict[str, Any], name: str, text: str) -> None:
     """Set the value of a key, or of a name within a key that takes names of its own."""
+    section, _, key = name.rpartition(".")
+    if section and is_section(holder := hint_of(kind, section)):
+        _check_former(holder, key, text, f"--{section}.")
     hint = hint_of(kind, name)
     if hint is None:
         raise UserError(f"unknown option --{name}{nearest(f'--{name}', _options(kind))}")

@@ -97,3 +97,13 @@ def takes_names(hint: Any) -> bool:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return True
     return origin in (Union, UnionType) and any(map(takes_names, get_args(hint)))
+
+
+def former_options(kind: type) -> dict[str, str]:
+    """Return the options that keys of a configuration had before, each with the present one."""
+    found = {}
+    for section, hint in get_type_hints(kind).items():
+        if is_section(hint):
+            for old, new in getattr(hint, "RENAMED", {}).items():
+                found[f"--{section}.{old}"] = f"--{section}.{new}"
+    return found

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from framecast.cli.parser import CommandParser, command_parser, print_table, whole_number
+from framecast.cli.parser import CommandParser, command_parser, number, print_table, whole_number
 from framecast.runs.config import TrainingConfig
 
 
@@ -29,6 +29,14 @@ def parser() -> CommandParser:
         metavar="K",
         help="number of frames forecast, to count windows by (default: %(default)s)",
     )
+    parser.add_argument(
+        "--missing",
+        nargs="+",
+        type=number,
+        default=[],
+        metavar="X",
+        help="values that stand for a missing one, beside NaN and what the file declares",
+    )
     return parser
 
 
@@ -37,4 +45,4 @@ def run(arguments: list[str]) -> None:
     options = parser().parse_args(arguments)
     from framecast.datasets.inspect import inspect
 
-    print_table(inspect(options.path, options.context, options.horizon))
+    print_table(inspect(options.path, options.context, options.horizon, options.missing))

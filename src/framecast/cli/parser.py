@@ -8,7 +8,14 @@ from typing import Any, NoReturn, get_args
 import yaml
 
 from framecast.base.errors import UserError, nearest
-from framecast.base.keys import Key, describe_keys, describe_sections, keys_of, takes_names
+from framecast.base.keys import (
+    Key,
+    describe_keys,
+    describe_sections,
+    former_options,
+    keys_of,
+    takes_names,
+)
 from framecast.base.values import choices
 from framecast.cli.commands import COMMANDS
 
@@ -30,6 +37,7 @@ class CommandParser(argparse.ArgumentParser):
         self.add_argument("-h", "--help", action="help", help="show this help and exit")
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
         self.mappings: list[str] = []
+        self.former: dict[str, str] = {}
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -72,11 +80,14 @@ class CommandParser(argparse.ArgumentParser):
             )
             if takes_names(key.hint):
                 self.mappings.append(key.name)
+        self.former = former_options(kind)
 
     def _check_name(self, name: str) -> None:
         """Refuse an unknown option; learn one that belongs to a key that takes names."""
         if name in self._option_string_actions:
             return
+        if name in self.former:
+            raise UserError(f"{name} is called {self.former[name]} now")
         if any(name.startswith(f"--{key}.") for key in self.mappings):
             self.add_argument(
                 name, dest=name[2:], default=argparse.SUPPRESS, help=argparse.SUPPRESS

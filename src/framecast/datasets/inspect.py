@@ -27,7 +27,9 @@ LARGEST_SIDE = 128
 """Points beyond which a smaller size is proposed for video."""
 
 
-def inspect(path: PathLike, context: int, horizon: int) -> dict[str, str]:
+def inspect(
+    path: PathLike, context: int, horizon: int, missing: Sequence[float] = ()
+) -> dict[str, str]:
     """Describe a file or a folder of frames, and name the command to train on it.
 
     Args:
@@ -35,6 +37,7 @@ def inspect(path: PathLike, context: int, horizon: int) -> dict[str, str]:
             train, validation and test, or the folder of the KTH actions.
         context: frames of a window that are given, at least 1.
         horizon: frames of a window that are forecast, at least 1.
+        missing: values that stand for a missing one, in files that are not videos.
 
     Returns:
         Descriptions by their titles, in the order in which they are to be read.
@@ -49,12 +52,15 @@ def inspect(path: PathLike, context: int, horizon: int) -> dict[str, str]:
     if not path.exists():
         raise UserError(f"{path} does not exist")
     source = _source_of(path)
-    parts = _parts(path, source)
+    parts = _parts(path, source, missing)
     rows = {"kind": _kind(path, source)}
     for name, frames in parts.items():
         described = _describe(frames, context, horizon)
         rows |= {f"{name} {title}".strip(): text for title, text in described.items()}
-    return rows | {"next": _command(path, source, next(iter(parts.values())), context, horizon)}
+    command = _command(path, source, next(iter(parts.values())), context, horizon)
+    if missing:
+        command += f" --data.missing '{[float(f'{number:g}') for number in missing]}'"
+    return rows | {"next": command}
 
 
 def _source_of(path: Path) -> str:
@@ -65,16 +71,16 @@ def _source_of(path: Path) -> str:
     return "files"
 
 
-def _parts(path: Path, source: str) -> Mapping[str, Frames]:
+def _parts(path: Path, source: str, missing: Sequence[float]) -> Mapping[str, Frames]:
     """The parts of a data set; all that there is, without a name, where nothing says which is what.
 
     They are what the source would read with the defaults.
     """
     if not is_folder(path):
-        return {"": read_frames(path)}
+        return {"": read_frames(path, missing=tuple(missing))}
     if source == "videos" and not (path / "train").is_dir():
         return {"": read_videos(decoding.find_videos(path), source=str(path))}
-    splits = DataConfig(source, str(path)).open().splits()
+    splits = DataConfig(source, str(path), missing=list(missing)).open().splits()
     return {name: frames for name, frames in splits._asdict().items() if frames is not None}
 
 

@@ -130,16 +130,24 @@ class Outlook:
     def _actions(self, count: int) -> Float[Tensor, "B T A"] | None:
         if not self.windows.scaling.spec.actions:
             return None
-        parts = []
-        own: Any = self.windows.frames.actions
-        for number, (sequence, start) in enumerate(self.places):
-            part = own[sequence, start : start + count]
-            if self.further is not None and self.further.actions is not None:
-                part = torch.cat([part, self.further.actions[0]])[:count]
-            if len(part) < count:
-                self._refuse("actions", number, len(part) + 1)
-            parts.append(part)
-        return torch.stack(parts)
+        return torch.stack([self._actions_of(n, count) for n in range(len(self.places))])
+
+    def _actions_of(self, number: int, count: int) -> Float[Tensor, "T A"]:
+        """Actions of a forecast: the frames' own, then those of the further file, by time."""
+        frames, (sequence, start) = self.windows.frames, self.places[number]
+        actions: Any = self.windows.actions
+        stop = min(frames.piece_of(sequence, start).stop, start + count)
+        parts = [actions[sequence, start:stop]]
+        later = self.times[number][stop - start : count].tolist()
+        if later and self.further is not None:
+            further: Any = Windows(self.further, self.windows.scaling, 1).actions
+            rows = {time: row for row, time in enumerate(self.further.times.tolist())}
+            place = min(sequence, len(further) - 1)
+            parts += [further[place, [rows[t]]] for t in takewhile(rows.__contains__, later)]
+        known = torch.cat(parts)
+        if len(known) < count:
+            self._refuse("actions", number, len(known) + 1)
+        return known
 
     def _intervals(self, count: int) -> Float[Tensor, "B T"] | None:
         """Time since the frame before: as given in the context, and one step ahead of it."""

@@ -29,7 +29,7 @@ def rollout(
     checkpoint: Checkpoint,
     context: Float[Tensor, "B T C H W"],
     steps: int | None = None,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Iterator[Float[Tensor, "B _C H W"]]:
     """Yield one forecast frame after the other, from past frames alone.
 
@@ -198,13 +198,16 @@ def _context_start(frames: Frames, sequence: int, place: int, context: int) -> i
 
 def _read_further(predictor: Predictor, path: Path) -> Frames:
     """Forcings and actions alone, from a file that need not hold anything else."""
-    selection = Selection.of(predictor.checkpoint.frames)
-    if not selection.forcings:
+    selection = Selection.of(predictor.checkpoint.frames).past
+    if selection.forcings:
+        first, *others = selection.forcings
+        selection = replace(selection, variables=(first,), forcings=tuple(others))
+    elif selection.actions is None:
         raise UserError(
-            "--forcings is given, but the model reads no forcings of a file: leave it out"
+            "--forcings is given, but the model reads neither forcings nor actions of a file: "
+            "leave it out"
         )
-    further = replace(selection, variables=selection.forcings[:1], diagnostic=(), static=())
-    return open_frames(path, replace(further, forcings=selection.forcings[1:]))
+    return open_frames(path, replace(selection, static=()))
 
 
 def _typical(predictor: Predictor) -> dict[str, tuple[float, float]]:

@@ -31,6 +31,7 @@ class Windows(Dataset[Batch]):
     ) -> None:
         self.frames, self.scaling, self.length = frames, scaling, length
         self.area = area_weights(frames) if by_area else None
+        self.actions = _fitting_actions(frames, scaling.spec.actions)
         self.complete = frames.complete and frames.names == scaling.spec.names
         self.static, self.limits = scaling.static(frames), scaling.limits(frames)
         self.typical = scaling.typical(frames.grid)
@@ -77,12 +78,30 @@ class Windows(Dataset[Batch]):
             mask=None if known is None else known[None],
             forcings=None if forcings is None else forcings[None],
             static=self.static,
-            actions=None if frames.actions is None else frames.actions[[sequence], part],
+            actions=None if self.actions is None else self.actions[[sequence], part],
             intervals=None if self.intervals is None else self.intervals[None, part],
             limits=self.limits,
             area=self.area,
             places=(place,),
         )
+
+
+def _fitting_actions(frames: Frames, count: int) -> Float[Tensor, "N T A"] | None:
+    """Actions with as many numbers as the network reads; unit vectors are filled up with 0.
+
+    A file may hold fewer of the numbered actions than the training data.
+    """
+    actions = frames.actions
+    if not count or actions is None or actions.shape[-1] == count:
+        return actions if count else None
+    missing = count - actions.shape[-1]
+    units = bool(((actions == 0) | (actions == 1)).all() and (actions.sum(-1) <= 1).all())
+    if missing < 0 or not units:
+        raise UserError(
+            f"{frames.source}: an action has {actions.shape[-1]} numbers, or kinds, but the model "
+            f"was trained on {count}"
+        )
+    return torch.nn.functional.pad(actions, (0, missing))
 
 
 def _known(values: Float[Tensor, "T C H W"]) -> Bool[Tensor, "T C H W"] | None:

@@ -34,7 +34,7 @@ class Scores:
         error: their sum, [S,C].
         absolute: sum of their magnitudes, [S,C].
         squared: sum of their squares, [S,C].
-        frames: how many frames there were, [S].
+        frames: how many frames without gaps there were, [S].
         names: of M metrics that are one number a frame.
         totals: sum of these numbers over the frames where they are finite, [S,M].
         counts: how many frames those are, [S,M].
@@ -78,13 +78,14 @@ class Scores:
         numbers = numbers or {}
         none = error.new_zeros(*error.shape[:2], 0)
         stacked = torch.cat([none, *(n[..., None] for n in numbers.values())], dim=2)
-        counted = ~stacked.isinf() & known.flatten(2).all(2)[..., None]
+        whole = known.flatten(2).all(2)
+        counted = ~stacked.isinf() & whole[..., None]
         return cls(
             count=known.sum((0, 3, 4)).double(),
             error=total,
             absolute=error.abs().sum((0, 3, 4)),
             squared=error.square().sum((0, 3, 4)),
-            frames=torch.full_like(total[:, 0], len(error)),
+            frames=whole.double().sum(0),
             names=tuple(numbers),
             totals=stacked.where(counted, 0.0).sum(0),
             counts=counted.double().sum(0),

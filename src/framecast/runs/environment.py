@@ -2,6 +2,7 @@
 
 import platform
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 
@@ -17,6 +18,29 @@ def diagnose() -> dict[str, str]:
     found["machine"] = f"{platform.machine()}, {platform.system()}"
     found["devices"] = ", ".join(_devices())
     return found | describe()
+
+
+def describe_run(device: torch.device) -> dict[str, str]:
+    """Return what a run was made with: versions, the device and the processor."""
+    return {package: version(package) for package in PACKAGES} | {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "device": _name(device),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def _processor() -> str:
+    """The processor's name and instructions, where the system tells."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{(names or [platform.processor()])[0]}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def _devices() -> list[str]:

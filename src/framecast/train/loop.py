@@ -1,5 +1,6 @@
 """The training loop: Fabric gives device, precision and processes, the model its losses."""
 
+import logging
 import math
 import pickle
 from collections.abc import Iterable, Iterator
@@ -220,6 +221,7 @@ def make_training(
         shares: weight of each predicted variable in the loss; equal if None.
         device: that it is trained on.
     """
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # it tells what the config says
     fabric = Fabric(
         accelerator=device.type,
         devices=1 if device.type == "cpu" else [device.index or 0],

@@ -1,9 +1,7 @@
 """A training run and its folder, from a configuration to a trained network."""
 
 import json
-import platform
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -15,6 +13,7 @@ from framecast.frames.splits import Splits
 from framecast.frames.windows import check_length
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.runs.device import choose_device
+from framecast.runs.environment import describe_run
 from framecast.train.precision import resolve_precision
 
 
@@ -52,7 +51,10 @@ def train(
     from framecast.train.loop import fit, prepare  # Lightning takes seconds to import
 
     start = prepare(experiment, splits)
-    (_check_same if resume else _create)(out, experiment, splits)
+    if resume:
+        _check_same(out, experiment, splits)
+    else:
+        _create(out, experiment, splits, chosen)
     fit(experiment, start, out, resume, chosen)
     return out
 
@@ -95,10 +97,10 @@ def find_config(out: Path) -> Path:
     return out / "config.yaml"
 
 
-def _create(out: Path, experiment: Experiment, splits: Splits) -> None:
+def _create(out: Path, experiment: Experiment, splits: Splits, device: torch.device) -> None:
     out.mkdir(parents=True)
     write_text(out / "data.json", _describe_data(splits))
-    write_text(out / "environment.json", _describe_environment())
+    write_text(out / "environment.json", json.dumps(describe_run(device), indent=2) + "\n")
     write_text(out / "config.yaml", dump_config(experiment))
 
 
@@ -128,12 +130,4 @@ def _describe_data(splits: Splits) -> str:
         for name, frames in splits._asdict().items()
         if frames is not None
     }
-    return json.dumps(described, indent=2) + "\n"
-
-
-def _describe_environment() -> str:
-    names = ("framecast", "torch", "pytorch-lightning", "numpy", "xarray")
-    described = {name: version(name) for name in names}
-    described |= {"python": platform.python_version(), "machine": platform.machine()}
-    described["threads"] = str(torch.get_num_threads())
     return json.dumps(described, indent=2) + "\n"
