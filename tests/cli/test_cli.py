@@ -186,6 +186,12 @@ def cut_short(path):
         (["train", "starter", "--training.epocs", "3"], "did you mean --training.epochs"),
         (["train", "starter", "--model.layer", "conv_lsm"], "did you mean conv_lstm"),
         (["train", "starter", "--training.epochs", "0"], "must be at least 1"),
+        (["train", "starter", "--training.clip", "1"], "is called --training.gradient_clip now"),
+        (["train", "starter", "--model.norm", "group"], "model.norm group is called frame now"),
+        (
+            ["train", "starter", "--training.schedule", "decay"],
+            "training.schedule decay is called staircase now",
+        ),
         (["train", LONG, "--model.options.group", "2"], "conv_s5: no option 'group' (did you mean"),
         (["train", LONG, "--data.options.frame", "2"], "no option 'frame' (did you mean frames"),
         (

@@ -286,6 +286,17 @@ def test_scores_leave_out_what_is_not_known():
     assert scores.count.flatten().tolist() == [32, 24, 32]
 
 
+def test_images_with_gaps_are_no_perfect_images():
+    truth = torch.zeros(2, 1, 1, 4, 4)
+    truth[0, 0, 0, 0, 0] = torch.nan
+    numbers = {"psnr": torch.tensor([[torch.nan], [30.0]], dtype=torch.float64)}
+    one = Scores.of(torch.zeros(2, 1, 1, 4, 4), truth, numbers)
+    assert one.metric("psnr").item() == 30
+    assert one.left_out("psnr").item() == 0
+    truth[1] = torch.nan
+    assert Scores.of(torch.zeros(2, 1, 1, 4, 4), truth, numbers).metric("psnr").isnan().all()
+
+
 def test_the_fed_back_frame_has_no_value_where_none_is_possible():
     torch.manual_seed(0)
     ports = Ports(prognostic=2, flags=(1,))

@@ -242,7 +242,34 @@ def test_actions_that_are_stored_late_are_moved(tmp_path):
         frames = read_frames(tmp_path / "x.npz", actions="pushed", action_shift=shift)
         assert frames.actions.shape == (2, 6, 3)
         assert frames.actions[0, 0].tolist() == first
-    assert frames.actions[0, -1].tolist() == [0, 0, 0]
+    assert frames.actions[0, -1].isnan().all()
+
+
+def test_actions_beyond_the_end_are_found_by_their_times_or_refused(tmp_path):
+    made = plan(tmp_path, data={"actions": "pump", "forcings": [], "static": []})
+    run = train(made, tmp_path / "run")
+    with dataset(80) as longer:
+        longer.isel(time=slice(50, 80)).to_netcdf(tmp_path / "later.nc", engine="h5netcdf")
+        longer.to_netcdf(tmp_path / "all.nc", engine="h5netcdf")
+    further = {"forcings": tmp_path / "later.nc"}
+    forecast_file(run, tmp_path / "data.nc", 8, tmp_path / "a.nc", **further, progress=False)
+    forecast_file(run, tmp_path / "all.nc", 8, tmp_path / "b.nc", starts=["59"], progress=False)
+    a, b = (xr.load_dataset(tmp_path / f"{n}.nc", engine="h5netcdf").warmth.values for n in "ab")
+    np.testing.assert_array_equal(a, b)
+
+
+def test_a_file_with_fewer_kinds_of_actions_will_do(tmp_path):
+    made = plan(tmp_path, data={"actions": "pump", "forcings": [], "static": []})
+    run = train(made, tmp_path / "run")
+    with dataset() as data:
+        data["pump"] = data.pump % 2
+        data.to_netcdf(tmp_path / "fewer.nc", engine="h5netcdf")
+        data["pump"] = data.pump * 7
+        data.to_netcdf(tmp_path / "more.nc", engine="h5netcdf")
+    out = tmp_path / "f.nc"
+    forecast_file(run, tmp_path / "fewer.nc", 2, out, starts=["40"], progress=False)
+    with pytest.raises(UserError, match="8 numbers, or kinds, but the model was trained on 3"):
+        forecast_file(run, tmp_path / "more.nc", 2, out, starts=["40"], progress=False)
 
 
 def test_uneven_times_are_read_by_a_layer_that_knows_of_them(tmp_path):

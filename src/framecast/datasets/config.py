@@ -47,7 +47,7 @@ class DataConfig:
         bounds: least and greatest value that forecasts of a variable are held within, by its
             name, such as {rain: [0, null]}.
         actions: variable of what is done between one frame and the next; null stands for none.
-        action_shift: frames by which actions are stored late, at least 0. With 0, an action acts
+        action_shift: frames by which actions are stored late, 0 or 1. With 0, an action acts
             between its frame and the next; with 1, it led to its frame.
         irregular: whether the time between frames varies throughout, and the network reads it.
         validation_fraction: share of a single file that is kept for validation, in [0, 1); null
@@ -102,8 +102,8 @@ class DataConfig:
     def _check_roles(self) -> None:
         if not 0 <= self.known_fraction <= 1:
             raise ValueError(f"known_fraction {self.known_fraction} must be in [0, 1]")
-        if self.action_shift < 0:
-            raise ValueError(f"action_shift {self.action_shift} must be at least 0")
+        if self.action_shift not in (0, 1):
+            raise ValueError(f"action_shift {self.action_shift} must be 0 or 1")
         if self.action_shift and self.actions is None:
             raise ValueError(f"action_shift {self.action_shift} moves actions: set data.actions")
         for name, ends in self.bounds.items():

@@ -15,7 +15,7 @@ from framecast.base.errors import UserError
 from framecast.frames.batch import Batch, Conditions, Place, make_conditions
 from framecast.frames.frames import Frames
 from framecast.frames.times import readable
-from framecast.frames.windows import Windows
+from framecast.frames.windows import Windows, fitting_actions
 
 AT_ONCE = 32
 """Steps whose conditions are made at once, which bounds memory."""
@@ -84,12 +84,12 @@ class Outlook:
     def _forcings(self, start: int, stop: int) -> Float[Tensor, "B T F H W"] | None:
         """Forcings at frames start to stop - 1, counted from the first one that is given."""
         scaling, frames = self.windows.scaling, self.windows.frames
-        parts = []
-        part = slice(start, stop)
+        if not scaling.spec.reads_forcings:
+            return None
+        parts, part = [], slice(start, stop)
         for times, (filled, known) in zip(self.times, self._file_forcings, strict=True):
             parts.append(scaling.forcings(frames, filled[part], known[part], times[part]))
-        known_parts = [part for part in parts if part is not None]
-        return torch.stack(known_parts) if known_parts else None
+        return torch.stack(parts)
 
     @cached_property
     def _file_forcings(self) -> list[tuple[Float[Tensor, "T F H W"], Bool[Tensor, "T F H W"]]]:
@@ -140,13 +140,14 @@ class Outlook:
         parts = [actions[sequence, start:stop]]
         later = self.times[number][stop - start : count].tolist()
         if later and self.further is not None:
-            further: Any = Windows(self.further, self.windows.scaling, 1).actions
+            further: Any = fitting_actions(self.further, self.windows.scaling.spec.actions)
             rows = {time: row for row, time in enumerate(self.further.times.tolist())}
             place = min(sequence, len(further) - 1)
             parts += [further[place, [rows[t]]] for t in takewhile(rows.__contains__, later)]
         known = torch.cat(parts)
-        if len(known) < count:
-            self._refuse("actions", number, len(known) + 1)
+        first_unknown = [*known.isnan().any(1).tolist(), True].index(True)
+        if first_unknown < count:
+            self._refuse("actions", number, first_unknown + 1)
         return known
 
     def _intervals(self, count: int) -> Float[Tensor, "B T"] | None:

@@ -78,6 +78,11 @@ class FrameSpec:
         return tuple(c for c in self.channels if c.role != "forcing")
 
     @property
+    def reads_forcings(self) -> bool:
+        """Whether any forcing is read, of the data or derived."""
+        return bool(self.derived or self.of_role("forcing"))
+
+    @property
     def conditions(self) -> tuple[str, ...]:
         """Names of what is read beside prognostic channels, in the order of their reading.
 

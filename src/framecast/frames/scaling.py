@@ -103,7 +103,7 @@ class Scaling:
         filled: Float[Tensor, "T F H W"],
         known: Bool[Tensor, "T F H W"],
         times: np.ndarray,
-    ) -> Float[Tensor, "T _F H W"] | None:
+    ) -> Float[Tensor, "T _F H W"]:
         """Return all forcings at some frames: of the data, derived, and masks of those with gaps.
 
         Args:
@@ -115,8 +115,7 @@ class Scaling:
         channels = self.spec.of_role("forcing")
         flagged = [i for i, c in enumerate(channels) if c.name in self.spec.flagged]
         derived = derive_forcings(self.spec.derived, frames, times)
-        joined = torch.cat([filled, derived, known[:, flagged].float()], dim=1)
-        return joined if joined.shape[1] else None
+        return torch.cat([filled, derived, known[:, flagged].float()], dim=1)
 
     def _bounds(self) -> tuple[Tensor | None, Tensor | None]:
         channels, bounds = self.spec.predicted, self.spec.bounds

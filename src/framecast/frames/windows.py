@@ -31,7 +31,7 @@ class Windows(Dataset[Batch]):
     ) -> None:
         self.frames, self.scaling, self.length = frames, scaling, length
         self.area = area_weights(frames) if by_area else None
-        self.actions = _fitting_actions(frames, scaling.spec.actions)
+        self.actions = fitting_actions(frames, scaling.spec.actions)
         self.complete = frames.complete and frames.names == scaling.spec.names
         self.static, self.limits = scaling.static(frames), scaling.limits(frames)
         self.typical = scaling.typical(frames.grid)
@@ -70,9 +70,10 @@ class Windows(Dataset[Batch]):
         if known is not None:
             first = self.typical if before is None else before
             seen = fill(seen[None], known[None], first[None])[0]
-        forcings = self.scaling.forcings(
-            frames, *self.scaling.fill_forcings(values[:, predicted:]), frames.times[part]
-        )
+        forcings = None
+        if self.scaling.spec.reads_forcings:
+            given = self.scaling.fill_forcings(values[:, predicted:])
+            forcings = self.scaling.forcings(frames, *given, frames.times[part])
         return Batch(
             frames=seen[None],
             mask=None if known is None else known[None],
@@ -86,16 +87,21 @@ class Windows(Dataset[Batch]):
         )
 
 
-def _fitting_actions(frames: Frames, count: int) -> Float[Tensor, "N T A"] | None:
-    """Actions with as many numbers as the network reads; unit vectors are filled up with 0.
+def fitting_actions(frames: Frames, count: int) -> Float[Tensor, "N T A"] | None:
+    """Return actions with as many numbers as the network reads, [N,T,A]; None if it reads none.
 
-    A file may hold fewer of the numbered actions than the training data.
+    Unit vectors are filled up with 0: a file may hold fewer of the numbered actions than the
+    training data.
+
+    Raises:
+        UserError: if an action has another number of numbers.
     """
     actions = frames.actions
     if not count or actions is None or actions.shape[-1] == count:
         return actions if count else None
     missing = count - actions.shape[-1]
-    units = bool(((actions == 0) | (actions == 1)).all() and (actions.sum(-1) <= 1).all())
+    told = actions.nan_to_num(0.0)
+    units = bool(((told == 0) | (told == 1)).all() and (told.sum(-1) <= 1).all())
     if missing < 0 or not units:
         raise UserError(
             f"{frames.source}: an action has {actions.shape[-1]} numbers, or kinds, but the model "

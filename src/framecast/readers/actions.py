@@ -14,7 +14,7 @@ def make_actions(array: np.ndarray, selection: Selection, source: str) -> Float[
 
     Whole numbers, one a frame, name one of several actions, each of which becomes a unit vector;
     other numbers are read as they are. Where the data store an action with the frame that it led
-    to (`action_shift` 1), each moves back by one frame, and the last is 0: nothing is known of it.
+    to (`action_shift` 1), each moves back by one frame, and nothing is known of the last: NaN.
 
     Args:
         array: [N,T,A], as stored.
@@ -39,5 +39,6 @@ def make_actions(array: np.ndarray, selection: Selection, source: str) -> Float[
         raise UserError(f"{source}: actions hold values that are not finite")
     shift = selection.action_shift
     if shift:
-        actions = torch.cat([actions[:, shift:], torch.zeros_like(actions[:, :shift])], dim=1)
+        unknown = torch.full_like(actions[:, :shift], torch.nan)
+        actions = torch.cat([actions[:, shift:], unknown], dim=1)
     return actions
