@@ -103,8 +103,9 @@ def _pairs(arguments: Sequence[str]) -> dict[str, str]:
 
 def _override(kind: type, values: dict[str, Any], name: str, text: str) -> None:
     """Set the value of a key, or of a name within a key that takes names of its own."""
-    section, _, key = name.rpartition(".")
-    if section and is_section(holder := hint_of(kind, section)):
+    section, _, key = name.partition(".")
+    holder = get_type_hints(kind).get(section)
+    if is_section(holder):
         _check_former(holder, key, text, f"--{section}.")
     hint = hint_of(kind, name)
     if hint is None:
