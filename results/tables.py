@@ -160,7 +160,7 @@ def _cell(row: Row, place: int, best: Sequence[float], reference: Row | None, me
     value = row.values[place]
     if math.isnan(value):
         return "–"
-    text = f"{value:.3g}"
+    text = f"{float(f'{value:.3g}'):,g}"  # 1,080, not 1.08e+03
     if row.spreads is not None:
         text += f" ± {row.spreads[place]:.1g}"
     if value == best[place]:

@@ -143,6 +143,11 @@ def test_a_missing_file_is_named_on_the_command_line(run, evaluation, capsys):
     assert not (ROOT / "results" / "never_written").exists()
 
 
+def test_large_errors_are_written_without_an_exponent():
+    numbers = _numbers("first") | {"baselines": [_forecast("persistence", [1076.0, 1312.4])]}
+    assert "| 1,080 | 1,310 |" in tables.make_table(numbers)
+
+
 def test_tables_and_curves_are_made_once(tmp_path):
     page = tmp_path / "docs" / "results.md"
     page.parent.mkdir()
