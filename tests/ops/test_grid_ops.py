@@ -21,7 +21,7 @@ DEFINITIONS = {
     "wrap": padding_definition.wrap,
 }
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 3e-5, torch.bfloat16: 2e-2}
-"""Float32 sums of a weight's gradient may cancel: the definition itself errs by 2e-5 then."""
+"""In float32 the sum over a single channel may cancel: 1.1e-5 was the worst of 1500 cases."""
 BACKENDS = ["torch", *(library.instruction_sets() if not library.unavailable_reason() else [])]
 relaxed = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -83,9 +83,14 @@ def norm_inputs(case: Case, whole: bool, offset: float = 3) -> list[Tensor]:
 
 
 def run(function: Callable[..., Tensor], inputs: list[Tensor]) -> list[Tensor]:
-    """The output and the gradient of each input, for a gradient that every type can hold."""
+    """The output and the gradient of each input, for a gradient that every type can hold.
+
+    Neighbours have unlike gradients (multiples of the golden ratio): under like ones the gradients
+    of a norm cancel, and what is left is rounding.
+    """
     output = function(*inputs)
-    weights = torch.linspace(-1, 1, output.numel()).view(output.shape)
+    places = torch.arange(output.numel(), dtype=torch.float64)
+    weights = (places * (5**0.5 - 1) / 2).frac().view(output.shape) * 2 - 1
     weights = weights.bfloat16().to(output.dtype)
     return [output, *torch.autograd.grad(output, inputs, weights)]
 

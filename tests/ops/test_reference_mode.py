@@ -20,7 +20,7 @@ from framecast.ops.discretise import bilinear, hippo_normal, zero_order_hold
 
 FOLDER = Path(ops.__file__).parent
 # What checks arguments and chooses, beside the definitions themselves.
-ALLOWED = {"__init__.py", "definition.py", "dispatch.py", "checks.py", "precision.py"}
+ALLOWED = {"__init__.py", "definition.py", "dispatch.py", "checks.py", "widening.py"}
 native = pytest.param(
     "native",
     marks=pytest.mark.skipif(
