@@ -22,8 +22,15 @@ def test_a_labelled_file():
     assert rows["channels"] == "air [degK]"
     assert rows["step"] == "6 h"
     assert rows["values"] == "226.1 to 305.1, all known"
-    assert rows["windows"] == "3 of 4 + 2 frames side by side"
+    assert rows["windows"].startswith("3 of 4 + 2 frames side by side")
     assert rows["next"].startswith(f"framecast train starter --data.path {AIR} ")
+
+
+def test_what_is_proposed_fits_into_each_part_of_a_short_series():
+    rows = inspect(AIR, 10, 5)  # 20 frames: 3 for validation, 3 for the test
+    assert rows["windows"].endswith("; 2 + 1 fit where validation and test take their parts")
+    assert "--training.context 2 --training.horizon 1" in rows["next"]
+    assert "--training.context 1 --training.horizon 1" in inspect(AIR, 1, 1)["next"]
 
 
 def test_a_large_video_is_to_be_made_smaller(tmp_path):

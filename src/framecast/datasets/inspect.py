@@ -12,6 +12,7 @@ from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
 from framecast.datasets import kth
 from framecast.datasets.config import DataConfig
+from framecast.datasets.files import Files
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import LazyValues
 from framecast.frames.places import area_weights, find_axis
@@ -57,6 +58,9 @@ def inspect(
     for name, frames in parts.items():
         described = _describe(frames, context, horizon)
         rows |= {f"{name} {title}".strip(): text for title, text in described.items()}
+    if "" in parts and (fitting := _fitting(parts[""], context, horizon)) != (context, horizon):
+        context, horizon = fitting
+        rows["windows"] += f"; {context} + {horizon} fit where validation and test take their parts"
     command = _command(path, source, next(iter(parts.values())), context, horizon)
     if missing:
         command += f" --data.missing '{[float(f'{number:g}') for number in missing]}'"
@@ -176,6 +180,21 @@ def _areas(frames: Frames) -> dict[str, str]:
         "areas": f"the smallest cell has {100 * smallest / largest:.0f} % of the area of the "
         "largest: --training.area_weights true weighs the loss by area"
     }
+
+
+def _fitting(frames: Frames, context: int, horizon: int) -> tuple[int, int]:
+    """The window, or a shorter one where a series would be parted into stretches too short for it.
+
+    The stretches are those of the default fractions; shorter than two frames, nothing fits.
+    """
+    if len(frames.values) > 1:
+        return context, horizon
+    shares = Files.validation_fraction, Files.test_fraction
+    shortest = min(round(frames.length * share) for share in (*shares, 1 - sum(shares)))
+    if not 2 <= shortest < context + horizon:
+        return context, horizon
+    fewer = min(max(1, round(shortest * horizon / (context + horizon))), shortest - 1)
+    return shortest - fewer, fewer
 
 
 def _command(path: Path, source: str, frames: Frames, context: int, horizon: int) -> str:
