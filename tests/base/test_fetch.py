@@ -63,7 +63,7 @@ def test_what_is_not_right_is_refused_and_nothing_is_left(mirror, content, messa
     with pytest.raises(UserError, match=message) as error:
         fetch("small")
     assert "--mirror" in str(error.value)
-    assert found(cache_folder("small")) == {}
+    assert not cache_folder("small").exists()
 
 
 def test_the_next_mirror_is_tried(mirror, tmp_path):
@@ -81,7 +81,7 @@ def test_an_interrupted_download_leaves_nothing(mirror, monkeypatch):
     monkeypatch.setattr(module, "_chunks", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fetch("small")
-    assert found(cache_folder("small")) == {}
+    assert not cache_folder("small").exists()
 
 
 def test_the_command_fetches_or_lists(mirror, tmp_path, capsys):
@@ -108,3 +108,22 @@ def test_every_download_can_be_checked():
         for file in download.files:
             algorithm, _, digits = file.checksum.partition(":")
             assert len(digits) == 2 * hashlib.new(algorithm).digest_size, file.name
+
+
+def test_what_is_not_framecasts_stays(mirror, tmp_path):
+    (tmp_path / "b.bin").write_text("mine")
+    with pytest.raises(UserError, match=r"b.bin exists and is another file.*--overwrite"):
+        fetch("small", tmp_path)
+    assert not (tmp_path / "a.bin").exists()
+    assert (tmp_path / "b.bin").read_text() == "mine"
+    fetch("small", tmp_path, overwrite=True)
+    assert (tmp_path / "b.bin").read_bytes() == CONTENT["b.bin"]
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_a_folder_at_the_name_of_a_file_stays(mirror, tmp_path, capsys, overwrite):
+    (tmp_path / "a.bin").mkdir()
+    (tmp_path / "a.bin" / "mine").write_text("mine")
+    assert main(["fetch", "small", "--out", str(tmp_path), *overwrite]) == 2
+    assert "a.bin is a folder" in capsys.readouterr().err
+    assert (tmp_path / "a.bin" / "mine").read_text() == "mine"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 from urllib.request import urlopen
 
+from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.base.progress import track
 from framecast.base.whole import whole
@@ -126,7 +127,11 @@ def fetched(name: str) -> Path | None:
 
 
 def fetch(
-    name: str, folder: Path | None = None, mirrors: Sequence[str] = (), progress: bool = True
+    name: str,
+    folder: Path | None = None,
+    mirrors: Sequence[str] = (),
+    overwrite: bool = False,
+    progress: bool = True,
 ) -> Path:
     """Fetch the files of a download that are missing or damaged.
 
@@ -134,6 +139,8 @@ def fetch(
         name: one of `DOWNLOADS`.
         folder: where to; the cache folder if None.
         mirrors: addresses to try before those that are known, http, https or file.
+        overwrite: whether files of `folder` that have other content are replaced; those of the
+            cache always are.
         progress: whether to show progress bars.
 
     Returns:
@@ -141,15 +148,32 @@ def fetch(
 
     Raises:
         UserError: if there is no such download, or no mirror gives a file with the right
-            checksum; what a mirror gave instead is not kept.
+            checksum; what a mirror gave instead is not kept. Or if something else stands where
+            a file belongs, or another process is fetching.
     """
     if name not in DOWNLOADS:
         raise UserError(f"{name} cannot be fetched; there are {', '.join(DOWNLOADS)}")
-    download, folder = DOWNLOADS[name], folder or cache_folder(name)
-    for file in download.files:
-        if not _is_right(folder / file.name, file):
-            _fetch_file(file, folder / file.name, (*mirrors, *download.mirrors), progress)
-    return folder
+    download, replaces = DOWNLOADS[name], overwrite or folder is None
+    with claim(folder or cache_folder(name)) as place:
+        missing = [file for file in download.files if not _is_right(place / file.name, file)]
+        for file in missing:
+            _check_free(place / file.name, replaces)
+        for file in missing:
+            _fetch_file(file, place / file.name, (*mirrors, *download.mirrors), progress)
+    return folder or cache_folder(name)
+
+
+def _check_free(path: Path, replaces: bool) -> None:
+    """Raise a UserError if something stands at `path` that must stay."""
+    if path.is_dir():
+        raise UserError(
+            f"{path} is a folder, where a file is to be: move it, or choose another --out"
+        )
+    if path.exists() and not replaces:
+        raise UserError(
+            f"{path} exists and is another file, or damaged: add --overwrite to replace it, or "
+            "choose another --out"
+        )
 
 
 def _is_right(path: Path, file: File) -> bool:
@@ -168,6 +192,8 @@ def _fetch_file(file: File, path: Path, mirrors: Sequence[str], progress: bool) 
             with whole(path) as partial:
                 _copy(address, partial, file, progress)
             return
+        except UserError:
+            raise
         except (OSError, HTTPException, ValueError) as error:
             failures.append(f"  {address}: {error}")
     raise UserError(

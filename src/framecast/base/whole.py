@@ -1,35 +1,69 @@
 """Files that are whole or not there: written under a temporary name, then renamed."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PathLike = str | Path
+from framecast.base.claim import PathLike, claim
+from framecast.base.disk import full_disk_named
+from framecast.base.errors import UserError
+from framecast.base.hidden import clear, former_of, partial_of, remove
+
+__all__ = ["PathLike", "whole", "write_text"]
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: PathLike, replaces_folder: bool = False) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it when the block ends without an error.
 
     Works for files and for folders. What stood at `path` stays until then, and what was
-    begun is removed when the block fails. The suffix is kept, since writers look at it.
+    begun is removed when the block fails. A link is followed: what it leads to is written.
+
+    Args:
+        path: the file or folder to write.
+        replaces_folder: whether a folder that stands there may be replaced: who says so has
+            looked at what it holds.
+
+    Raises:
+        UserError: if a folder stands there that may not be replaced, another process is writing
+            there, or the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        yield partial
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(partial, path)
-    finally:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        partial.unlink(missing_ok=True)
+    with claim(path) as place:
+        if place.is_dir() and not replaces_folder:
+            raise UserError(f"{path} is a folder: nothing was written; choose another name")
+        clear(place)
+        partial = partial_of(place)
+        try:
+            with full_disk_named(place):
+                yield partial
+            _follow_umask(partial)
+            _move(partial, place)
+        finally:
+            remove(partial)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def _move(partial: Path, place: Path) -> None:
+    """Rename a file or folder to its place; a folder that stands there stays until then.
+
+    A process that is killed between the two renamings leaves both folders under hidden names:
+    `hidden.recover` puts the former one back.
+    """
+    if place.is_dir():
+        place.rename(former_of(place))
+    os.replace(partial, place)
+    remove(former_of(place))
+
+
+def _follow_umask(partial: Path) -> None:
+    """Give a file the mode of any new file: some libraries write for the owner alone."""
+    if partial.is_file():
+        mask = os.umask(0)
+        os.umask(mask)
+        partial.chmod(0o666 & ~mask)

@@ -28,6 +28,11 @@ def parser() -> CommandParser:
         metavar="FOLDER",
         help="folder to download into (default: the cache of framecast)",
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files in FOLDER that have the names but not the content",
+    )
     return parser
 
 
@@ -37,4 +42,5 @@ def run(arguments: list[str]) -> None:
     if options.name is None:
         print_table({n: f"{d.about} ({d.size / 1e6:.0f} MB)" for n, d in DOWNLOADS.items()})
     else:
-        print(f"{options.name} is at {fetch(options.name, options.out, options.mirror)}")
+        folder = fetch(options.name, options.out, options.mirror, options.overwrite)
+        print(f"{options.name} is at {folder}")
