@@ -1,5 +1,7 @@
 """A hostile test room: uninitialised memory is NaN, and every test starts from one seed."""
 
+import resource
+from contextlib import contextmanager
 from pathlib import Path
 
 import jaxtyping
@@ -11,6 +13,18 @@ torch.set_num_threads(1)  # tests run beside each other
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+@contextmanager
+def largest_file(size):
+    """Limit the size of files, in bytes: what a full disk does to a program, without one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
 
 DATA = Path(__file__).parent / "data"
 

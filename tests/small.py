@@ -79,6 +79,16 @@ def untrained_run(path, data, *, seed=0, normalise="standard", **model):
     return path
 
 
+def run_on(path, folder, channels=1):
+    """An untrained run whose network suits a file."""
+    frames = read_frames(path)
+    torch.manual_seed(0)
+    model = Forecaster(ForecasterConfig(depth=2, hidden=6), channels).eval()
+    checkpoint = Checkpoint(model, Statistics.of(frames), FrameSpec.of(frames), 4, 2, 1, 1.0)
+    checkpoint.save(folder / "best.safetensors")
+    return checkpoint
+
+
 def small_model(**config):
     """A small network in float64, for frames of two channels."""
     torch.manual_seed(0)

@@ -12,24 +12,10 @@ import xarray as xr
 from conftest import DATA, close
 from framecast.base.errors import UserError
 from framecast.forecast.rollout import forecast_file, rollout
-from framecast.frames.roles import FrameSpec
-from framecast.frames.statistics import Statistics
-from framecast.models import Forecaster, ForecasterConfig
 from framecast.readers.open import read_frames
-from framecast.runs.checkpoint import Checkpoint
-from small import forecast, travelling_wave
+from small import forecast, run_on, travelling_wave
 
 AIR = DATA / "air_temperature_small.nc"
-
-
-def run_on(path, folder, channels=1):
-    """An untrained run whose network suits a file."""
-    frames = read_frames(path)
-    torch.manual_seed(0)
-    model = Forecaster(ForecasterConfig(depth=2, hidden=6), channels).eval()
-    checkpoint = Checkpoint(model, Statistics.of(frames), FrameSpec.of(frames), 4, 2, 1, 1.0)
-    checkpoint.save(folder / "best.safetensors")
-    return checkpoint
 
 
 def test_a_rollout_is_the_closed_loop_in_physical_units(tmp_path):

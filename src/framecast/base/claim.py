@@ -12,12 +12,12 @@ import socket
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from framecast.base.errors import UserError
-from framecast.base.hidden import clear, lock_of
+from framecast.base.hidden import clear, former_of, lock_of
 
 PathLike = str | Path
 
@@ -59,6 +59,17 @@ def claim(path: PathLike, wait: bool = False) -> Iterator[Path]:
         _remove_empty(made)
 
 
+def heal(path: Path) -> None:
+    """Put back a folder that a process was replacing when it was killed; to be called by readers.
+
+    Raises:
+        UserError: if the process lives and is just doing so.
+    """
+    if not path.exists() and former_of(path).exists():
+        with claim(path):
+            pass
+
+
 def _place(path: Path) -> Path:
     """Where a path leads to, through links that may lead to nothing yet."""
     try:
@@ -95,8 +106,9 @@ def _lock(place: Path, wait: bool) -> int:
                 stacklevel=2,
             )
         if _is_still(lock, file):
-            os.ftruncate(lock, 0)
-            os.write(lock, _describe_process().encode())
+            with suppress(OSError):  # on a full disk the lock holds, and names nobody
+                os.ftruncate(lock, 0)
+                os.write(lock, _describe_process().encode())
             return lock
         os.close(lock)  # its holder removed it between our opening and our locking
 

@@ -53,6 +53,11 @@ def parser() -> CommandParser:
         metavar="FILE",
         help="file with the forcings (and actions) beyond the end of the input",
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a file at --out that is of this kind, but no forecast of framecast",
+    )
     add_device(parser)
     return parser
 
@@ -71,5 +76,6 @@ def run(arguments: list[str]) -> None:
         context=options.context,
         forcings=options.forcings,
         device=options.device,
+        overwrite=options.overwrite,
     )
     print(f"{options.out}: {labels.summary()}")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from framecast.base.claim import heal
 from framecast.base.errors import UserError
 from framecast.datasets.source import Source, register_source
 from framecast.frames.frames import Frames
@@ -57,6 +58,7 @@ class Files(Source):
                 "first (framecast simulate --help)"
             )
         path = Path(self.path)
+        heal(path)
         if not path.exists():
             raise UserError(
                 f"data.path {path} does not exist. Give your own file with --data.path, or make "

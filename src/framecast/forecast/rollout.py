@@ -14,7 +14,7 @@ from framecast.base.progress import track
 from framecast.base.whole import PathLike
 from framecast.forecast.outlook import Outlook
 from framecast.forecast.predictor import Predictor
-from framecast.forecast.writers import ForecastLabels, open_writer
+from framecast.forecast.writers import ForecastLabels, claim_destination, open_writer
 from framecast.frames.batch import NO_CONDITIONS, Batch, Place
 from framecast.frames.frames import Frames
 from framecast.frames.times import readable
@@ -116,6 +116,7 @@ def forecast_file(
     context: int | None = None,
     forcings: PathLike | None = None,
     device: str = "auto",
+    overwrite: bool = False,
     progress: bool = True,
 ) -> ForecastLabels:
     """Forecast from a file of frames into a file that carries its labels on.
@@ -125,39 +126,50 @@ def forecast_file(
         source: a NetCDF, Zarr or NumPy file that holds the variables that the model reads; or a
             video, which is read at the size and rate of the training data.
         steps: lead times K, at least 1.
-        out: `.nc`, `.zarr`, `.npz`, `.gif` or `.mp4`; an existing file is replaced when the
-            forecast is whole.
+        out: `.nc`, `.zarr`, `.npz`, `.gif` or `.mp4`; an earlier forecast is replaced when
+            the new one is whole.
         starts: the last known frame of each forecast: its place in the file (negative
             counts from the end) or its time. Several make a batch.
         context: past frames to read before each forecast; as in training if None.
         forcings: a file with the forcings (and actions) beyond the end of `source`.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
+        overwrite: whether a file of the kind of `out` is replaced that is no earlier forecast.
         progress: whether a progress bar is shown.
 
     Returns:
         Labels of the forecast that was written.
 
     Raises:
-        UserError: if the file does not suit the model, or a start does not suit the file.
+        UserError: if the file does not suit the model, or a start does not suit the file; or if
+            something stands at `out` that must stay.
     """
     if steps < 1:
         raise UserError(f"--steps {steps} must be at least 1")
-    predictor = Predictor(load_checkpoint(run), device)
-    spec = predictor.checkpoint.frames
-    frames = source_of(run).read(Path(source), Selection.of(spec).past)
-    places = [find_start(frames, start) for start in starts]
-    size = predictor.checkpoint.context if context is None else context
-    further = None if forcings is None else _read_further(predictor, Path(forcings))
-    outlook = _outlook(predictor, frames, places, steps, size, further)
-    times = np.stack([frames.times_from(0, place, steps + 1)[1:] for place in places])
-    labels = ForecastLabels(
-        frames, np.array(places), times, predictor.channels, _typical(predictor)
-    )
-    shape = (len(frames.values), len(places))
-    with open_writer(Path(out), labels) as write:
-        for frame in track(predictor.forecast(outlook), "forecast", steps, progress):
-            write(frame.view(*shape, *frame.shape[1:]))
+    inputs = [run, source, *([] if forcings is None else [forcings])]
+    with claim_destination(out, inputs, overwrite) as place:
+        predictor = Predictor(load_checkpoint(run), device)
+        frames = source_of(run).read(Path(source), _selection(predictor).past)
+        places = [find_start(frames, start) for start in starts]
+        size = predictor.checkpoint.context if context is None else context
+        further = None if forcings is None else _read_further(predictor, Path(forcings))
+        outlook = _outlook(predictor, frames, places, steps, size, further)
+        labels = _labels(predictor, frames, places, steps)
+        shape = (len(frames.values), len(places))
+        with open_writer(place, labels, overwrite) as write:
+            for frame in track(predictor.forecast(outlook), "forecast", steps, progress):
+                write(frame.view(*shape, *frame.shape[1:]))
     return labels
+
+
+def _selection(predictor: Predictor) -> Selection:
+    return Selection.of(predictor.checkpoint.frames)
+
+
+def _labels(
+    predictor: Predictor, frames: Frames, places: Sequence[int], steps: int
+) -> ForecastLabels:
+    times = np.stack([frames.times_from(0, place, steps + 1)[1:] for place in places])
+    return ForecastLabels(frames, np.array(places), times, predictor.channels, _typical(predictor))
 
 
 def _outlook(
@@ -198,7 +210,7 @@ def _context_start(frames: Frames, sequence: int, place: int, context: int) -> i
 
 def _read_further(predictor: Predictor, path: Path) -> Frames:
     """Forcings and actions alone, from a file that need not hold anything else."""
-    selection = Selection.of(predictor.checkpoint.frames).past
+    selection = _selection(predictor).past
     if selection.forcings:
         first, *others = selection.forcings
         selection = replace(selection, variables=(first,), forcings=tuple(others))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from framecast.base.claim import heal
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
 from framecast.frames.frames import Frames
@@ -38,6 +39,7 @@ def open_frames(path: Path, selection: Selection) -> Frames:
     Raises:
         UserError: as `read_frames`.
     """
+    heal(path)
     if not path.exists():
         raise UserError(f"{path} does not exist")
     if path.suffix in gridded.SUFFIXES:

@@ -1,5 +1,6 @@
 """Forecasts as moving pictures: GIF and MP4, one frame at a time."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from av.filter import Graph
 from matplotlib import colormaps
 from torch import Tensor
 
+from framecast.forecast.writers.destination import GIF_END, MARK
 from framecast.forecast.writers.labels import ForecastLabels
 from framecast.readers.decoding import COLOUR, GREY
 
@@ -41,6 +43,7 @@ def animation_writer(path: Path, labels: ForecastLabels) -> Iterator[Callable[[T
     height, width = draw(blank).shape[:2]
     places = count()
     with av.open(path, "w", format="gif" if gif else "mp4") as file:
+        file.metadata["comment"] = MARK
         stream = file.add_stream("gif" if gif else "h264", rate=rate)
         stream.height, stream.width = height, width
         stream.pix_fmt = "pal8" if gif else "yuv420p"
@@ -54,6 +57,15 @@ def animation_writer(path: Path, labels: ForecastLabels) -> Iterator[Callable[[T
 
         yield write
         file.mux(stream.encode())
+    if gif:
+        _mark(path)
+
+
+def _mark(path: Path) -> None:
+    """Put the mark into a GIF, as a comment before its trailer: FFmpeg writes none."""
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(GIF_END)
 
 
 def _frame_shape(labels: ForecastLabels) -> tuple[int, int, int]:

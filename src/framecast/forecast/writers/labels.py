@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from framecast.forecast.writers.destination import MARK, MARKED
 from framecast.frames.frames import Channel, Frames
 from framecast.frames.times import readable
 
@@ -76,6 +77,7 @@ class ForecastLabels:
         }
         dataset = xr.Dataset(coords=kept | self._time_coordinates(), attrs=dict(frames.attributes))
         dataset.attrs["history"] = _history(dataset.attrs)
+        dataset.attrs[MARKED] = MARK
         return dataset
 
     def _time_coordinates(self) -> dict[str, Any]:

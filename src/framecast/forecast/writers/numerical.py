@@ -1,5 +1,6 @@
 """Forecasts as numbers: NetCDF, Zarr and NumPy, one frame at a time."""
 
+import math
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import zarr
 from torch import Tensor
 from zarr.errors import ZarrUserWarning
 
+from framecast.base.disk import reserve
+from framecast.forecast.writers.destination import MARK
 from framecast.forecast.writers.labels import ForecastLabels
 from framecast.frames.frames import Channel
 
@@ -26,8 +29,14 @@ _NOT_CARRIED = {
 
 @contextmanager
 def netcdf_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
-    """Write NetCDF 4, float32, with the labels of the input carried on."""
-    labels.coordinates().to_netcdf(path, engine="h5netcdf")
+    """Write NetCDF 4, float32, with the labels of the input carried on.
+
+    HDF5 crashes where the disk is full when it closes a file. So it first writes to memory what
+    comes before the frames, and then finds all the space taken that the frames will need.
+    """
+    start = labels.coordinates().to_netcdf(engine="h5netcdf")
+    path.write_bytes(start)
+    reserve(path, len(start) + _netcdf_size(labels))
     with h5netcdf.File(path, "a") as file:
         for dim, size in zip(labels.dims, labels.shape, strict=True):
             if dim not in file.dimensions:
@@ -63,6 +72,12 @@ def zarr_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZarrUserWarning)  # xarray reads it, and warns without it
         zarr.consolidate_metadata(path)
+
+
+def _netcdf_size(labels: ForecastLabels) -> int:
+    """Bytes of all frames in a file, and at most of what HDF5 keeps to find them."""
+    numbers = math.prod(labels.shape) * 4 + labels.steps * len(labels.starts) * 512
+    return len(labels.channels) * (numbers + (1 << 16)) + (1 << 16)
 
 
 def _frame_writer(variables: list[Any], labels: ForecastLabels) -> Write:
@@ -105,6 +120,7 @@ def npz_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
         for name, array in small.items():
             with archive.open(f"{name}.npy", "w") as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
+        archive.comment = MARK.encode()
 
 
 def _write_bytes(entry: Any, frame: Tensor) -> None:

@@ -1,0 +1,143 @@
+"""Where a forecast may be written: nothing is replaced that is no forecast of framecast."""
+
+import json
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import h5py
+
+from framecast.base.errors import UserError
+from framecast.base.whole import PathLike
+
+_CREATOR = "framecast forecast"
+MARK = f"{_CREATOR} {version('framecast')}"
+"""What is put into every forecast, so that a later one may replace it without being asked."""
+MARKED = "created_by"
+"""The attribute that holds the mark, in files with attributes."""
+GIF_END = b"\x21\xfe" + bytes([len(MARK)]) + MARK.encode() + b"\x00\x3b"
+"""How a marked GIF ends: a comment of one block, and the trailer."""
+
+
+class Kind(NamedTuple):
+    """A kind of file.
+
+    Attributes:
+        begins: the bytes at its beginning, or at the fifth byte; none for a folder.
+        marked: whether a file of this kind has the mark of any version of framecast.
+    """
+
+    begins: tuple[bytes, ...]
+    marked: Callable[[Path], bool]
+
+
+def check_destination(path: Path, overwrite: bool = False) -> None:
+    """Raise a UserError unless a forecast may be written to `path`, which need not exist.
+
+    Args:
+        path: its suffix is one of `KINDS`.
+        overwrite: whether a file of this kind may be replaced that framecast did not write. A
+            folder, or a file of another kind, never is.
+    """
+    kind = KINDS[path.suffix]
+    if not os.path.lexists(path) or kind.marked(path):
+        return
+    if path.is_dir():
+        raise UserError(
+            f"{path} is a folder, or a store, that framecast forecast did not write, and is never "
+            "replaced: move it away, or choose another --out"
+        )
+    if not _begins(path, kind):
+        raise UserError(
+            f"{path} is no {path.suffix} file but something else, and is never replaced: move it "
+            "away, or choose another --out"
+        )
+    if not overwrite:
+        raise UserError(
+            f"{path} exists, and does not say that framecast wrote it: add --overwrite to replace "
+            "it, or choose another --out"
+        )
+
+
+def check_apart(out: Path, inputs: Sequence[PathLike]) -> None:
+    """Raise a UserError if writing `out` would change what is read.
+
+    Links, hard links and different spellings of a path are seen through.
+    """
+    for path in map(Path, inputs):
+        place = Path(os.path.realpath(path))
+        same = out.exists() and place.exists() and os.path.samefile(out, place)
+        if same or out in place.parents or (place in out.parents and _is_store(place)):
+            raise UserError(
+                f"--out {out} would replace {path}, which is read: choose another --out"
+            )
+
+
+def _is_store(path: Path) -> bool:
+    return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
+
+
+def _begins(path: Path, kind: Kind) -> bool:
+    with path.open("rb") as file:
+        start = file.read(12)
+    return any(start.startswith(bytes_) or start[4:].startswith(bytes_) for bytes_ in kind.begins)
+
+
+def _netcdf_is_marked(path: Path) -> bool:
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path) as file:
+        return _is_mark(file.attrs.get(MARKED))
+
+
+def _zarr_is_marked(path: Path) -> bool:
+    try:
+        described = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+        return _is_mark(described["attributes"][MARKED])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _npz_is_marked(path: Path) -> bool:
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return _is_mark(archive.comment.decode(errors="replace"))
+
+
+def _gif_is_marked(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 100))
+        return b"\x21\xfe" in (end := file.read()) and _is_mark(_comment(end))
+
+
+def _comment(end: bytes) -> str:
+    return end[end.rindex(b"\x21\xfe") + 3 : -2].decode(errors="replace")
+
+
+def _mp4_is_marked(path: Path) -> bool:
+    try:
+        with av.open(path) as file:
+            return _is_mark(file.metadata.get("comment"))
+    except (av.FFmpegError, OSError):
+        return False
+
+
+def _is_mark(said: object) -> bool:
+    return isinstance(said, str) and said.startswith(_CREATOR)
+
+
+KINDS = {
+    ".nc": Kind((b"CDF", b"\x89HDF"), _netcdf_is_marked),
+    ".zarr": Kind((), _zarr_is_marked),
+    ".npz": Kind((b"PK",), _npz_is_marked),
+    ".gif": Kind((b"GIF8",), _gif_is_marked),
+    ".mp4": Kind((b"ftyp",), _mp4_is_marked),
+}
+"""The kinds of files that forecasts are written to, by their suffixes."""
