@@ -9,6 +9,8 @@ import xarray
 import zarr
 from numpy.typing import NDArray
 
+from conftest import largest_file
+from framecast.base.errors import UserError
 from framecast.datasets.simulate import trajectories
 from framecast.datasets.simulate.trajectories import (
     Axis,
@@ -234,3 +236,15 @@ class TestSeeds:
 
     def test_they_are_the_same_for_ever(self) -> None:
         assert trajectory_seed(0, "train", 0) == 2454333602689288665
+
+
+def test_a_full_disk_keeps_what_is_complete(tmp_path: Path) -> None:
+    path, whole = tmp_path / "train.zarr", tmp_path / "whole.zarr"
+    write_and_die(path, after=2)
+    store = open_store(path, VARIABLE, COUNT, ATTRIBUTES)
+    with largest_file(50), pytest.raises(UserError, match="that are complete are kept"):
+        fill({"train": store}, make, 2, progress=False)
+    assert store.complete == 4
+    write(path)
+    write(whole)
+    assert contents(path) == contents(whole)

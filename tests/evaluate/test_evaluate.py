@@ -1,6 +1,8 @@
 import csv
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ import xarray as xr
 import yaml
 from matplotlib.image import imread
 
+from conftest import largest_file
+from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.evaluate import evaluate
 from framecast.frames.frames import Channel, Coordinate, Frames
@@ -164,7 +168,6 @@ def test_the_report_has_every_number_twice_and_pictures(tmp_path, data, capsys):
     out = tmp_path / "out"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    (out / "curves.png").write_text("of a former evaluation")
     evaluation = evaluate_to(
         [*runs, untrained_run(tmp_path / "other", data, layer="conv_gru")], out
     )
@@ -312,3 +315,39 @@ def test_data_unlike_the_training_data_are_named(tmp_path):
     other = untrained_run(tmp_path / "other", celsius)
     with pytest.raises(UserError, match=r"air \[K\].*air \[degC\]"):
         evaluate([run, other])
+
+
+def test_a_report_replaces_an_earlier_one_and_nothing_else(tmp_path, data):
+    evaluation = evaluate([untrained_run(tmp_path / "run", data)])
+    out = tmp_path / "report"
+    write_report(evaluation, out)
+    (out / "thesis.txt").write_text("mine")
+    write_report(evaluation, out)
+    assert (out / "thesis.txt").read_text() == "mine"
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "curves.png").write_text("mine")
+    with pytest.raises(UserError, match=r"curves.png, which framecast evaluate did not write"):
+        evaluate_to([tmp_path / "run"], mine)
+    assert [file.name for file in mine.iterdir()] == ["curves.png"]
+    write_report(evaluation, mine, overwrite=True)
+    assert (mine / "curves.png").read_bytes() != b"mine"
+
+
+def test_a_full_disk_is_one_message(tmp_path, data):
+    evaluation = evaluate([untrained_run(tmp_path / "run", data)])
+    out = tmp_path / "report"
+    write_report(evaluation, out)
+    before = {file: file.read_bytes() for file in out.iterdir()}
+    with largest_file(1000), pytest.raises(UserError, match=r"metrics.json could not be written"):
+        write_report(evaluation, out)
+    assert {file: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_a_report_in_the_making_is_left_to_its_process(tmp_path, data):
+    run = untrained_run(tmp_path / "run", data)
+    command = [sys.executable, "-m", "framecast.cli", "evaluate", run, "--out", "report"]
+    with claim("report"):
+        done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "report is in use by process" in done.stderr

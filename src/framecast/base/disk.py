@@ -10,6 +10,8 @@ from framecast.base.errors import UserError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SAID = tuple(os.strerror(number) for number in _FULL)
+KEPT = "What stood there before is unchanged: free some space and try again"
+"""What holds of a file that is written whole or not at all."""
 
 
 class FullDiskError(UserError):
@@ -17,8 +19,12 @@ class FullDiskError(UserError):
 
 
 @contextmanager
-def full_disk_named(path: Path) -> Iterator[None]:
+def full_disk_named(path: Path, kept: str = KEPT) -> Iterator[None]:
     """Turn the failure of a write for want of space into a message that names the path.
+
+    Args:
+        path: that is written.
+        kept: what is still there, and what to do.
 
     Raises:
         FullDiskError: in place of what the library that wrote raised.
@@ -31,8 +37,8 @@ def full_disk_named(path: Path) -> Iterator[None]:
         if not any(map(_is_full, _chain(error))):
             raise
         raise FullDiskError(
-            f"{path} could not be written: its disk is full, or a quota or size limit is reached. "
-            "What stood there before is unchanged: free some space and try again"
+            f"{path} could not be written: its disk is full, or a quota or size limit is "
+            f"reached. {kept}"
         ) from error
 
 

@@ -52,6 +52,11 @@ def parser() -> CommandParser:
         metavar="N",
         help="frames from one window to the next (default: windows do not overlap)",
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files in FOLDER with the names of a report's that are of no earlier one",
+    )
     add_device(parser)
     parser.add_argument(
         "--by",
@@ -77,6 +82,7 @@ def run(arguments: list[str]) -> None:
         by=options.by,
         stride=options.stride,
         device=options.device,
+        overwrite=options.overwrite,
     )
 
 

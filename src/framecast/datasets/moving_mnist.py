@@ -31,6 +31,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
+from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.datasets.mnist import Images, digest, read_digits
 from framecast.datasets.simulate.trajectories import (
@@ -308,15 +309,16 @@ def simulate(
         split: DrawnVideos(config, getattr(digits, split), split, count, seed)
         for split, count in counts.items()
     }
-    stores = {
-        split: open_store(out / f"{split}.zarr", _variable(config), v.number, _attributes(v))
-        for split, v in videos.items()
-    }
 
     def produce(split: str, indices: range) -> NDArray[np.uint8]:
         return np.stack([videos[split].levels(i, 0, config.frames) for i in indices])
 
-    fill(stores, produce, batch, progress)
+    with claim(out) as folder:
+        stores = {
+            split: open_store(folder / f"{split}.zarr", _variable(config), v.number, _attributes(v))
+            for split, v in videos.items()
+        }
+        fill(stores, produce, batch, progress)
 
 
 def _frames(reader: Reader) -> Frames:

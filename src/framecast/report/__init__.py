@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike, whole, write_text
 from framecast.evaluate import Evaluation, evaluate
@@ -27,6 +29,9 @@ __all__ = [
     "write_report",
 ]
 
+NAMES = ("metrics.json", "metrics.csv", "averages.csv", "curves*.png", "strips_*.png")
+"""The files of a report."""
+
 
 def evaluate_to(
     runs: Sequence[PathLike],
@@ -39,6 +44,7 @@ def evaluate_to(
     by: str | None = None,
     stride: int | None = None,
     device: str = "auto",
+    overwrite: bool = False,
     progress: bool = True,
 ) -> Evaluation:
     """Evaluate runs, write the report into the folder `out`, and print the table.
@@ -48,25 +54,24 @@ def evaluate_to(
     Raises:
         UserError: as these two do; a bad `out` before anything is computed.
     """
-    out = Path(out)
-    _check_out(out)
-    evaluation = evaluate(
-        runs,
-        data=data,
-        steps=steps,
-        context=context,
-        metrics=metrics,
-        by=by,
-        stride=stride,
-        device=device,
-        progress=progress,
-    )
-    write_report(evaluation, out)
+    with claim_folder(out, overwrite) as folder:
+        evaluation = evaluate(
+            runs,
+            data=data,
+            steps=steps,
+            context=context,
+            metrics=metrics,
+            by=by,
+            stride=stride,
+            device=device,
+            progress=progress,
+        )
+        write_report(evaluation, folder, overwrite)
     print_table(evaluation)
     return evaluation
 
 
-def write_report(evaluation: Evaluation, out: Path) -> None:
+def write_report(evaluation: Evaluation, out: PathLike, overwrite: bool = False) -> None:
     """Write the numbers and pictures of an evaluation.
 
     They are metrics.json, metrics.csv, averages.csv, curves.png, a strips_CHANNEL.png for each
@@ -74,26 +79,55 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
 
     Args:
         evaluation: what to report.
-        out: a folder, made if missing. Files of these names are replaced, others left alone.
+        out: a folder, made if missing. The files of an earlier report are replaced, all others
+            left alone.
+        overwrite: whether files of these names are replaced that no report put there.
 
     Raises:
-        UserError: if `out` is a file.
+        UserError: if `out` is a file, or holds files that must stay.
     """
-    _check_out(out)
-    write_text(out / "metrics.json", json.dumps(describe(evaluation), indent=2) + "\n")
-    write_text(out / "metrics.csv", to_csv(evaluation))
-    write_text(out / "averages.csv", averages_to_csv(evaluation))
-    _save(draw_curves(evaluation), out / "curves.png")
-    if any(name in IMAGES for name in evaluation.metrics):
-        _save(draw_image_curves(evaluation), out / "curves_images.png")
-    for place, channel in enumerate(evaluation.first.channels):
-        name = re.sub(r"[^\w.-]+", "_", channel.name)
-        _save(draw_strips(evaluation, place), out / f"strips_{name}.png")
+    with claim_folder(out, overwrite) as folder:
+        write_text(folder / "metrics.json", json.dumps(describe(evaluation), indent=2) + "\n")
+        write_text(folder / "metrics.csv", to_csv(evaluation))
+        write_text(folder / "averages.csv", averages_to_csv(evaluation))
+        _save(draw_curves(evaluation), folder / "curves.png")
+        if any(name in IMAGES for name in evaluation.metrics):
+            _save(draw_image_curves(evaluation), folder / "curves_images.png")
+        for place, channel in enumerate(evaluation.first.channels):
+            name = re.sub(r"[^\w.-]+", "_", channel.name)
+            _save(draw_strips(evaluation, place), folder / f"strips_{name}.png")
 
 
-def _check_out(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file, but the report needs a folder: choose another --out")
+@contextmanager
+def claim_folder(out: PathLike, overwrite: bool = False) -> Iterator[Path]:
+    """Claim the folder of a report before any work; yield it, links followed.
+
+    Raises:
+        UserError: if it is a file, another process writes it, or it holds files with the names of
+            a report's that no report put there, and `overwrite` is not set.
+    """
+    with claim(out) as folder:
+        if folder.is_file():
+            raise UserError(f"{out} is a file, but the report needs a folder: choose another --out")
+        foreign = [] if overwrite or _is_report(folder) else _named_like_a_report(folder)
+        if foreign:
+            raise UserError(
+                f"{out} holds {foreign[0]}, which framecast evaluate did not write: add "
+                "--overwrite to replace it, or choose another --out"
+            )
+        yield folder
+
+
+def _is_report(folder: Path) -> bool:
+    try:
+        said = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        return str(said["created_by"]).startswith("framecast evaluate")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _named_like_a_report(folder: Path) -> list[str]:
+    return sorted(file.name for name in NAMES for file in folder.glob(name))
 
 
 def _save(figure: Figure, path: Path) -> None:

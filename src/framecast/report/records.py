@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from torch import Tensor
@@ -20,6 +21,9 @@ COLUMNS = (
 AVERAGE_COLUMNS = ("model", "group", "windows", "channel", "metric", "value", "spread")
 """Columns of averages.csv."""
 
+CREATOR = f"framecast evaluate {version('framecast')}"
+"""What metrics.json says of who wrote the folder."""
+
 
 def describe(evaluation: Evaluation) -> dict[str, Any]:
     """Return all numbers of an evaluation as plain values; None for what is not finite."""
@@ -27,6 +31,7 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
     times, units = lead_times(first, evaluation.steps)
     ranges = evaluation.measure.ranges
     return {
+        "created_by": CREATOR,
         "data": {
             "source": first.source,
             "grid": list(first.grid),

@@ -8,6 +8,7 @@ which the last also reads x. The gates are in the order of this project. Cells m
 blocks may have unequal numbers of layers, and how far skips lead back follows from the channels.
 """
 
+import os
 import pickle
 import re
 from collections import Counter
@@ -70,7 +71,7 @@ def import_published(file: PathLike, network: PublishedNetwork, out: PathLike) -
             that is known.
     """
     out = Path(out)
-    if out.exists():
+    if os.path.lexists(out):
         raise UserError(f"{out} exists already: choose another --out")
     weights = read_weights(Path(file))
     try:

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.datasets.simulate.trajectories import (
     Axis,
@@ -328,16 +329,19 @@ def simulate(
             parameters, which the message names.
     """
     variable = _variable(config)
-    stores = {
-        split: open_store(out / f"{split}.zarr", variable, count, _attributes(config, split, seed))
-        for split, count in counts.items()
-    }
 
     def produce(split: str, indices: range) -> NDArray[np.float32]:
         seeds = [trajectory_seed(seed, split, index) for index in indices]
         return trajectories(config, seeds).numpy()
 
-    fill(stores, produce, batch, progress)
+    with claim(out) as folder:
+        stores = {
+            split: open_store(
+                folder / f"{split}.zarr", variable, count, _attributes(config, split, seed)
+            )
+            for split, count in counts.items()
+        }
+        fill(stores, produce, batch, progress)
 
 
 def _variable(config: NavierStokes) -> Variable:

@@ -22,6 +22,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from framecast.base.disk import full_disk_named
 from framecast.base.errors import UserError
 from framecast.base.progress import open_bar
 
@@ -29,6 +30,7 @@ DIMENSIONS = ("trajectory", "time", "y", "x")
 COMPLETE = "trajectories_complete"
 CHUNK_FRAMES = 100
 """Most frames in a chunk, so that a window of a long trajectory is read without the rest."""
+KEPT = "The trajectories that are complete are kept: free some space and give the command again"
 
 Attributes = Mapping[str, str | int | float]
 
@@ -97,8 +99,9 @@ class TrajectoryStore:
                 f"trajectories of shape {values.shape} do not fit: the store is of shape "
                 f"{self._array.shape} and {self.total - first} are missing"
             )
-        self._array[first:last] = values
-        self._group.attrs[COMPLETE] = last
+        with full_disk_named(self._path, KEPT):
+            self._array[first:last] = values
+            self._group.attrs[COMPLETE] = last
         if last == self.total and not self._path.exists():
             unfinished(self._path).rename(self._path)
 
@@ -137,7 +140,8 @@ def open_store(
     }
     place = path if path.exists() else unfinished(path)
     if not place.exists():
-        _create(place, variable, count, wanted)
+        with full_disk_named(path, KEPT):
+            _create(place, variable, count, wanted)
     group = _open(place)
     stored = group.attrs.asdict()
     finished = stored[COMPLETE] == stored.get("trajectories")
