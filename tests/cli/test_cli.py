@@ -69,11 +69,6 @@ def test_simulated_data_can_be_trained_on(tmp_path):
     assert run("evaluate", tmp_path / "run", "--out", tmp_path / "report") == 0
 
 
-def test_a_run_stopped_before_its_first_epoch_resumes(tmp_path, air_run):
-    (air_run / "resume.ckpt").unlink()
-    assert run("train", "--resume", "--out", air_run) == 0
-
-
 def test_help_teaches(capsys):
     with pytest.raises(SystemExit) as end:
         run("--help")

@@ -16,9 +16,9 @@ from framecast.runs.checkpoint import load_checkpoint
 from framecast.runs.config import TrainingConfig
 from framecast.train import train
 from framecast.train.diagnose import first_failure
-from framecast.train.loop import Training, make_training
+from framecast.train.loop import make_training
 from framecast.train.schedules import plateaus
-from small import Bomb, experiment, small_model, small_window
+from small import experiment, small_model, small_window
 
 
 def read_log(run):
@@ -55,10 +55,6 @@ def test_a_run_learns_and_leaves_its_folder(tmp_path):
     assert not [f for f in run.iterdir() if "partial" in f.name]
 
 
-class KilledError(Exception):
-    """Stands for the power going off."""
-
-
 STRATEGY = {
     "teacher_forcing": 0.9,
     "teacher_forcing_decay": 0.2,
@@ -68,46 +64,6 @@ STRATEGY = {
     "plateau_epochs": 1,
 }
 """Everything that changes in the course of a run, fast."""
-
-
-@pytest.mark.parametrize("after", [3, 11])
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {"schedule": "plateau", "plateau_epochs": 1, "warmup_steps": 2, "gradient_clip": 1.0},
-        STRATEGY | {"accumulate": 2, "chunk": 3, "learning_rate": 0.3},
-        STRATEGY | {"chunk": 4, "truncate": True, "precision": "bf16-mixed", "learning_rate": 0.3},
-    ],
-    ids=["plateau", "exact", "truncated"],
-)
-def test_a_killed_run_resumes_as_if_never_stopped(tmp_path, monkeypatch, after, keys):
-    plan = experiment(tmp_path, epochs=4, **keys)
-    train(plan, tmp_path / "whole")
-
-    accumulate, batches = Training.accumulate, []
-
-    def dies(self, *arguments):
-        batches.append(arguments)
-        if len(batches) == after + 1:
-            raise KilledError
-        return accumulate(self, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "accumulate", dies)
-        with pytest.raises(KilledError):
-            train(plan, tmp_path / "killed")
-    train(plan, tmp_path / "killed", resume=True)
-
-    for file in ("last.safetensors", "best.safetensors"):
-        whole, killed = ((tmp_path / name / file).read_bytes() for name in ("whole", "killed"))
-        assert whole == killed
-    clocks = {"samples_per_second", "seconds"}
-    logs = [read_log(tmp_path / name) for name in ("whole", "killed")]
-    for a, b in zip(*logs, strict=True):
-        assert all(a[key] == b[key] for key in a.keys() - clocks)
-    if plan.training.decays:
-        assert float(logs[0][-1]["teacher_forcing"]) < 0.9
-        assert float(logs[0][-1]["learning_rate"]) < 0.3
 
 
 def test_the_decay_is_logged_and_told(tmp_path, capfd):
@@ -242,20 +198,6 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
         train(plan, tmp_path / "run")
 
 
-def test_run_folders_are_kept_apart(tmp_path):
-    plan = experiment(tmp_path, epochs=1)
-    train(plan, tmp_path / "run")
-    with pytest.raises(UserError, match="exists already"):
-        train(plan, tmp_path / "run")
-    with pytest.raises(UserError, match="begun with another configuration"):
-        train(experiment(tmp_path, epochs=2), tmp_path / "run", resume=True)
-    with pytest.raises(UserError, match="not a run folder"):
-        train(plan, tmp_path / "none", resume=True)
-    (tmp_path / "run" / "data.json").write_text("{}")
-    with pytest.raises(UserError, match="have changed since"):
-        train(plan, tmp_path / "run", resume=True)
-
-
 @pytest.mark.parametrize(
     "keys",
     [
@@ -275,12 +217,3 @@ def test_a_plateau_needs_validation_frames(tmp_path, keys):
 def test_a_series_too_short_for_a_window_is_named(tmp_path):
     with pytest.raises(UserError, match="16 frames, too short for a window of 20"):
         train(experiment(tmp_path, context=15, horizon=5), tmp_path / "run")
-
-
-def test_resuming_a_pickled_state_runs_no_code(tmp_path):
-    plan = experiment(tmp_path, epochs=1)
-    run = train(plan, tmp_path / "run")
-    torch.save({"bomb": Bomb(tmp_path / "exploded")}, run / "resume.ckpt")
-    with pytest.raises(UserError, match=r"resume.ckpt is damaged, or holds objects"):
-        train(plan, run, resume=True)
-    assert not (tmp_path / "exploded").exists()

@@ -8,6 +8,18 @@ class UserError(ValueError):
     """What was given cannot be used. The message says what is wrong, where, and the remedy."""
 
 
+class StoppedError(Exception):
+    """A signal asked to stop, and what had been reached is saved.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return ' (did you mean ...?)' with the nearest known name, or '' if none is near."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

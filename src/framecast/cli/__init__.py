@@ -5,13 +5,16 @@ then, and which has `parser` and `run`.
 """
 
 import argparse
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from itertools import groupby
 from typing import NoReturn
 
-from framecast.base.errors import UserError, nearest
+from framecast.base.errors import StoppedError, UserError, nearest
 from framecast.cli.commands import COMMANDS
 
 __all__ = ["COMMANDS", "main"]
@@ -32,23 +35,60 @@ Without: framecast simulate navier_stokes --out data/navier_stokes
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: done. 2: what was given cannot be used; the message says why. 130: interrupted. Any
-    other error is a defect of framecast and shows its traceback.
+    0: done. 2: what was given cannot be used; the message says why. 130 and 143: stopped by
+    Ctrl-C, and by SIGTERM. Any other error is a defect of framecast and shows its traceback.
     """
     first, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     said = "framecast"
     try:
-        command = _known(_parser().parse_args([first]).command)
-        said = f"framecast {command}"
-        import_module(f"framecast.cli.{COMMANDS[command].module}").run(rest)
+        with _terminations_raised():
+            command = _known(_parser().parse_args([first]).command)
+            said = f"framecast {command}"
+            import_module(f"framecast.cli.{COMMANDS[command].module}").run(rest)
     except (UserError, OSError) as error:
         if "--debug" in rest:
             raise
-        print(f"{said}: {error}", file=sys.stderr)
-        return 2
+        return _say(said, error, 2)
+    except StoppedError as error:
+        return _say(said, error, 128 + error.number)
+    except TerminatedError:
+        return _say(said, UNFINISHED, 128 + signal.SIGTERM)
     except KeyboardInterrupt:
-        return 130
+        return _say(said, UNFINISHED, 128 + signal.SIGINT)
     return 0
+
+
+UNFINISHED = "stopped. Nothing that was unfinished is left; what stood there before still stands"
+
+
+class TerminatedError(BaseException):
+    """The process was asked to end (SIGTERM): what is being written is removed on the way out."""
+
+
+@contextmanager
+def _terminations_raised() -> Iterator[None]:
+    """Let SIGTERM raise, unless the program that calls has a handler of its own."""
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL or not _in_main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _raise_terminated(*_: object) -> NoReturn:
+    raise TerminatedError
+
+
+def _say(said: str, message: object, code: int) -> int:
+    print(f"{said}: {message}", file=sys.stderr)
+    return code
 
 
 class _Parser(argparse.ArgumentParser):

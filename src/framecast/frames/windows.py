@@ -1,6 +1,7 @@
 """Windows: stretches of a sequence that hold a context and a horizon, made into batches."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -143,22 +144,24 @@ class CropSampler(Sampler[Place]):
         wanted = fitting if per_sequence is None else np.full_like(fitting, per_sequence)
         counts = np.where([len(starts) > 0 for starts in self.starts], wanted, 0)
         self.pieces = np.repeat(np.arange(len(counts)), counts)
-        self.seed, self.epoch, self.most = seed, 0, most
+        self.seed, self.epoch, self.done, self.most = seed, 0, 0, most
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose windows come next."""
-        self.epoch = epoch
+    def begin_epoch(self, epoch: int, done: int = 0) -> None:
+        """Choose the epoch whose windows come next, and how many of them were there before."""
+        self.epoch, self.done = epoch, done
 
     def __len__(self) -> int:
+        """Windows of a whole epoch."""
         return len(self.pieces[: self.most])
 
     def __iter__(self) -> Iterator[Place]:
         random = np.random.default_rng([self.seed, self.epoch])
         pieces = random.permutation(self.pieces)[: self.most]
         chosen = random.integers([len(self.starts[piece]) for piece in pieces])
+        places = zip(pieces.tolist(), chosen.tolist(), strict=True)
         return iter(
             Place(self.sequences[piece], int(self.starts[piece][number]))
-            for piece, number in zip(pieces.tolist(), chosen.tolist(), strict=True)
+            for piece, number in islice(places, self.done, None)
         )
 
 

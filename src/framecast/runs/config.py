@@ -61,6 +61,9 @@ class TrainingConfig:
         precision: numbers of a step: 32, bf16-mixed, or auto. Mixed means convolutions in
             bfloat16, and weights in float32. With auto, the one that this machine multiplies
             faster is chosen when a run begins, and kept when it is resumed.
+        init: run folder or checkpoint whose weights a new run starts from; null for random ones.
+        save_minutes: minutes after which the state is saved within an epoch, so that a run that is
+            killed can be resumed from there; null for the ends of epochs alone.
         compile: whether the unrolled network is compiled with torch.compile.
         seed: seed of weights, windows, noise and scheduled sampling.
     """
@@ -101,6 +104,8 @@ class TrainingConfig:
     truncate: bool = False
     recompute_layers: bool = False
     precision: Precision = "auto"
+    init: str | None = None
+    save_minutes: float | None = 10.0
     compile: bool = False
     seed: int = 0
 
@@ -116,7 +121,7 @@ class TrainingConfig:
         self._require("plateau_epochs", self.plateau_epochs >= fewest, f"must be at least {fewest}")
         for name in ("noise", "weight_decay", "warmup_steps", "seed", "teacher_forcing_decay"):
             self._require(name, getattr(self, name) >= 0, "must not be negative")
-        for name in ("learning_rate", "gradient_clip", "patience", "chunk"):
+        for name in ("learning_rate", "gradient_clip", "patience", "chunk", "save_minutes"):
             value = getattr(self, name)
             self._require(name, value is None or value > 0, "must be positive")
         self._require("teacher_forcing", 0 <= self.teacher_forcing <= 1, "must be in [0, 1]")

@@ -2,38 +2,39 @@
 
 import csv
 import io
-import math
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import cast
 
 import torch
-from tensorboardX import SummaryWriter
 from torch.optim import Optimizer
 
 from framecast.base.progress import Bar
-from framecast.base.whole import whole, write_text
+from framecast.base.whole import write_text
 from framecast.frames.scaling import Scaling
 from framecast.models import Forecaster
 from framecast.models.losses import Losses
 from framecast.models.model import Model
 from framecast.runs.checkpoint import BEST, LAST, Checkpoint
-from framecast.runs.config import Experiment
-from framecast.train.schedules import decay_epochs
+from framecast.runs.config import TrainingConfig
+from framecast.train.board import Board
+from framecast.train.schedules import decay_epochs, plateaus
+from framecast.train.state import EpochSums, Row, RunState
 
-Row = dict[str, float | int]
+LOG = "log.csv"
 
 
 class Journal:
-    """Writes the run folder at the end of each epoch: weights, log, and what a resume needs.
+    """Writes the run folder at the end of each epoch: weights, what a resume needs, and the log.
 
     The log and the best loss belong to the state that is saved, so a killed run that is resumed
-    writes the same files as one that never stopped.
+    writes the same files as one that never stopped. A run that is finished is left as it is.
 
     Args:
         out: the run folder.
-        experiment: the resolved configuration.
+        config: how the network is trained.
+        state: what the run has reached; the journal goes on with it.
         scaling: how frames become what the network sees.
         shares: weight of each predicted variable in the loss.
         writes: whether this process writes files; one of several does.
@@ -41,24 +42,21 @@ class Journal:
     Attributes:
         rows: of each epoch: losses, learning rate (of its last step), teacher forcing, samples
             per second, seconds.
-        best: lowest loss so far.
     """
 
     def __init__(
         self,
         out: Path,
-        experiment: Experiment,
+        config: TrainingConfig,
+        state: RunState,
         scaling: Scaling,
         shares: torch.Tensor,
         writes: bool = True,
     ) -> None:
-        self.out, self.config, self.scaling = out, experiment.training, scaling
-        self.shares, self.writes = shares, writes
-        self.resume_file = out / "resume.ckpt"
-        self.rows: list[Row] = []
-        self.best = math.inf
-        self._board: SummaryWriter | None = None
-        self.begin_epoch()
+        self.out, self.config, self.scaling = out, config, scaling
+        self.state, self.shares, self.writes = state, shares, writes
+        self._board: Board | None = None
+        self._started = self._saved = time.perf_counter()
 
     def __enter__(self) -> "Journal":
         return self
@@ -72,37 +70,52 @@ class Journal:
         if self._board is not None:
             self._board.close()
 
-    def resume(self, model: Model, optimiser: Optimizer, state: dict[str, Any] | None) -> None:
-        """Take up what an earlier journal saved; nothing where it had not come that far."""
-        if state is not None:
-            model.load_state_dict(state["model"])
-            optimiser.load_state_dict(state["optimiser"])
-            self.rows, self.best = state["rows"], state["best"]
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of the whole epochs."""
+        return self.state.rows
 
     @property
     def losses(self) -> list[float]:
         """The losses by which epochs are compared: validation's, or else training's."""
         return [row.get("val_loss", row["train_loss"]) for row in self.rows]
 
-    def begin_epoch(self) -> None:
-        """Start the clock and the sums of an epoch."""
-        self._total: Losses | None = None
-        self._last: torch.Tensor | None = None
-        self._samples, self._steps, self._started = 0, 0, time.perf_counter()
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or patience is lost."""
+        patience = self.config.patience
+        lost = patience is not None and bool(plateaus(self.losses, patience))
+        return lost or len(self.rows) >= self.config.epochs
+
+    def take_up(self) -> None:
+        """Go on with the epoch at hand: start the clock, and bring the log up to the state."""
+        device = self.shares.device
+        sums = self.state.epoch
+        sums.total = sums.total and Losses(*(part.to(device) for part in sums.total))
+        self._started = self._saved = time.perf_counter()
+        if self.rows and self.writes:
+            self._complete_log()
 
     def count(self, loss: Losses, samples: int) -> None:
-        """Add a step of the optimiser to the sums."""
-        self._total = loss if self._total is None else self._total + loss
-        self._last = loss.mean(self.shares)
-        self._samples += samples
-        self._steps += 1
+        """Add a step of the optimiser to the epoch at hand."""
+        self.state.epoch.count(loss, self.shares, samples)
 
     def words(self) -> str:
         """Say how the epoch goes, every tenth step; nothing between."""
-        if self._last is None or self._steps % 10 != 1:
+        sums = self.state.epoch
+        if sums.last is None or sums.steps % 10 != 1:
             return ""
-        rate = self._samples / (time.perf_counter() - self._started)
-        return f"loss {self._last.item():.4g}  {self._last_epoch()}{rate:.1f} samples/s"
+        rate = sums.samples / self._seconds()
+        return f"loss {sums.last.item():.4g}  {self._last_epoch()}{rate:.1f} samples/s"
+
+    def save_within(self, model: Model, optimiser: Optimizer, now: bool = False) -> None:
+        """Save the state within an epoch: where it is time, or now."""
+        every = self.config.save_minutes
+        due = every is not None and time.perf_counter() - self._saved > 60 * every
+        if self.writes and (due or now):
+            self.state.epoch.seconds = self._seconds()
+            self._started = time.perf_counter()
+            self._save(model, optimiser)
 
     def end_epoch(
         self,
@@ -113,24 +126,27 @@ class Journal:
         validated: Losses | None,
     ) -> None:
         """Write weights, state and logs."""
-        seconds = time.perf_counter() - self._started
-        assert self._total is not None
+        sums, seconds = self.state.epoch, self._seconds()
+        assert sums.total is not None
         row: Row = {
             "epoch": len(self.rows) + 1,
-            "step": self._steps + (int(self.rows[-1]["step"]) if self.rows else 0),
-            "train_loss": self._total.mean(self.shares).item(),
+            "step": sums.steps + (int(self.rows[-1]["step"]) if self.rows else 0),
+            "train_loss": sums.total.mean(self.shares).item(),
             "learning_rate": rate,
             "teacher_forcing": forcing,
-            "samples_per_second": self._samples / seconds,
+            "samples_per_second": sums.samples / seconds,
             "seconds": seconds,
         }
         if validated is not None:
             row["val_loss"] = validated.mean(self.shares).item()
             row |= self._by_variable(validated)
         self.rows.append(row)
+        self.state.epoch = EpochSums()
+        self._started = time.perf_counter()
         if self.writes:
+            self._save_weights(model)
             self._save(model, optimiser)
-            self._log(row)
+            self._log()
 
     def tell(self, bar: Bar) -> None:
         """Say what the epoch came to, where there is no bar; and that a decay begins."""
@@ -147,6 +163,10 @@ class Journal:
                 f"the validation loss has not fallen for {self.config.plateau_epochs} epochs: "
                 f"the decay begins with epoch {len(self.rows) + 1}"
             )
+
+    def _seconds(self) -> float:
+        """Time spent on the epoch at hand."""
+        return self.state.epoch.seconds + time.perf_counter() - self._started
 
     def _by_variable(self, validated: Losses) -> Row:
         """The loss of each variable, where there are several."""
@@ -168,7 +188,7 @@ class Journal:
             told["teacher forcing"] = row["teacher_forcing"]
         return "".join(f"{name} {n:.4g}  " for name, n in told.items() if n is not None)
 
-    def _save(self, model: Model, optimiser: Optimizer) -> None:
+    def _save_weights(self, model: Model) -> None:
         loss = self.losses[-1]
         checkpoint = Checkpoint(
             model=cast(Forecaster, model),
@@ -180,27 +200,32 @@ class Journal:
             loss=loss,
         )
         checkpoint.save(self.out / LAST)
-        if loss < self.best:
-            self.best = loss
+        if loss < self.state.best:
+            self.state.best = loss
             checkpoint.save(self.out / BEST)
-        state = {
-            "model": model.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "rows": self.rows,
-            "best": self.best,
-        }
-        with whole(self.resume_file) as partial:
-            torch.save(state, partial)
 
-    def _log(self, row: Row) -> None:
+    def _save(self, model: Model, optimiser: Optimizer) -> None:
+        self.state.model, self.state.optimiser = model.state_dict(), optimiser.state_dict()
+        self.state.save(self.out)
+        self._saved = time.perf_counter()
+
+    def _log(self) -> None:
+        """Write the last row for TensorBoard, then the log."""
+        if self._board is None:
+            self._board = Board(self.out / "tensorboard", len(self.rows))
+        self._board.add(self.rows[-1])
+        write_text(self.out / LOG, self._table())
+
+    def _complete_log(self) -> None:
+        """Write the rows that a process had saved, but not yet logged, when it was killed."""
+        file = self.out / LOG
+        logged = file.read_text(encoding="utf-8") if file.exists() else ""
+        if logged != self._table() and self._table().startswith(logged):
+            self._log()
+
+    def _table(self) -> str:
         text = io.StringIO()
-        table = csv.DictWriter(text, fieldnames=list(row), lineterminator="\n")
+        table = csv.DictWriter(text, fieldnames=list(self.rows[-1]), lineterminator="\n")
         table.writeheader()
         table.writerows(self.rows)
-        write_text(self.out / "log.csv", text.getvalue())
-        if self._board is None:  # dropping what a killed run wrote beyond its last epoch
-            self._board = SummaryWriter(
-                str(self.out / "tensorboard"), purge_step=len(self.rows) - 1
-            )
-        for name, value in row.items():
-            self._board.add_scalar(name, value, int(row["epoch"]))
+        return text.getvalue()

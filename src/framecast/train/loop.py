@@ -2,11 +2,10 @@
 
 import logging
 import math
-import pickle
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
+from framecast.base.disk import FullDiskError
 from framecast.base.errors import UserError
 from framecast.base.progress import open_bar
 from framecast.frames.batch import Batch
@@ -28,13 +28,16 @@ from framecast.models import Forecaster
 from framecast.models.losses import Losses
 from framecast.models.model import Model
 from framecast.models.spec import Ports
+from framecast.runs.checkpoint import Checkpoint, load_checkpoint
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.allocator import kept_memory
 from framecast.train.diagnose import first_failure
 from framecast.train.journal import Journal
 from framecast.train.optimise import make_optimiser
 from framecast.train.recompute import recompute_layers
-from framecast.train.schedules import learning_rate, plateaus, teacher_forcing
+from framecast.train.schedules import learning_rate, teacher_forcing
+from framecast.train.state import RESUME, RunState
+from framecast.train.stopping import Stop, StoppedError, stopping
 
 CPU = torch.device("cpu")
 VALIDATION_FRAMES = 400
@@ -107,8 +110,8 @@ class Training:
         return total
 
     @torch.no_grad()
-    def validate(self, batches: Iterable[Batch]) -> Losses:
-        """Return the loss of forecasts from all windows of the validation part."""
+    def validate(self, batches: Iterable[Batch]) -> Losses | None:
+        """Return the loss of forecasts from all windows of the validation part; None of none."""
         self.model.eval()
         total: Losses | None = None
         for batch in batches:
@@ -118,7 +121,6 @@ class Training:
                 raise FailedLossError(batch)
             total = loss if total is None else total + loss
         self.model.train()
-        assert total is not None
         return total
 
 
@@ -163,6 +165,8 @@ def prepare(experiment: Experiment, splits: Splits) -> Start:
         model = Forecaster(experiment.model, Ports.of(scaling.spec), grid=train.grid)
     except ValueError as error:
         raise UserError(f"the network cannot be built: {error}") from error
+    if config.init is not None:
+        _start_from(load_checkpoint(config.init), model, config.init)
     return Start(
         model=model,
         scaling=scaling,
@@ -172,8 +176,27 @@ def prepare(experiment: Experiment, splits: Splits) -> Start:
     )
 
 
+def _start_from(checkpoint: Checkpoint, model: Model, name: str) -> None:
+    """Give a model the weights of another run.
+
+    Raises:
+        UserError: if its network is another one; the first weight that does not fit is named.
+    """
+    theirs, ours = checkpoint.model.state_dict(), model.state_dict()
+    for key in (*ours, *theirs):
+        shapes = [
+            list(weights[key].shape) if key in weights else None for weights in (ours, theirs)
+        ]
+        if shapes[0] != shapes[1]:
+            raise UserError(
+                f"training.init {name} is of another network: its {key} is "
+                f"{shapes[1] or 'missing'}, here it is {shapes[0] or 'missing'}"
+            )
+    model.load_state_dict(theirs)
+
+
 def fit(
-    experiment: Experiment, start: Start, out: Path, resume: bool, device: torch.device
+    experiment: Experiment, start: Start, out: Path, state: RunState, device: torch.device
 ) -> Journal:
     """Train, writing into the run folder `out` as it goes.
 
@@ -181,28 +204,45 @@ def fit(
         experiment: the resolved configuration.
         start: what it begins with; without validation the training loss chooses the best epoch.
         out: the run folder.
-        resume: whether to go on from the folder's last epoch.
+        state: what the run has reached.
         device: that the network is trained on.
 
     Returns:
         What was written: its `rows` are the log, an epoch each.
 
     Raises:
-        UserError: if the loss becomes NaN or infinite, or the run cannot be resumed.
+        UserError: if the loss becomes NaN or infinite, the run cannot be resumed, or the disk
+            is full.
+        StoppedError: if a signal asked the run to stop, which has saved what it reached.
     """
     training = make_training(
         start.model, experiment.training, len(start.batches), start.shares, device
     )
-    fabric, shares = training.fabric, training.shares
+    fabric, shares, resume = training.fabric, training.shares, f"{RESUMES} {out}"
+    state.put_into(training.model, training.optimiser, out / RESUME)
     batches: Any = fabric.setup_dataloaders(start.batches)
     validation: Any = start.validation and fabric.setup_dataloaders(start.validation)
-    with Journal(out, experiment, start.scaling, shares, fabric.is_global_zero) as journal:
-        if resume:
-            state = _resumable(journal.resume_file)
-            journal.resume(training.model, training.optimiser, state)
-        with kept_memory():
-            _run(training, journal, batches, validation)
+    writes = fabric.is_global_zero
+    with Journal(out, experiment.training, state, start.scaling, shares, writes) as journal:
+        try:
+            journal.take_up()
+            with kept_memory(), stopping(f"framecast train: {LATE} {resume}") as stop:
+                _run(training, journal, batches, validation, stop)
+        except FullDiskError as error:
+            raise FullDiskError(f"{error}: {resume}") from error
+        if stop.asked is not None and not journal.finished:
+            raise StoppedError(f"{out}: {_reached(journal)} is saved. Go on: {resume}", stop.asked)
     return journal
+
+
+RESUMES = "framecast train --resume --out"
+LATE = "the step at hand takes too long to wait for; what was saved last stands. Go on:"
+
+
+def _reached(journal: Journal) -> str:
+    """Say how far a run has come."""
+    epochs, steps = len(journal.rows), journal.state.epoch.steps
+    return f"epoch {epochs + 1} up to step {steps}" if steps else f"all up to epoch {epochs}"
 
 
 def make_training(
@@ -241,39 +281,69 @@ def _run(
     journal: Journal,
     batches: Iterable[Batch],
     validation: Iterable[Batch] | None,
+    stop: Stop,
 ) -> None:
-    """Go through the epochs that are left, until the end or until patience is lost."""
+    """Go through the epochs that are left, until the end, until patience is lost, or a stop."""
     config = training.config
     steps = math.ceil(training.batches / config.accumulate)
     with open_bar("samples/s") as bar:
-        task = bar.begin("", config.epochs * steps, len(journal.rows) * steps)
-        for epoch in range(len(journal.rows), config.epochs):
-            journal.begin_epoch()
+        done = len(journal.rows) * steps + journal.state.epoch.steps
+        task = bar.begin("", config.epochs * steps, done)
+        while not journal.finished:
+            epoch = len(journal.rows)
             forcing = teacher_forcing(journal.losses, config)
-            for place, group in enumerate(_groups(batches, epoch, config.accumulate)):
-                step = epoch * steps + place
-                rate = learning_rate(step, config.epochs * steps, journal.losses, config)
-                for parameters in training.optimiser.param_groups:
-                    parameters["lr"] = rate
-                with _failures_named(training, step, epoch, forcing):
-                    loss = training.learn(group, epoch, place * config.accumulate, forcing)
-                journal.count(loss, sum(map(len, group)))
+            for _ in _learn(training, journal, batches, forcing, stop):
                 bar.advance(task, what=f"epoch {epoch + 1}/{config.epochs}", words=journal.words())
-            with _failures_named(training, (epoch + 1) * steps - 1, epoch, 0.0):
-                validated = None if validation is None else training.validate(validation)
+            last, validated = (epoch + 1) * steps - 1, None
+            if validation is not None:
+                with _failures_named(training, last, epoch, 0.0):
+                    validated = training.validate(_until(stop, validation))
+            if stop.asked is not None:
+                journal.save_within(training.model, training.optimiser, now=True)
+                return
+            rate = learning_rate(
+                (epoch + 1) * steps - 1, config.epochs * steps, journal.losses, config
+            )
             journal.end_epoch(training.model, training.optimiser, rate, forcing, validated)
             journal.tell(bar)
-            if config.patience is not None and plateaus(journal.losses, config.patience):
+            if stop.asked is not None:
                 return
 
 
-def _groups(batches: Iterable[Batch], epoch: int, size: int) -> Iterator[tuple[Batch, ...]]:
-    """Batches of an epoch, in groups that make one step of the optimiser."""
+def _learn(
+    training: Training, journal: Journal, batches: Iterable[Batch], forcing: float, stop: Stop
+) -> Iterator[None]:
+    """Make the steps of an epoch that are left, and yield after each."""
+    config, epoch, done = training.config, len(journal.rows), journal.state.epoch.steps
+    steps = math.ceil(training.batches / config.accumulate)
+    for place, group in enumerate(_groups(batches, epoch, config, done), start=done):
+        step = epoch * steps + place
+        rate = learning_rate(step, config.epochs * steps, journal.losses, config)
+        for parameters in training.optimiser.param_groups:
+            parameters["lr"] = rate
+        with _failures_named(training, step, epoch, forcing):
+            loss = training.learn(group, epoch, place * config.accumulate, forcing)
+        journal.count(loss, sum(map(len, group)))
+        yield
+        if stop.asked is not None:
+            return
+        journal.save_within(training.model, training.optimiser)
+
+
+def _until(stop: Stop, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches that come before a stop."""
+    return takewhile(lambda _: stop.asked is None, batches)
+
+
+def _groups(
+    batches: Iterable[Batch], epoch: int, config: TrainingConfig, done: int
+) -> Iterator[tuple[Batch, ...]]:
+    """Batches of an epoch, in groups that make one step of the optimiser, without those done."""
     loader: Any = batches
     # Fabric would count epochs from the start of the process if the name were set_epoch.
-    loader.sampler.begin_epoch(epoch)
+    loader.sampler.begin_epoch(epoch, done * config.accumulate * config.batch_size)
     windows = iter(batches)
-    while group := tuple(islice(windows, size)):
+    while group := tuple(islice(windows, config.accumulate)):
         yield group
 
 
@@ -289,25 +359,6 @@ def _failures_named(training: Training, step: int, epoch: int, forcing: float) -
             f"{where}. Try a lower training.learning_rate, training.gradient_clip 1, "
             "training.warmup_steps 100, or training.precision 32"
         ) from error
-
-
-def _resumable(file: Path) -> dict[str, Any] | None:
-    """The state of a stopped run, once it is known to hold tensors and numbers only."""
-    if not file.exists():
-        return None  # stopped within its first epoch
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise UserError(
-            f"{file} is damaged, or holds objects that could run code and were not read; "
-            "without it the run cannot be resumed"
-        ) from error
-    if not isinstance(state, dict) or "optimiser" not in state:
-        raise UserError(
-            f"{file} was written by another version of framecast: finish the run with that one. "
-            "Its weights can be used as they are"
-        )
-    return state
 
 
 def _shares(scaling: Scaling, config: TrainingConfig) -> Tensor:
