@@ -1,5 +1,10 @@
 """Checkpoints: everything in one file, whole or not there, and no code."""
 
+import copy
+import json
+from functools import reduce
+from operator import getitem
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from framecast.base.errors import UserError
-from framecast.base.whole import whole
+from framecast.base.recipes import merge
 from framecast.frames.frames import Channel, Coordinate, Frames
 from framecast.frames.roles import FrameSpec
 from framecast.frames.statistics import Statistics
@@ -119,25 +124,103 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
         load_checkpoint(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("folder", [False, True])
-def test_files_are_whole_or_not_there(tmp_path, folder):
-    target = tmp_path / "x.nc"
+def stored(path):
+    """Header and tensors of a checkpoint, to be changed and written again."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["framecast"])
+        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
-    def write(path, text):
-        if folder:
-            path.mkdir()
-        (path / "inside" if folder else path).write_text(text)
 
-    def die_half_way():
-        with whole(target) as partial:
-            write(partial, "half")
-            raise RuntimeError("killed")
+def write(path, header, tensors):
+    save_file(tensors, path, {"framecast": json.dumps(header)})
 
-    with pytest.raises(RuntimeError, match="killed"):
-        die_half_way()
-    assert list(tmp_path.iterdir()) == []
-    for text in ("one", "two"):
-        with whole(target) as partial:
-            write(partial, text)
-    assert (target / "inside" if folder else target).read_text() == "two"
-    assert list(tmp_path.iterdir()) == [target]
+
+def paths(value, path=()):
+    """All places in nested mappings and lists."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        yield (*path, key)
+        if isinstance(inner, dict | list):
+            yield from paths(inner, (*path, key))
+
+
+@pytest.mark.parametrize("value", [None, "x", -1, 1e9, 10**9, [], {}, [10**9], True], ids=str)
+def test_a_header_that_was_edited_anywhere_loads_or_says_what_is_wrong(tmp_path, value):
+    checkpoint().save(tmp_path / "best.safetensors")
+    header, tensors = stored(tmp_path / "best.safetensors")
+    said = []
+    for path in paths(header):
+        edited = copy.deepcopy(header)
+        holder = reduce(getitem, path[:-1], edited)
+        holder[path[-1]] = value
+        write(tmp_path / "best.safetensors", edited, tensors)
+        try:
+            load_checkpoint(tmp_path)
+        except UserError as error:
+            said.append(str(error))
+    assert len(said) > 20
+    assert all("best.safetensors" in text and "\n" not in text for text in said)
+
+
+def test_a_key_that_is_missing_from_the_header_is_named(tmp_path):
+    checkpoint().save(tmp_path / "best.safetensors")
+    header, tensors = stored(tmp_path / "best.safetensors")
+    for key in ("model", "frames", "context", "horizon", "epoch", "loss"):
+        write(tmp_path / "best.safetensors", {k: v for k, v in header.items() if k != key}, tensors)
+        with pytest.raises(UserError, match=rf"best.safetensors: .*{key} is missing"):
+            load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"format": 3}, "of a later version"),
+        ({"kind": "oracle"}, "unknown kind of model 'oracle'"),
+        ({"more": 1}, "header.more is unknown"),
+        ({"model": {"config": {"layer": "magic"}}}, "unknown layer 'magic'"),
+        ({"model": {"ports": {"prognostic": 3}}}, "ports are not those of the channels"),
+        ({"model": {"config": {"hidden": 10**6}}}, "its weights needs .* of memory"),
+        ({"model": {"config": {"depth": 10**9}}}, "depth"),
+        ({"model": {"config": {"hidden": 6}}}, r"encoder\S+ is \[5.*, and \[6.* by its header"),
+    ],
+    ids=str,
+)
+def test_a_header_that_does_not_fit_is_refused_before_anything_is_built(tmp_path, change, said):
+    checkpoint().save(tmp_path / "best.safetensors")
+    header, tensors = stored(tmp_path / "best.safetensors")
+    write(tmp_path / "best.safetensors", merge(header, change), tensors)
+    with pytest.raises(UserError, match=said):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.pop("model.encoder.0.weight"), r"encoder\S+, .*, is missing"),
+        (lambda t: t.update({"model.extra": torch.ones(1)}), "extra is unknown to its header"),
+        (lambda t: t.update(other=torch.ones(1)), "holds other, which belongs to nothing"),
+        (lambda t: t.pop("statistics.scale"), "scale, .*, is missing"),
+        (lambda t: t.update({"statistics.scale": torch.ones(9)}), r"scale is \[9\], and \[2\]"),
+        (lambda t: t.update({"statistics.known": torch.ones(9)}), r"known is \[9\], and \[2, 6"),
+    ],
+)
+def test_tensors_that_do_not_fit_the_header_are_named(tmp_path, change, said):
+    checkpoint().save(tmp_path / "best.safetensors")
+    header, tensors = stored(tmp_path / "best.safetensors")
+    change(tensors)
+    write(tmp_path / "best.safetensors", header, tensors)
+    with pytest.raises(UserError, match=said):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "3", "null", '{"format": "two"}', "{}"])
+def test_a_header_that_is_no_description_is_refused(tmp_path, text):
+    save_file({"model.a": torch.zeros(2)}, tmp_path / "best.safetensors", {"framecast": text})
+    with pytest.raises(UserError, match="its header is damaged"):
+        load_checkpoint(tmp_path)
+
+
+def test_modes_follow_the_umask(tmp_path):
+    checkpoint().save(tmp_path / "best.safetensors")
+    (tmp_path / "any").touch()
+    assert (tmp_path / "best.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode

@@ -10,6 +10,9 @@ from framecast.layers.entry import check_keywords, layer_entry, renamed_options
 from framecast.layers.stacks import STACKS, check_last, check_stride
 from framecast.models.codecs.pyramid import make_pyramid
 
+DEEPEST = 1000
+"""Layers of a network, at most: far beyond any that is trained, and soon refused."""
+
 
 @dataclass(frozen=True)
 class ForecasterConfig:
@@ -166,6 +169,8 @@ def _check_stack(config: ForecasterConfig) -> None:
     for name, sizes in (("depth", config.depth), ("hidden", config.hidden)):
         if min([sizes] if isinstance(sizes, int) else sizes, default=0) < 1:
             raise ValueError(f"{name} {sizes} must be at least 1")
+    if (depth := sum([config.depth] if isinstance(config.depth, int) else config.depth)) > DEEPEST:
+        raise ValueError(f"depth {depth}: a network has at most {DEEPEST} layers")
     if config.stack == "residual":
         _check_residual(config)
         if not given.get("last_residual", True):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from framecast.base.plain import build
 from framecast.frames.roles import FrameSpec
 from framecast.models.config import ForecasterConfig
 
@@ -27,6 +28,14 @@ class Ports:
     flags: tuple[int, ...] = ()
     actions: int = 0
     irregular: bool = False
+
+    def __post_init__(self) -> None:
+        if self.prognostic < 1 or min(self.diagnostic, self.conditions, self.actions) < 0:
+            raise ValueError(
+                f"{self} must be at least 1 prognostic channel, and no negative number"
+            )
+        if not all(0 <= place < self.prognostic for place in self.flags):
+            raise ValueError(f"flags {list(self.flags)} are no places of prognostic channels")
 
     @classmethod
     def of(cls, spec: FrameSpec) -> "Ports":
@@ -76,10 +85,9 @@ class ModelSpec:
 
     @classmethod
     def from_dict(cls, described: Mapping[str, Any]) -> "ModelSpec":
-        """Read what `to_dict` wrote."""
-        ports, grid = described["ports"], described["grid"]
-        return cls(
-            config=ForecasterConfig(**described["config"]),
-            ports=Ports(**{**ports, "flags": tuple(ports["flags"])}),
-            grid=None if grid is None else (grid[0], grid[1]),
-        )
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ValueError: if a key is missing or unknown, or a value of another type or out of range.
+        """
+        return build(cls, described, "model")

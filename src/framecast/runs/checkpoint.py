@@ -4,9 +4,8 @@ It holds the weights, the statistics of the training frames, and, as JSON in its
 network is built from and what the frames looked like. Reading it runs no code.
 """
 
-import dataclasses
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,18 +13,16 @@ from typing import Any, cast
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike, whole
-from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
 from framecast.frames.roles import FrameSpec
 from framecast.frames.scaling import Scaling
 from framecast.frames.statistics import Statistics
 from framecast.models import Forecaster
-from framecast.models.model import build_model
-from framecast.runs.compat import upgrade_header, upgrade_statistics
+from framecast.runs.compat import upgrade_statistics
+from framecast.runs.header import KEY, Header, build_from, check_statistics, read_header
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 
@@ -61,21 +58,17 @@ class Checkpoint:
         """Write the checkpoint, whole or not at all."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"statistics.{k}": v for k, v in vars(self.statistics).items() if v is not None}
-        described = {
-            "format": 2,
-            "kind": "forecaster",
-            "model": self.model.spec.to_dict(),
-            "frames": dataclasses.asdict(self.frames),
-            "context": self.context,
-            "horizon": self.horizon,
-            "epoch": self.epoch,
-            "loss": self.loss,
-        }
-        header = {"framecast": json.dumps(described, default=str)}
+        header = Header(
+            model=self.model.spec.to_dict(),
+            frames=self.frames,
+            context=self.context,
+            horizon=self.horizon,
+            epoch=self.epoch,
+            loss=self.loss,
+        )
         with whole(path) as partial:
-            save_file(
-                {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, partial, header
-            )
+            stored = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+            save_file(stored, partial, {KEY: header.to_json()})
 
     def check(self, frames: Frames) -> None:
         """Raise a UserError if `frames` are not like the training frames."""
@@ -129,38 +122,35 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     file = path / BEST if path.is_dir() else path
     if not file.exists():
         raise UserError(f"{path} holds no checkpoint ({BEST}): is it a run of framecast train?")
-    tensors, header = _read(file)
-    if "framecast" not in header:
-        raise UserError(f"{file} is a safetensors file, but was not written by framecast")
-    described = upgrade_header(json.loads(header["framecast"]))
-    model = cast(Forecaster, build_model(described["kind"], described["model"]))
-    model.load_state_dict(_part(tensors, "model."))
+    with _opened(file) as content:
+        header = read_header(content.metadata() or {}, file)
+        names = content.keys()
+        shapes = {name: tuple(content.get_slice(name).get_shape()) for name in names}
+        _check_names(shapes, file)
+        check_statistics(upgrade_statistics(_part(shapes, "statistics.")), header.frames, file)
+        model = cast(Forecaster, build_from(header, _part(shapes, "model."), file))
+        tensors = {name: content.get_tensor(name) for name in names}
+    try:
+        model.load_state_dict(_part(tensors, "model."))
+    except RuntimeError as error:
+        raise UserError(f"{file} is damaged: {error}") from error
     return Checkpoint(
         model=model.eval(),
         statistics=Statistics(**upgrade_statistics(_part(tensors, "statistics."))),
-        frames=_frame_spec(described["frames"]),
-        **{key: described[key] for key in ("context", "horizon", "epoch", "loss")},
+        frames=header.frames,
+        context=header.context,
+        horizon=header.horizon,
+        epoch=header.epoch,
+        loss=header.loss,
     )
 
 
-def _frame_spec(described: Mapping[str, Any]) -> FrameSpec:
-    """Read a description of frames as JSON has it: lists where tuples were."""
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()}
-    return FrameSpec(
-        **plain
-        | {
-            "channels": tuple(Channel(**c) for c in described["channels"]),
-            "static": tuple(Channel(**c) for c in described["static"]),
-            "bounds": {name: tuple(ends) for name, ends in described["bounds"].items()},
-        }
-    )
-
-
-def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """Open a safetensors file; what is none is refused unread."""
     try:
         with safe_open(file, framework="pt") as content:
-            names = content.keys()
-            return {name: content.get_tensor(name) for name in names}, content.metadata() or {}
+            yield content
     except (SafetensorError, OSError) as error:
         with file.open("rb") as raw:
             start = raw.read(2)
@@ -172,8 +162,14 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UserError(f"{file} cannot be read as safetensors ({error}): truncated?") from error
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+def _check_names(shapes: Mapping[str, Any], file: Path) -> None:
+    for name in shapes:
+        if not name.startswith(("model.", "statistics.")):
+            raise UserError(f"{file} is damaged: it holds {name}, which belongs to nothing")
+
+
+def _part(named: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)}
 
 
 def _by(grid: tuple[int, int]) -> str:
