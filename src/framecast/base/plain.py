@@ -60,7 +60,7 @@ def convert(hint: Any, value: Any, where: str) -> Any:
         return value
     if origin in (tuple, list) and isinstance(value, list | tuple):
         return _sequence(hint, value, where)
-    if origin is not None and issubclass(dict, origin) and isinstance(value, Mapping):
+    if origin in (dict, Mapping) and isinstance(value, Mapping):
         return {_text(k, where): convert(parts[1], v, f"{where}.{k}") for k, v in value.items()}
     if hint is float and type(value) is int:
         return float(value)
@@ -86,7 +86,8 @@ def _sequence(hint: Any, value: Any, where: str) -> Any:
         parts = (parts[0],) * len(value)
     if len(parts) != len(value):
         raise ValueError(f"{where} must have {len(parts)} entries, not {_shown(value)}")
-    return kind(convert(p, v, where) for p, v in zip(parts, value, strict=True))
+    places = enumerate(zip(parts, value, strict=True))
+    return kind(convert(part, v, f"{where}[{place}]") for place, (part, v) in places)
 
 
 def _first_fitting(parts: tuple[Any, ...], hint: Any, value: Any, where: str) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from framecast.base.errors import UserError, nearest
+from framecast.base.texts import read_text, read_yaml
 
 EXTENDS = "extends"
 """The key of a configuration file that names the file from which it inherits."""
@@ -119,17 +120,14 @@ def _find_parent(name: Any, heir: Path) -> Path:
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(file.read_text()) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file} cannot be read as YAML: {error}") from error
+    values = read_yaml(file) or {}
     if not isinstance(values, dict):
         raise UserError(f"{file}: the file must be keys and values, not {values!r}")
     return values
 
 
 def _first_line(file: Path) -> str:
-    return file.read_text().split("\n", 1)[0]
+    return read_text(file).split("\n", 1)[0]
 
 
 class _Dumper(yaml.SafeDumper):

@@ -32,6 +32,8 @@ def parse_value(name: str, hint: Any, value: Any) -> Any:
     Raises:
         ValueError: if it is of another type; the message says which types are possible.
     """
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError(f"{name}: {value!r} holds a NUL byte, which no name of a file may")
     for kind in filter(is_section, (hint, *get_args(hint))):
         if isinstance(value, Mapping):
             return _build(name, kind, value)
@@ -84,6 +86,8 @@ def _convert(hint: Any, value: Any) -> Any:
         return parser.parse_object({"value": value})["value"]
     except ArgumentError as error:
         raise ValueError(str(error)) from error
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def _build(name: str, kind: type, value: Mapping[str, Any]) -> Any:

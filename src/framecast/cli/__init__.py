@@ -49,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--debug" in rest:
             raise
         return _say(said, error, 2)
+    except (MemoryError, RuntimeError) as error:
+        if "--debug" in rest or not _is_memory(error):
+            raise
+        return _say(said, f"there is not enough memory: {str(error) or 'for an array'}", 2)
     except StoppedError as error:
         return _say(said, error, 128 + error.number)
     except TerminatedError:
@@ -59,6 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 UNFINISHED = "stopped. Nothing that was unfinished is left; what stood there before still stands"
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out; torch says so in words alone."""
+    return isinstance(error, MemoryError) or "allocate memory" in str(error)
 
 
 class TerminatedError(BaseException):

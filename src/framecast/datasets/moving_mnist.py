@@ -33,6 +33,7 @@ from torch import Tensor
 
 from framecast.base.claim import claim
 from framecast.base.errors import UserError
+from framecast.base.limits import check_memory
 from framecast.datasets.mnist import Images, digest, read_digits
 from framecast.datasets.simulate.trajectories import (
     Axis,
@@ -304,6 +305,12 @@ def simulate(
         ValueError: an argument is out of its range, the digits cannot be read, or a store of these
             names was made with other parameters, which the message names.
     """
+    count = min(batch, max(counts.values()))
+    check_memory(
+        count * config.frames * config.canvas**2,
+        f"{count} videos of {config.frames:,} frames of {config.canvas}×{config.canvas}",
+        "Choose a smaller --canvas or fewer --frames.",
+    )
     digits = read_digits(config.digits, config.shrink)
     videos = {
         split: DrawnVideos(config, getattr(digits, split), split, count, seed)
@@ -321,7 +328,14 @@ def simulate(
         fill(stores, produce, batch, progress)
 
 
+BOOKKEEPING = 500
+"""Bytes that the places of a sequence take in lists and samplers, about."""
+
+
 def _frames(reader: Reader) -> Frames:
+    count = reader.shape[0]
+    what = f"the bookkeeping of {count:,} videos"
+    check_memory(BOOKKEEPING * count, what, "Choose fewer videos in data.options.")
     return Frames(
         values=LazyValues.of(reader),
         channels=(INTENSITY,),

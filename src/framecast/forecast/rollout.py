@@ -1,5 +1,6 @@
 """Forecasts: read past frames in one pass, then yield one frame after the other."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.base.errors import UserError
+from framecast.base.limits import check_disk, check_memory
 from framecast.base.progress import track
 from framecast.base.whole import PathLike
 from framecast.forecast.outlook import Outlook
@@ -150,6 +152,7 @@ def forecast_file(
         predictor = Predictor(load_checkpoint(run), device)
         frames = source_of(run).read(Path(source), _selection(predictor).past)
         places = [find_start(frames, start) for start in starts]
+        _check_room(predictor, frames, len(places) * steps, place)
         size = predictor.checkpoint.context if context is None else context
         further = None if forcings is None else _read_further(predictor, Path(forcings))
         outlook = _outlook(predictor, frames, places, steps, size, further)
@@ -159,6 +162,16 @@ def forecast_file(
             for frame in track(predictor.forecast(outlook), "forecast", steps, progress):
                 write(frame.view(*shape, *frame.shape[1:]))
     return labels
+
+
+def _check_room(predictor: Predictor, frames: Frames, leads: int, out: Path) -> None:
+    """Raise a UserError if the forecast would not fit onto the disk, before any work."""
+    channels, sequences = len(predictor.channels), len(frames.values)
+    values = leads * sequences * channels * math.prod(frames.grid)
+    if out.suffix in (".nc", ".zarr", ".npz"):
+        remedy = "Choose fewer --steps, or another disk."
+        check_disk(4 * values, out, f"a forecast of {leads:,} frames", remedy)
+    check_memory(64 * leads, f"the times of {leads:,} frames", "Choose fewer --steps.")
 
 
 def _selection(predictor: Predictor) -> Selection:

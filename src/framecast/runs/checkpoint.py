@@ -120,7 +120,7 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     """
     path = Path(path)
     file = path / BEST if path.is_dir() else path
-    if not file.exists():
+    if not file.is_file():
         raise UserError(f"{path} holds no checkpoint ({BEST}): is it a run of framecast train?")
     with _opened(file) as content:
         header = read_header(content.metadata() or {}, file)

@@ -121,6 +121,7 @@ class TrainingConfig:
         self._require("plateau_epochs", self.plateau_epochs >= fewest, f"must be at least {fewest}")
         for name in ("noise", "weight_decay", "warmup_steps", "seed", "teacher_forcing_decay"):
             self._require(name, getattr(self, name) >= 0, "must not be negative")
+        self._require("seed", self.seed < 2**32, "must be below 4294967296 (2^32)")
         for name in ("learning_rate", "gradient_clip", "patience", "chunk", "save_minutes"):
             value = getattr(self, name)
             self._require(name, value is None or value > 0, "must be positive")

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from framecast.base.errors import UserError
+from framecast.base.texts import read_yaml
 from framecast.base.whole import PathLike
 from framecast.datasets.config import DataConfig
 from framecast.datasets.files import Files
@@ -25,10 +24,7 @@ def read_config(run: Path) -> dict[str, Any]:
     file = run / CONFIG
     if not file.exists():
         raise UserError(f"{run} is not a run folder: it has no {CONFIG}")
-    try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file} cannot be read as YAML: {error}") from error
+    config = read_yaml(file)
     if not isinstance(config, dict):
         raise UserError(f"{file} does not hold keys and values: it is not a run's configuration")
     return upgrade_config(config)

@@ -12,6 +12,7 @@ import yaml
 
 from framecast.base.config import dump_config
 from framecast.base.errors import UserError
+from framecast.base.texts import read_text
 from framecast.base.whole import whole, write_text
 from framecast.frames.splits import Splits
 from framecast.runs.config import Experiment
@@ -81,7 +82,7 @@ def check_data(out: Path, experiment: Experiment, splits: Splits) -> None:
             f"{file} is missing, which says what data {out} was begun with: it cannot be resumed. "
             f"A new run can start from its weights: --training.init {out}"
         )
-    if file.read_text(encoding="utf-8", errors="replace") != _describe_data(splits):
+    if read_text(file) != _describe_data(splits):
         raise UserError(
             f"the data of {experiment.data.open()} have changed since {out} was begun (its "
             f"{DATA} says what they were): a resumed run needs the same"

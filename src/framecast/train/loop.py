@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from framecast.base.disk import FullDiskError
 from framecast.base.errors import UserError
+from framecast.base.limits import check_memory
 from framecast.base.progress import open_bar
 from framecast.frames.batch import Batch
 from framecast.frames.frames import Frames
@@ -27,6 +28,7 @@ from framecast.frames.windows import CropSampler, Windows, allowed_starts, side_
 from framecast.models import Forecaster
 from framecast.models.losses import Losses
 from framecast.models.model import Model
+from framecast.models.size import TRAINING_COPIES, weight_shapes
 from framecast.models.spec import Ports
 from framecast.runs.checkpoint import Checkpoint, load_checkpoint
 from framecast.runs.config import Experiment, TrainingConfig
@@ -162,7 +164,7 @@ def prepare(experiment: Experiment, splits: Splits) -> Start:
     torch.manual_seed(config.seed)
     try:
         scaling = Scaling(experiment.data.describe(train, statistics), statistics)
-        model = Forecaster(experiment.model, Ports.of(scaling.spec), grid=train.grid)
+        model = _make_model(experiment, Ports.of(scaling.spec), train.grid)
     except ValueError as error:
         raise UserError(f"the network cannot be built: {error}") from error
     if config.init is not None:
@@ -173,6 +175,26 @@ def prepare(experiment: Experiment, splits: Splits) -> Start:
         shares=_shares(scaling, config),
         batches=_batches(train, scaling, experiment),
         validation=_validation_batches(splits.validation, scaling, experiment),
+    )
+
+
+def _make_model(experiment: Experiment, ports: Ports, grid: tuple[int, int]) -> Forecaster:
+    """Build the network, once it is known that its training fits into memory."""
+
+    def make() -> Forecaster:
+        return Forecaster(experiment.model, ports, grid=grid)
+
+    weight_shapes(make, "the network", TRAINING_COPIES)
+    return make()
+
+
+def _check_batch(frames: Frames, windows: int, config: TrainingConfig) -> None:
+    """Raise a UserError if the frames of a batch alone would not fit into memory."""
+    values = min(config.batch_size, windows) * config.window * math.prod(frames.values.shape[2:])
+    check_memory(
+        4 * values,
+        f"a batch of {min(config.batch_size, windows)} windows of {config.window} frames",
+        "Choose a smaller training.batch_size, training.context or training.horizon.",
     )
 
 
@@ -387,6 +409,7 @@ def _batches(frames: Frames, scaling: Scaling, experiment: Experiment) -> DataLo
             f"{frames.source}: no window of {config.window} frames has targets that are known to "
             f"{data.known_fraction:g} (data.known_fraction): lower it, or choose a shorter window"
         )
+    _check_batch(frames, len(sampler), config)
     windows = Windows(frames, scaling, config.window, config.area_weights)
     return DataLoader(windows, config.batch_size, sampler=sampler, collate_fn=Batch.stack)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 from torch.optim import Optimizer
 
 from framecast.base.errors import UserError
+from framecast.base.texts import parse_yaml
 from framecast.base.whole import whole
 from framecast.models.losses import Losses
 from framecast.models.model import Model
@@ -126,7 +126,7 @@ def read_state(folder: Path) -> RunState:
         UserError: if the file is missing, damaged, or of another version, or would run code.
     """
     file = folder / RESUME
-    if not file.exists():
+    if not file.is_file():
         raise UserError(
             f"{file} is missing, which says what the run has reached: it cannot be resumed. Its "
             f"weights can be used as they are; a new run can start from them (--training.init "
@@ -140,7 +140,7 @@ def read_state(folder: Path) -> RunState:
         )
     _check_kinds(content, _KINDS, file)
     _check_kinds(content["epoch"], _EPOCH_KINDS, file, "epoch.")
-    if not isinstance(_load_yaml(content["config"]), dict):
+    if not isinstance(parse_yaml(content["config"], file), dict):
         raise _damaged(file, "config is no configuration")
     _check_rows(content["rows"], file)
     _check_optimiser(content["optimiser"], file)
@@ -165,13 +165,6 @@ def _load(file: Path) -> Any:
         ) from error
     except Exception as error:  # a damaged archive fails in any of its readers
         raise _damaged(file, "truncated?") from error
-
-
-def _load_yaml(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return None
 
 
 def _check_kinds(

@@ -36,6 +36,7 @@ from torch.nn.functional import avg_pool2d
 
 from framecast.base.claim import claim
 from framecast.base.errors import UserError
+from framecast.base.limits import check_memory
 from framecast.datasets.simulate.trajectories import (
     Axis,
     Variable,
@@ -328,6 +329,7 @@ def simulate(
         ValueError: an argument is out of its range, or a store of these names was made with other
             parameters, which the message names.
     """
+    _check_memory(config, min(batch, max(counts.values())))
     variable = _variable(config)
 
     def produce(split: str, indices: range) -> NDArray[np.float32]:
@@ -342,6 +344,20 @@ def simulate(
             for split, count in counts.items()
         }
         fill(stores, produce, batch, progress)
+
+
+FIELDS = 16
+"""Fields in double precision that the solver holds of each flow, about."""
+
+
+def _check_memory(config: NavierStokes, batch: int) -> None:
+    """Raise a UserError if a batch of flows and their frames would not fit into memory."""
+    cells = FIELDS * 8 * config.grid**2 + 4 * config.frames * (config.grid // config.coarsen) ** 2
+    check_memory(
+        batch * cells,
+        f"{batch} flows of {config.frames:,} frames on a grid of {config.grid}×{config.grid}",
+        "Choose a smaller --grid, a larger --coarsen, or fewer --frames.",
+    )
 
 
 def _variable(config: NavierStokes) -> Variable:

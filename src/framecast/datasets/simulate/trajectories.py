@@ -10,6 +10,7 @@ its own name when it is complete.
 """
 
 import hashlib
+import math
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from framecast.base.disk import full_disk_named
 from framecast.base.errors import UserError
+from framecast.base.limits import check_disk
 from framecast.base.progress import open_bar
 
 DIMENSIONS = ("trajectory", "time", "y", "x")
@@ -140,6 +142,9 @@ def open_store(
     }
     place = path if path.exists() else unfinished(path)
     if not place.exists():
+        size = count * math.prod(variable.shape) * np.dtype(variable.dtype).itemsize
+        remedy = "Choose fewer or smaller trajectories, or another disk."
+        check_disk(size, path, f"{count:,} trajectories {list(variable.shape)}", remedy)
         with full_disk_named(path, KEPT):
             _create(place, variable, count, wanted)
     group = _open(place)

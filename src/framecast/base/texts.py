@@ -1,0 +1,66 @@
+"""Small text files, read within limits: a file from a stranger may be anything."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from framecast.base.errors import UserError
+
+LARGEST = 1 << 20
+"""Bytes of a text file that is read whole."""
+MOST_VALUES = 100_000
+"""Values in a YAML file, once its aliases (*name) are written out."""
+
+
+def read_text(path: Path, what: str = "a text file") -> str:
+    """Read a text file.
+
+    Raises:
+        UserError: if it is no regular file (a pipe would be waited for), too large, or no UTF-8.
+    """
+    try:
+        if not path.is_file():
+            raise UserError(f"{path} is not a regular file")
+        if (size := path.stat().st_size) > LARGEST:
+            raise UserError(f"{path} has {size:,} bytes: too large for {what}")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as {what}: {error}") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file, without running any code of it.
+
+    Raises:
+        UserError: as `read_text`; or if it is no YAML, nested too deeply, or holds itself or too
+            much by way of aliases.
+    """
+    return parse_yaml(read_text(path, "YAML"), path)
+
+
+def parse_yaml(text: str, path: Path) -> Any:
+    """Read YAML from the text of a file, as `read_yaml` does."""
+    try:
+        content = yaml.safe_load(text)
+        count = _count(content, {})
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as YAML: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"{path} cannot be read as YAML: it is nested too deeply") from error
+    if count > MOST_VALUES:
+        raise UserError(
+            f"{path} holds {count:,} values once its aliases are written out, more than "
+            f"{MOST_VALUES:,}: no configuration needs so many"
+        )
+    return content
+
+
+def _count(content: Any, known: dict[int, int]) -> int:
+    """Count values, each as often as an alias repeats it; RecursionError if one holds itself."""
+    if not isinstance(content, dict | list):
+        return 1
+    if id(content) not in known:
+        parts = content.values() if isinstance(content, dict) else content
+        known[id(content)] = 1 + sum(_count(part, known) for part in parts)
+    return known[id(content)]
