@@ -73,7 +73,7 @@ def test_what_fits_is_built():
         ({"pair": [1]}, "it.pair must be"),
         ({"named": {"t": [1]}}, "it.named.t must have 2 entries"),
         ({"named": [1]}, "it.named must be"),
-        ({"flags": [1]}, "it.flags must be true or false"),
+        ({"flags": [1]}, r"it.flags\[0\] must be true or false"),
     ],
     ids=str,
 )
