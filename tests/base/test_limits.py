@@ -72,6 +72,13 @@ def test_what_does_not_fit_into_memory_is_refused_with_sizes_and_remedy(machine)
         check_memory(8_192_000_001, "x.gif", "Make it smaller")
 
 
+def test_small_needs_do_not_ask_for_room(monkeypatch):
+    monkeypatch.setattr(limits, "available_memory", lambda: 1 / 0)
+    check_memory(limits.UNASKED, "a window of a small grid", "")
+    with pytest.raises(ZeroDivisionError):
+        check_memory(limits.UNASKED + 1, "a window of a large grid", "")
+
+
 def test_what_does_not_fit_onto_the_disk_is_refused_with_sizes_and_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "available_disk", lambda path: 5_000)
     check_disk(5_000, tmp_path, "the cache", "Remove files")
