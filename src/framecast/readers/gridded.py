@@ -54,6 +54,8 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
         first = selection.variables or _grid_variables(dataset, path, selection.others)
         names = [*first, *selection.diagnostic, *selection.forcings]
         dims = _dims(dataset, names, path)
+        if empty := [d for d in dims if dataset.sizes[d] == 0]:
+            raise UserError(f"{path} holds no frames: {', '.join(empty)} has length 0")
         single = {d: 0 for n in names for d in dataset[n].dims if d not in dims}
         chosen = dataset[names].isel(single, drop=True).transpose(*dims)
         reader = GriddedReader(tuple(chosen[n] for n in names), str(path), selection)
@@ -275,8 +277,8 @@ def _check_times(dataset: xr.Dataset, time: str, path: Path) -> None:
         return
     first = values_of(axis, path).flat[0]
     raise UserError(
-        f"{path}: the times {time} are {axis.dtype}, the first {first!r}; needed are numbers, or "
-        "dates as ISO 8601 writes them, such as 2019-01-01T06:00"
+        f"{path}: the times {time} are {axis.dtype}, the first {str(first)!r}; needed are numbers, "
+        "or dates as ISO 8601 writes them, such as 2019-01-01T06:00"
     )
 
 

@@ -3,6 +3,7 @@
 import gc
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,9 +80,11 @@ def _give_up(error: BaseException | None) -> None:
 
     sys.unraisablehook = quiet
     try:
-        while error is not None:
-            traceback.clear_frames(error.__traceback__)
-            error = error.__cause__ or error.__context__
-        gc.collect()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of files that are not closed cleanly
+            while error is not None:
+                traceback.clear_frames(error.__traceback__)
+                error = error.__cause__ or error.__context__
+            gc.collect()
     finally:
         sys.unraisablehook = usual

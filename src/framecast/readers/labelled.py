@@ -90,7 +90,10 @@ def _open_raw(path: Path) -> xr.Dataset:
     if path.is_dir():
         store: Any = _Files(path, read_only=True)
         return xr.open_dataset(store, engine="zarr", consolidated=False, **options)
-    return xr.open_dataset(path, engine=_netcdf_engine(path), **options)
+    engine = _netcdf_engine(path)
+    if engine == "h5netcdf":
+        options["phony_dims"] = "access"  # HDF5 without names of dimensions opens, and is described
+    return xr.open_dataset(path, engine=engine, **options)
 
 
 def _netcdf_engine(path: Path) -> str:
@@ -127,25 +130,42 @@ def _mend_attributes(path: Path, name: str, variable: xr.Variable) -> None:
     """Make numbers of the texts that say how numbers are packed, and which are missing."""
     if variable.dtype.kind not in "iuf":
         return
-    for key in (*_FACTORS, *_MARKS):
-        text = variable.attrs.get(key)
-        if not isinstance(text, str):
+    texts = {key: _text(variable.attrs.get(key)) for key in (*_FACTORS, *_MARKS)}
+    for key, text in texts.items():
+        if text is None:
             continue
-        try:
-            number = float(text)
-            variable.attrs[key] = number if key in _FACTORS else variable.dtype.type(number)
-        except (ValueError, OverflowError) as error:
-            if key in _FACTORS:
-                raise UserError(
-                    f"{path}: {key} of {name} is the text {text!r}, and must be a number: set it "
-                    f"(ncatted -a {key},{name},o,d,NUMBER FILE)"
-                ) from error
+        number = _number(text, np.dtype(float) if key in _FACTORS else variable.dtype)
+        said = f"{path}: {key} of {name} is the text {text!r}"
+        if number is not None:
+            variable.attrs[key] = number
+        elif key in _FACTORS:
+            raise UserError(
+                f"{said}, and must be a number: set it (ncatted -a {key},{name},o,d,NUMBER FILE)"
+            )
+        else:
             del variable.attrs[key]
             warnings.warn(
-                f"{path}: {key} of {name} is the text {text!r}, which is none of its values: it is "
-                "ignored. Name what stands for a missing value with data.missing",
+                f"{said}, which is none of its values: it is ignored. Name what stands for a "
+                "missing value with data.missing",
                 stacklevel=2,
             )
+
+
+def _number(text: str, dtype: np.dtype[Any]) -> Any:
+    """The number of a type that a text stands for; None if it is none."""
+    try:
+        number = float(text)
+        whole = dtype.kind in "iu"
+        return None if whole and number != int(number) else dtype.type(number)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _text(value: Any) -> str | None:
+    """The text that an attribute or a coordinate holds, as its kind of file has it."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else None
 
 
 def _dates(dataset: xr.Dataset) -> dict[str, Any]:
@@ -153,15 +173,14 @@ def _dates(dataset: xr.Dataset) -> dict[str, Any]:
     found = {}
     for dim in map(str, dataset.dims):
         if dim in dataset.coords and is_text(dataset[dim]):
-            dates = [_date(text) for text in dataset[dim].to_numpy().tolist()]
+            dates = [_date(_text(value) or "") for value in dataset[dim].to_numpy().tolist()]
             if dates and None not in dates:
                 found[dim] = (dim, np.array(dates, "datetime64[us]"), dataset[dim].attrs)
     return found
 
 
-def _date(text: str | bytes) -> datetime | None:
+def _date(text: str) -> datetime | None:
     """The date that a text stands for, in UTC; None if it is not one that ISO 8601 knows."""
-    text = text.decode("ascii", "replace") if isinstance(text, bytes) else text
     if not re.match(r"\d{4}-\d\d", text := text.strip()):
         return None
     try:
