@@ -150,7 +150,13 @@ def _open(path: Path) -> Iterator[tuple[Any, Any]]:
     with container:
         if not container.streams.video:
             raise UserError(f"{path} holds no video, only {_other_streams(container)}")
-        yield container, container.streams.video[0]
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise UserError(
+                f"{path} holds video that FFmpeg does not decode here: it may be damaged, or needs "
+                "to be converted first (ffmpeg -i IN OUT.mp4)"
+            )
+        yield container, stream
 
 
 def _other_streams(container: Any) -> str:

@@ -85,6 +85,6 @@ def _give_up(error: BaseException | None) -> None:
             while error is not None:
                 traceback.clear_frames(error.__traceback__)
                 error = error.__cause__ or error.__context__
-            gc.collect()
+            gc.collect(1)  # what was just made; all that there is would take long
     finally:
         sys.unraisablehook = usual
