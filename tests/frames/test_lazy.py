@@ -5,6 +5,7 @@ import pytest
 import torch
 import xarray as xr
 
+from framecast.base import limits
 from framecast.base.errors import UserError
 from framecast.frames.frames import Channel, Coordinate, Frames
 from framecast.frames.lazy import LazyValues, load
@@ -139,6 +140,15 @@ def test_infinite_values_are_named_when_they_are_read_and_missing_ones_are_not(r
         lazy.values[3, 30:50]
     reader.values[3, 40, 1, 2, 2] = torch.nan
     assert lazy.values[3, 30:50].isnan().sum() == 1
+
+
+def test_all_sequences_together_may_not_fit_though_each_does(reader, ragged, monkeypatch):
+    monkeypatch.setattr(limits, "UNASKED", 0)
+    monkeypatch.setattr(limits, "available_memory", lambda: 8 * 70 * 2 * 3 * 4)
+    assert ragged.values[0, :].shape == (70, 2, 3, 4)
+    monkeypatch.setattr(limits, "available_memory", lambda: 8 * (70 + 9) * 2 * 3 * 4)
+    with pytest.raises(UserError, match="memory: reading 143 frames of 2 × 3 × 4 values"):
+        load(ragged.values)
 
 
 def test_stretches_leave_no_frame_out(lazy):

@@ -212,10 +212,16 @@ def test_what_is_no_published_network_is_refused_and_leaves_nothing(tmp_path, vi
 
     weights = part(arrays("net_convlstm_k3_skip2"), "param/")
     refused({"weights": weights}, "not a state dict")
+    refused({}, "not a state dict")
+    refused({0: torch.ones(2)}, "not a state dict: it must map names to tensors")
     refused({"conv.weight": torch.ones(2)}, "not a published ConvLSTM")
     refused({k: v[:1] for k, v in weights.items()}, "not a published ConvLSTM")
     refused({"bomb": Bomb(tmp_path / "exploded")}, "cannot be read as")
     assert not (tmp_path / "exploded").exists()
+    for damaged in (b"", b"\x80\x02h\x05.", b"\x80\x02]K\x01K\x02s.", b"PK\3\4"):
+        (tmp_path / "damaged.pt").write_bytes(damaged)
+        with pytest.raises(UserError, match="cannot be read as weights"):
+            import_published(tmp_path / "damaged.pt", network, out)
     out.mkdir()
     with pytest.raises(UserError, match="exists already"):
         import_published(tmp_path / "state.pt", network, out)

@@ -146,6 +146,12 @@ def sound(path):
         file.mux(stream.encode(frame))
 
 
+def unknown_codec(path):
+    frames = np.zeros((3, 16, 16, 3), np.uint8)
+    whole = write_video(path.with_suffix(".mp4"), frames, 10, "h264", "yuv420p").read_bytes()
+    path.write_bytes(whole.replace(b"avc1", b"none"))
+
+
 def two_sizes(path):
     with av.open(path, "w") as file:
         stream = file.add_stream("mjpeg", rate=10)
@@ -173,6 +179,7 @@ def uneven(path):
         (cut, r"cut off or damaged: 1\d of its 20 frames"),
         (cut_behind_its_index, r"cut off or damaged: \d+ of its 20 frames"),
         (sound, "holds no video, only audio"),
+        (unknown_codec, "holds video that FFmpeg does not decode here"),
         (two_sizes, "change from 16×16 to 24×16 at frame 1: give one size"),
         (uneven, "do not follow one another at even times"),
     ],

@@ -1,11 +1,12 @@
 """What a path holds, in words, before anything is trained on it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from framecast.base.errors import UserError
@@ -14,16 +15,19 @@ from framecast.datasets import kth
 from framecast.datasets.config import DataConfig
 from framecast.datasets.files import Files
 from framecast.frames.frames import Frames
-from framecast.frames.lazy import LazyValues
+from framecast.frames.lazy import LazyValues, Values
 from framecast.frames.places import area_weights, find_axis
 from framecast.frames.times import readable
 from framecast.readers import arrays, decoding
 from framecast.readers.folder import is_folder, part_file
+from framecast.readers.guard import check_file
 from framecast.readers.open import read_frames
 from framecast.readers.video import read_videos
 
 EXAMINED = 20
 """Sequences, and frames of each, whose values are examined where they are not held in memory."""
+PIXELS = 1 << 26
+"""Values of one sequence that are examined at most; one frame at least."""
 LARGEST_SIDE = 128
 """Points beyond which a smaller size is proposed for video."""
 
@@ -50,8 +54,7 @@ def inspect(
         if value < 1:
             raise UserError(f"--{name} {value} must be at least 1")
     path = Path(path)
-    if not path.exists():
-        raise UserError(f"{path} does not exist")
+    check_file(path)
     source = _source_of(path)
     parts = _parts(path, source, missing)
     rows = {"kind": _kind(path, source)}
@@ -137,22 +140,28 @@ def _step(frames: Frames) -> str:
 
 def _values(frames: Frames) -> str:
     """The range of the values, and how many are missing, of all or of some that are examined."""
-    if isinstance(frames.values, LazyValues):
-        places = np.linspace(0, len(frames.values) - 1, min(EXAMINED, len(frames.values)))
-        read = [frames.values[int(n), :EXAMINED] for n in places]
-        examined = f" (in {sum(map(len, read))} frames examined)"
-    else:
-        read, examined = list(frames.values), ""
-    low = min(float(v.nan_to_num(math.inf).min()) for v in read)
-    high = max(float(v.nan_to_num(-math.inf).max()) for v in read)
-    return f"{low:g} to {high:g}, {_missing(frames, read)}{examined}"
+    low, high, missing, count = math.inf, -math.inf, torch.zeros(len(frames.channels)), 0
+    for part in _examined(frames.values):
+        low = min(low, float(part.nan_to_num(math.inf).min()))
+        high = max(high, float(part.nan_to_num(-math.inf).max()))
+        missing, count = missing + part.isnan().sum((0, 2, 3)), count + len(part)
+    examined = f" (in {count} frames examined)" if isinstance(frames.values, LazyValues) else ""
+    shares = (missing / (count * math.prod(frames.grid))).tolist()
+    return f"{low:g} to {high:g}, {_missing(frames, shares)}{examined}"
 
 
-def _missing(frames: Frames, read: Sequence[Tensor]) -> str:
+def _examined(values: Values) -> Iterator[Float[Tensor, "T C H W"]]:
+    """All sequences that are held in memory; of others some, and fewer frames of large ones."""
+    if isinstance(values, Tensor):
+        yield from values
+        return
+    frames = max(1, min(EXAMINED, PIXELS // math.prod(values.shape[2:])))
+    for place in np.linspace(0, len(values) - 1, min(EXAMINED, len(values))).astype(int).tolist():
+        yield values[place, :frames]
+
+
+def _missing(frames: Frames, shares: Sequence[float]) -> str:
     """Say which share of each channel is missing."""
-    missing = sum(v.isnan().sum((0, 2, 3)) for v in read)
-    total = sum(v[:, 0].numel() for v in read)
-    shares = [n / total for n in torch.as_tensor(missing).tolist()]
     named = zip(frames.names, shares, strict=True)
     gaps = [f"{name} {100 * share:.2g} %" for name, share in named if share > 0]
     return f"missing: {', '.join(gaps)}" if gaps else "all known"

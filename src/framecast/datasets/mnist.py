@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-import zlib
+from io import BufferedIOBase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from framecast.base.errors import UserError
 from framecast.base.fetch import DOWNLOADS, cache_folder
+from framecast.base.limits import check_memory
+from framecast.readers.guard import check_file, guarded
 
 Images = NDArray[np.uint8]
 
@@ -60,20 +62,25 @@ def read_idx(path: Path) -> Images:
     Raises:
         UserError: if it is none, or is cut off.
     """
-    try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read ({error}): truncated?") from error
-    # Two zeros, the type (8: unsigned bytes), and the number of dimensions; then their sizes.
-    if len(content) < 16 or content[:4] != b"\x00\x00\x08\x03":
-        raise UserError(f"{path} is not an IDX file of images: it begins with {content[:4]!r}")
-    count, height, width = (int(n) for n in np.frombuffer(content, ">u4", 3, offset=4))
-    if len(content) != 16 + count * height * width or 0 in (count, height, width):
+    check_file(path)
+    with guarded(path, "cannot be read", "truncated?"), _opened(path) as file:
+        # Two zeros, the type (8: unsigned bytes), and the number of dimensions; then their sizes.
+        header = file.read(16)
+        if len(header) < 16 or header[:4] != b"\x00\x00\x08\x03":
+            raise UserError(f"{path} is not an IDX file of images: it begins with {header[:4]!r}")
+        count, height, width = (int(n) for n in np.frombuffer(header, ">u4", 3, offset=4))
+        sizes = f"{count} images of {height}×{width}"
+        check_memory(count * height * width, f"{path}: {sizes}", "It may be damaged")
+        content = file.read(count * height * width + 1)
+    if len(content) != count * height * width or 0 in (count, height, width):
         raise UserError(
-            f"{path} should hold {count} images of {height}×{width}, but has {len(content)} bytes"
+            f"{path} should hold {sizes}, but has {len(content)} bytes of them, or more"
         )
-    return np.frombuffer(content, np.uint8, offset=16).reshape(count, height, width)
+    return np.frombuffer(content, np.uint8).reshape(count, height, width)
+
+
+def _opened(path: Path) -> BufferedIOBase:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def _shrink(images: Images, by: int, path: Path) -> Images:

@@ -26,14 +26,22 @@ class Channel:
 
     @property
     def valid_range(self) -> tuple[float, float] | None:
-        """Least and greatest value that may occur, where the source declares them.
+        """Least and greatest value that may occur, where the source declares them as numbers.
 
         They are the attribute valid_range, or valid_min and valid_max, of the CF conventions.
         """
-        ends = self.attributes.get(
-            "valid_range", [self.attributes.get(name) for name in ("valid_min", "valid_max")]
-        )
-        return None if None in ends else (float(ends[0]), float(ends[1]))
+        return _two_numbers(self._declared_ends)
+
+    @property
+    def declares_nonsense(self) -> bool:
+        """Whether the source declares a range that is not two numbers, such as a text."""
+        return self._declared_ends is not None and self.valid_range is None
+
+    @property
+    def _declared_ends(self) -> Any:
+        """As the source gives them; None if either is missing."""
+        both = [self.attributes.get(name) for name in ("valid_min", "valid_max")]
+        return self.attributes.get("valid_range", None if None in both else both)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,3 +52,13 @@ class Coordinate:
     values: np.ndarray
     attributes: Mapping[str, Any] = field(default_factory=dict)
     encoding: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _two_numbers(ends: Any) -> tuple[float, float] | None:
+    if isinstance(ends, str):
+        return None
+    try:
+        low, high = ends
+        return float(low), float(high)
+    except (TypeError, ValueError):
+        return None

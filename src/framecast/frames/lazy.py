@@ -12,6 +12,7 @@ either, and what works on frames takes both:
 Sequences that are read may differ in length; T is that of the longest.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, overload, runtime_checkable
 
@@ -20,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.base.errors import UserError
+from framecast.base.limits import check_memory
 
 HELD = 1 << 30
 """Bytes of float32 values up to which a file is read whole; larger ones are read lazily."""
@@ -62,7 +64,12 @@ class LazyValues:
 
     @classmethod
     def of(cls, reader: Reader, ends: tuple[int, ...] | None = None) -> "LazyValues":
-        """Return all that a reader gives."""
+        """Return all that a reader gives.
+
+        Raises:
+            UserError: if one frame does not fit into memory.
+        """
+        _check_room(reader.source, 1, reader.shape)
         return cls(reader, range(reader.shape[0]), range(reader.shape[1]), ends)
 
     @property
@@ -95,7 +102,7 @@ class LazyValues:
         As with any slice, a stretch ends with its sequence.
 
         Raises:
-            UserError: if a value that was read is infinite.
+            UserError: if it cannot be read, does not fit into memory, or has an infinite value.
             ValueError: if the slice over time leaves frames out.
         """
         sequence, stretch = place
@@ -106,6 +113,7 @@ class LazyValues:
             return replace(part, times=part.times[: max(part.lengths, default=0)])
         place_of = self.sequences[sequence]
         times = self._times_of(place_of)[stretch]
+        _check_room(self.reader.source, len(times), self.shape)
         values = self.reader.read(place_of, times.start, times.stop)
         # NaN and infinity times 0 are NaN; ten times as fast as to ask each value.
         if (values * 0).sum() != 0 and values.isinf().any():
@@ -140,4 +148,16 @@ def load(values: Values) -> Float[Tensor, "N T C H W"]:
     """Read all values into memory; the sequences must have one length."""
     if isinstance(values, Tensor):
         return values
+    _check_room(values.reader.source, sum(values.lengths), values.shape)
     return torch.stack([values[sequence, :] for sequence in range(len(values))])
+
+
+def _check_room(source: str, frames: int, shape: Sequence[int]) -> None:
+    """Refuse frames that do not fit into memory, as they are stored and in float32."""
+    _, _, channels, height, width = shape
+    check_memory(
+        2 * 4 * frames * channels * height * width,
+        f"{source}: reading {frames} frames of {channels} × {height} × {width} values at once",
+        "Read fewer frames at once (training.context, training.horizon), fewer variables "
+        "(data.variables), or make the frames smaller (data.options.size for video)",
+    )

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.base.errors import UserError
+from framecast.base.limits import check_memory
 from framecast.readers.selection import Selection
 
 
@@ -33,7 +34,13 @@ def make_actions(array: np.ndarray, selection: Selection, source: str) -> Float[
         numbers = array[..., 0].astype(np.int64)
         if numbers.min() < 0:
             raise UserError(f"{source}: action {numbers.min()} is negative: actions count from 0")
-        array = np.eye(numbers.max() + 1, dtype=np.float32)[numbers]
+        kinds = int(numbers.max()) + 1
+        check_memory(
+            4 * kinds * (kinds + numbers.size),
+            f"{source}: actions counted to {kinds - 1}, each of which becomes a unit vector,",
+            "Count them from 0 without gaps, or store them as floating-point numbers",
+        )
+        array = np.eye(kinds, dtype=np.float32)[numbers]
     actions = torch.from_numpy(np.ascontiguousarray(array, np.float32))
     if not actions.isfinite().all():
         raise UserError(f"{source}: actions hold values that are not finite")

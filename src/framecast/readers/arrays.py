@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from framecast.base.errors import UserError
+from framecast.base.limits import check_memory
 from framecast.frames.frames import Channel, Frames, StaticFields
 from framecast.frames.lazy import HELD, LazyValues, Values
 from framecast.readers.actions import make_actions
+from framecast.readers.guard import check_file, guarded
 from framecast.readers.selection import EVERYTHING, Selection
 
 SUFFIXES = (".npy", ".npz")
@@ -69,20 +69,18 @@ def _main_array(content: Any, path: Path, selection: Selection) -> np.ndarray:
             f"{path} holds several arrays ({', '.join(content.files)}) and none is named "
             "frames: name the channels with --data.variables"
         )
-    array: np.ndarray = content["frames" if "frames" in others else others[0]]
-    return array
+    return _members(content, path, ["frames" if "frames" in others else others[0]])[0]
 
 
 def _static(content: Any, path: Path, selection: Selection) -> StaticFields | None:
     if not selection.static:
         return None
-    fields = [content[name] for name in selection.static]
+    fields = _members(content, path, selection.static)
     shapes = {n: f.shape for n, f in zip(selection.static, fields, strict=True)}
     if any(len(shape) != 2 for shape in shapes.values()) or len(set(shapes.values())) > 1:
         raise UserError(f"{path}: static fields must all be [H,W] and alike: {shapes}")
-    values = torch.from_numpy(np.stack(fields).astype(np.float32))
     channels = tuple(Channel(n, {}, "static") for n in selection.static)
-    return StaticFields(selection.blank(values), channels)
+    return StaticFields(selection.numbers(np.stack(fields)), channels)
 
 
 def _actions(
@@ -90,7 +88,7 @@ def _actions(
 ) -> Float[Tensor, "N T A"] | None:
     if selection.actions is None:
         return None
-    array, several = content[selection.actions], len(frames.dims) == 4
+    array, several = _members(content, path, [selection.actions])[0], len(frames.dims) == 4
     array = array if several else array[None]
     array = array[..., None] if array.ndim == 2 else array
     return make_actions(array, selection, str(path))
@@ -132,8 +130,7 @@ class ArrayReader:
 
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence."""
-        values = torch.from_numpy(self.array[sequence, start:stop].astype(np.float32))
-        return self.selection.blank(values) * self.scale
+        return self.selection.numbers(self.array[sequence, start:stop]) * self.scale
 
     def fingerprint(self) -> str:
         """Return a digest of all values, which are read in the order in which they are stored."""
@@ -146,20 +143,37 @@ class ArrayReader:
 
 def _load(path: Path) -> Any:
     """The content of a `.npz` file, or an array that is mapped into memory."""
-    try:
+    check_file(path)
+    hint = "it may be truncated, or hold Python objects, which are never loaded"
+    with guarded(path, "cannot be read as a NumPy file", hint):
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise UserError(
-            f"{path} cannot be read as a NumPy file ({error}): it may be truncated, "
-            "or hold Python objects, which are never loaded"
-        ) from error
+
+
+def _members(content: Any, path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    """Arrays of a `.npz` file: all that is asked for is in memory at once."""
+    hint = "it may be damaged, encrypted, or hold Python objects, which are never loaded"
+    with guarded(path, f"opens, but {', '.join(names)} cannot be read", hint):
+        sizes = {
+            info.filename.removesuffix(".npy"): info.file_size for info in content.zip.filelist
+        }
+        check_memory(
+            2 * sum(sizes[name.removesuffix(".npy")] for name in names),
+            f"{path}: {', '.join(names)}",
+            "Save them as .npy files, which are read a window at a time",
+        )
+        arrays = [content[name] for name in names]
+    for name, array in zip(names, arrays, strict=True):
+        if not isinstance(array, np.ndarray):
+            raise UserError(f"{path}: {name} is not an array")
+    return arrays
 
 
 def _stack(content: np.lib.npyio.NpzFile, path: Path, names: Sequence[str]) -> np.ndarray:
-    shapes = {name: content[name].shape for name in names}
+    arrays = _members(content, path, names)
+    shapes = {name: array.shape for name, array in zip(names, arrays, strict=True)}
     if any(len(s) != 3 for s in shapes.values()) or len(set(shapes.values())) > 1:
         raise UserError(f"{path}: as channels these must all be [T,H,W] and alike: {shapes}")
-    return np.stack([content[name] for name in names], axis=1)
+    return np.stack(arrays, axis=1)
 
 
 def _frames(array: np.ndarray, path: Path, selection: Selection) -> Frames:
@@ -181,7 +195,7 @@ def _frames(array: np.ndarray, path: Path, selection: Selection) -> Frames:
     if array.size * 4 > HELD:
         values: Values = LazyValues.of(ArrayReader(array, str(path), selection=selection))
     else:
-        values = selection.blank(torch.from_numpy(array.astype(np.float32)))
+        values = selection.numbers(array)
     return Frames(
         values=values,
         channels=tuple(selection.channel(name, {}) for name in names),

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -16,9 +18,11 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.fetch import cache_folder
+from framecast.base.limits import check_disk, check_memory
 from framecast.base.progress import track
 from framecast.base.whole import whole
 from framecast.frames.frames import Channel
+from framecast.readers.guard import check_file, guarded
 
 SUFFIXES = (".mp4", ".avi", ".gif", ".mov", ".mkv", ".webm")
 
@@ -97,8 +101,7 @@ def open_videos(
         UserError: if there is no such file, it is not a video, or sizes differ.
     """
     for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path} does not exist")
+        check_file(path)
     if variables is None:
         variables = max((_own_channels(path) for path in paths), key=len)
     if tuple(variables) not in (GREY, COLOUR):
@@ -141,17 +144,19 @@ def _key(path: Path, names: tuple[str, ...], size: Sequence[int] | None) -> str:
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[Any, Any]]:
     """Open a file: its container and its first video stream."""
-    try:
+    hint = "it may be truncated, or in another format than its name says"
+    with guarded(path, "cannot be read as video", hint):
         container = av.open(path)
-    except (av.FFmpegError, OSError) as error:
-        raise UserError(
-            f"{path} cannot be read as video ({error.strerror}): it may be truncated, or in "
-            "another format than its name says"
-        ) from error
     with container:
         if not container.streams.video:
             raise UserError(f"{path} holds no video, only {_other_streams(container)}")
-        yield container, container.streams.video[0]
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise UserError(
+                f"{path} holds video that FFmpeg does not decode here: it may be damaged, or needs "
+                "to be converted first (ffmpeg -i IN OUT.mp4)"
+            )
+        yield container, stream
 
 
 def _other_streams(container: Any) -> str:
@@ -168,26 +173,77 @@ def _decode(
     path: Path, folder: Path, names: tuple[str, ...], size: Sequence[int] | None, progress: bool
 ) -> None:
     """Write all frames, and what is known of them, into a folder."""
-    digest, broken = hashlib.blake2b(digest_size=12), False
-    times: list[float | None] = []
+    packets = _count_packets(path)
     with _open(path) as (container, stream), (folder / FRAMES).open("wb") as file:
         rate, declared = stream.average_rate or stream.guessed_rate, stream.frames
+        expected = min(declared or packets, packets)
+        _check_room(path, stream, names, size, expected)
         pictures = _pictures(path, container, stream, names, size)
-        try:
-            for time, picture in track(pictures, f"decode {path.name}", declared or None, progress):
-                file.write(picture.data)
-                digest.update(picture.data)
-                times.append(time)
-        except av.FFmpegError:
-            broken = True  # what follows cannot be decoded
-        if not times or not rate:
-            raise UserError(f"{path} holds no frames, or does not say how many it has a second")
+        with guarded(path, "cannot be decoded", "it may be damaged"):
+            written = _write(
+                track(pictures, f"decode {path.name}", expected or None, progress), file
+            )
+    if not written.times or not rate:
+        raise UserError(f"{path} holds no frames, or does not say how many it has a second")
     known = {
-        "shape": [len(times), *picture.shape],
-        **_timing(times, float(rate), declared, broken),
-        "digest": digest.hexdigest(),
+        "shape": [len(written.times), *written.shape],
+        **_timing(written.times, float(rate), declared, written.broken),
+        "digest": written.digest,
     }
     (folder / "video.json").write_text(json.dumps(known, indent=2), encoding="utf-8")
+
+
+class _Written(NamedTuple):
+    """Frames in the cache: their times, shape [C,H,W], digest, and whether decoding broke off."""
+
+    times: list[float | None]
+    shape: tuple[int, ...]
+    digest: str
+    broken: bool
+
+
+def _write(pictures: Iterable[tuple[float | None, np.ndarray]], file: BufferedWriter) -> _Written:
+    digest, broken, shape = hashlib.blake2b(digest_size=12), False, ()
+    times: list[float | None] = []
+    try:
+        for time, picture in pictures:
+            file.write(picture.data)
+            digest.update(picture.data)
+            times.append(time)
+            shape = picture.shape
+    except av.FFmpegError:
+        broken = True  # what follows cannot be decoded
+    return _Written(times, shape, digest.hexdigest(), broken)
+
+
+def _count_packets(path: Path) -> int:
+    """The frames that a file holds at most: GIF declares none, and a damaged file too many."""
+    count = 0
+    with _open(path) as (container, stream), suppress(av.FFmpegError):
+        for packet in container.demux(stream):
+            count += packet.size > 0
+    return count
+
+
+def _check_room(
+    path: Path, stream: Any, names: tuple[str, ...], size: Sequence[int] | None, frames: int
+) -> None:
+    """Refuse a frame that does not fit into memory, and frames that do not fit into the cache."""
+    own = stream.codec_context.height, stream.codec_context.width
+    height, width = size or own
+    decoded = len(names) * height * width
+    check_memory(
+        4 * math.prod(own) + 2 * decoded,  # as it is decoded, converted, and with channels first
+        f"{path}: one frame of {_by(own)}, made {height}×{width},",
+        "Make its frames smaller first (ffmpeg -i IN -vf scale=640:-2 OUT)",
+    )
+    check_disk(
+        frames * decoded,
+        cache_folder("videos"),
+        f"{path}: decoding {frames} frames of {height}×{width}",
+        "Set a smaller size, [rows, columns], as data.options.size (data.source videos), or the "
+        "environment variable FRAMECAST_CACHE to a folder on a larger disk",
+    )
 
 
 def _timing(

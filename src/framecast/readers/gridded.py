@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
@@ -20,6 +20,7 @@ from framecast.frames.derived import FORCINGS, STATIC
 from framecast.frames.frames import Channel, Coordinate, Frames, StaticFields
 from framecast.frames.lazy import HELD, LazyValues
 from framecast.readers.actions import make_actions
+from framecast.readers.labelled import close_labelled, is_text, open_labelled, values_of
 from framecast.readers.selection import EVERYTHING, Selection
 
 SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ".zarr")
@@ -47,11 +48,14 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
         UserError: if the file cannot be read, or no variables fit.
     """
     with ExitStack() as stack:
-        dataset = stack.enter_context(_open(path))
+        dataset = open_labelled(path)
+        stack.callback(close_labelled, dataset, path)
         _check_names(dataset, selection, path)
         first = selection.variables or _grid_variables(dataset, path, selection.others)
         names = [*first, *selection.diagnostic, *selection.forcings]
         dims = _dims(dataset, names, path)
+        if empty := [d for d in dims if dataset.sizes[d] == 0]:
+            raise UserError(f"{path} holds no frames: {', '.join(empty)} has length 0")
         single = {d: 0 for n in names for d in dataset[n].dims if d not in dims}
         chosen = dataset[names].isel(single, drop=True).transpose(*dims)
         reader = GriddedReader(tuple(chosen[n] for n in names), str(path), selection)
@@ -60,9 +64,9 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
             stack.pop_all()  # the file stays open as long as the reader is there
         return Frames(
             values=LazyValues.of(reader) if lazy else reader.everything(),
-            channels=tuple(selection.channel(n, _plain(dataset[n].attrs)) for n in names),
+            channels=tuple(_channel(dataset[n], selection, path) for n in names),
             dims=dims,
-            coordinates=_coordinates(dataset, dims),
+            coordinates=_coordinates(dataset, dims, path),
             attributes=_plain(dataset.attrs),
             source=str(path),
             static=_static(dataset, selection, dims[-2:], path),
@@ -95,11 +99,11 @@ class GriddedReader:
         """Return frames start to stop - 1 of a sequence."""
         several = self.variables[0].ndim == 4
         place = (sequence, slice(start, stop)) if several else (slice(start, stop),)
-        return self._stack([variable[place].to_numpy() for variable in self.variables])
+        return self._stack([values_of(variable[place], self.source) for variable in self.variables])
 
     def everything(self) -> Float[Tensor, "N T C H W"]:
         """Return all values."""
-        return self._stack([v.to_numpy() for v in self.variables]).view(self.shape)
+        return self._stack([values_of(v, self.source) for v in self.variables]).view(self.shape)
 
     def fingerprint(self) -> str:
         """Return a digest of 256 frames spread evenly: all of a large file would take too long."""
@@ -110,31 +114,7 @@ class GriddedReader:
         return digest.hexdigest()
 
     def _stack(self, channels: Sequence[np.ndarray]) -> Tensor:
-        values = torch.from_numpy(np.stack(channels, axis=-3).astype(np.float32))
-        return self.selection.blank(values)
-
-
-def _open(path: Path) -> xr.Dataset:
-    try:
-        if path.is_dir():
-            return xr.open_dataset(path, engine="zarr", consolidated=False, decode_timedelta=False)
-        return xr.open_dataset(path, engine=_netcdf_engine(path), decode_timedelta=False)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise UserError(
-            f"{path} cannot be read as {'Zarr' if path.is_dir() else 'NetCDF'} ({error}): "
-            "it may be truncated, or in another format than its name says"
-        ) from error
-
-
-def _netcdf_engine(path: Path) -> str:
-    """NetCDF 3 files begin with CDF; NetCDF 4 files are HDF5."""
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start[:3] == b"CDF":
-        return "scipy"
-    if start == b"\x89HDF\r\n\x1a\n":
-        return "h5netcdf"
-    raise UserError(f"{path} is neither NetCDF 3 nor NetCDF 4: its first bytes are {start!r}")
+        return self.selection.numbers(np.stack(channels, axis=-3))
 
 
 def _check_names(dataset: xr.Dataset, selection: Selection, path: Path) -> None:
@@ -197,10 +177,9 @@ def _static(
                 f"has {list(space)} alone"
             )
         rest = {d: 0 for d in variable.dims if d not in space}
-        fields.append(variable.isel(rest, drop=True).transpose(*space).to_numpy())
-    values = torch.from_numpy(np.stack(fields).astype(np.float32))
+        fields.append(values_of(variable.isel(rest, drop=True).transpose(*space), path))
     channels = tuple(Channel(n, _plain(dataset[n].attrs), "static") for n in selection.static)
-    return StaticFields(selection.blank(values), channels)
+    return StaticFields(selection.numbers(np.stack(fields)), channels)
 
 
 def _actions(
@@ -217,7 +196,7 @@ def _actions(
             f"needed are {time} and at most one of the numbers in an action"
         )
     over = [d for d in (*sequence, time) if d in variable.dims]
-    array = variable.transpose(*over, *parts).to_numpy()
+    array = values_of(variable.transpose(*over, *parts), path)
     size = dataset.sizes[sequence[0]] if sequence else 1
     if not sequence or sequence[0] not in variable.dims:
         array = np.broadcast_to(array, (size, *array.shape))
@@ -271,23 +250,47 @@ def _is_time(coordinate: xr.DataArray) -> bool:
     attributes: dict[str, Any] = coordinate.attrs
     return (
         np.issubdtype(coordinate.dtype, np.datetime64)
-        or coordinate.dtype == object
-        or attributes.get("axis") == "T"
-        or attributes.get("standard_name") == "time"
+        or (coordinate.dtype == object and not is_text(coordinate))
+        or str(attributes.get("axis")) == "T"
+        or str(attributes.get("standard_name")) == "time"
     )
 
 
-def _coordinates(dataset: xr.Dataset, dims: tuple[str, ...]) -> dict[str, Coordinate]:
+def _coordinates(dataset: xr.Dataset, dims: tuple[str, ...], path: Path) -> dict[str, Coordinate]:
+    _check_times(dataset, dims[-3], path)
     kept = {}
     for name, coordinate in dataset.coords.items():
         if set(coordinate.dims) <= set(dims):
             kept[str(name)] = Coordinate(
                 dims=tuple(map(str, coordinate.dims)),
-                values=coordinate.to_numpy(),
+                values=values_of(coordinate, path),
                 attributes=_plain(coordinate.attrs),
                 encoding={k: v for k, v in coordinate.encoding.items() if k in _KEPT_ENCODING},
             )
     return kept
+
+
+def _check_times(dataset: xr.Dataset, time: str, path: Path) -> None:
+    """Refuse times that are neither numbers nor dates."""
+    axis = dataset.coords.get(time)
+    if axis is None or axis.dtype.kind in "iufM" or (axis.dtype == object and not is_text(axis)):
+        return
+    first = values_of(axis, path).flat[0]
+    raise UserError(
+        f"{path}: the times {time} are {axis.dtype}, the first {str(first)!r}; needed are numbers, "
+        "or dates as ISO 8601 writes them, such as 2019-01-01T06:00"
+    )
+
+
+def _channel(variable: xr.DataArray, selection: Selection, path: Path) -> Channel:
+    channel = selection.channel(str(variable.name), _plain(variable.attrs))
+    if channel.declares_nonsense:
+        warnings.warn(
+            f"{path}: the range that {channel.name} declares (valid_range, or valid_min and "
+            "valid_max) is not two numbers: it is ignored",
+            stacklevel=2,
+        )
+    return channel
 
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:

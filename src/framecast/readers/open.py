@@ -9,6 +9,7 @@ from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
 from framecast.frames.frames import Frames
 from framecast.readers import arrays, decoding, gridded
+from framecast.readers.guard import check_file
 from framecast.readers.selection import Selection
 from framecast.readers.video import read_videos
 
@@ -40,8 +41,7 @@ def open_frames(path: Path, selection: Selection) -> Frames:
         UserError: as `read_frames`.
     """
     heal(path)
-    if not path.exists():
-        raise UserError(f"{path} does not exist")
+    check_file(path)
     if path.suffix in gridded.SUFFIXES:
         return gridded.read_gridded(path, selection)
     if path.suffix in arrays.SUFFIXES:

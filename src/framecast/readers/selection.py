@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -75,6 +76,14 @@ class Selection:
     def channel(self, name: str, attributes: dict[str, object]) -> Channel:
         """Return a channel with the role that is asked for."""
         return Channel(name, attributes, self.role(name))
+
+    def numbers(self, array: np.ndarray) -> Float[Tensor, "*any"]:
+        """Return an array in float32, with NaN where nothing is known.
+
+        Numbers beyond those of float32 become infinite, which is refused where frames are made.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.blank(torch.from_numpy(array.astype(np.float32)))
 
     def blank(self, values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """Return values with NaN in place of those that stand for a missing one."""

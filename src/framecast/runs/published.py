@@ -9,7 +9,6 @@ blocks may have unequal numbers of layers, and how far skips lead back follows f
 """
 
 import os
-import pickle
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -29,6 +27,7 @@ from framecast.datasets.config import DataConfig
 from framecast.frames.statistics import Statistics
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.models.spec import Ports
+from framecast.readers.guard import check_file, guarded
 from framecast.runs.checkpoint import BEST, LAST, Checkpoint
 from framecast.runs.config import Experiment, TrainingConfig
 
@@ -102,17 +101,20 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     Raises:
         UserError: if the file is missing, damaged, would run code, or is no state dict.
     """
-    try:
+    check_file(file)
+    hint = "needed is a .safetensors file, or a PyTorch file of tensors alone"
+    with guarded(file, "cannot be read as weights", hint):
         if file.suffix == ".safetensors":
             content = load_file(file)
         else:
             content = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise UserError(
-            f"{file} cannot be read as .safetensors, or as a PyTorch file of tensors alone: {error}"
-        ) from error
-    tensors = isinstance(content, Mapping) and all(isinstance(v, Tensor) for v in content.values())
-    if not tensors or not content:
+    if (
+        not isinstance(content, Mapping)
+        or not content
+        or not all(
+            isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+        )
+    ):
         raise UserError(f"{file} is not a state dict: it must map names to tensors, and no more")
     return {key.removeprefix("module."): value.float() for key, value in content.items()}
 

@@ -1,0 +1,190 @@
+"""Labelled files as other programs wrote them: opened through xarray, odd attributes mended."""
+
+import math
+import re
+import warnings
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from zarr.storage import LocalStore
+
+from framecast.base.errors import UserError
+from framecast.base.limits import check_memory
+from framecast.readers.guard import check_file, guarded
+
+_FACTORS = ("scale_factor", "add_offset")
+_MARKS = ("_FillValue", "missing_value")
+
+
+def open_labelled(path: Path) -> xr.Dataset:
+    """Open a NetCDF 3 or 4 file or a Zarr store: coordinates are read, variables are not.
+
+    Texts that stand for dates become dates, and texts that stand for numbers in the attributes
+    that say how values are packed become numbers.
+
+    Raises:
+        UserError: if it cannot be opened, or a chunk or a coordinate does not fit into memory.
+    """
+    kind = "Zarr" if path.is_dir() else "NetCDF"
+    hint = "it may be truncated, or in another format than its name says"
+    with guarded(path, f"cannot be read as {kind}", hint), ExitStack() as stack:
+        raw = stack.enter_context(_open_raw(path))
+        for name, variable in raw.variables.items():
+            _check_sizes(path, str(name), variable, coordinate=name in raw.dims)
+            _mend_attributes(path, str(name), variable)
+        dataset = xr.decode_cf(raw, decode_timedelta=False)
+        dataset = dataset.assign_coords(_dates(dataset))
+        dataset.set_close(raw.close)
+        stack.pop_all()  # open until the data set is closed
+        return dataset
+
+
+def close_labelled(dataset: xr.Dataset, path: Path) -> None:
+    """Close what `open_labelled` returned.
+
+    Raises:
+        UserError: if the library that reads it finds something wrong with it only now.
+    """
+    with guarded(path, "cannot be closed", "it may be damaged"):
+        dataset.close()
+
+
+def values_of(variable: xr.DataArray, source: Path | str) -> np.ndarray:
+    """Read all values of a variable, or of a part of one.
+
+    Raises:
+        UserError: if they cannot be read, or do not fit into memory.
+    """
+    sizes = f"{variable.name} {list(variable.shape)}"
+    check_memory(variable.nbytes, f"{source}: {sizes}", "Choose other variables, or cut it first")
+    with guarded(source, f"opens, but {sizes} cannot be read", "the file may be damaged"):
+        values: np.ndarray = variable.to_numpy()
+        return values
+
+
+def is_text(coordinate: xr.DataArray) -> bool:
+    """Whether the values of a coordinate are texts; objects may be dates, too."""
+    if coordinate.dtype == object:
+        return coordinate.size > 0 and isinstance(coordinate.to_numpy().flat[0], str | bytes)
+    return coordinate.dtype.kind in "SUT"
+
+
+class _Files(LocalStore):
+    """The files of a Zarr store, which reads no pipe or device in their place."""
+
+    async def get(self, key: str, *others: Any, **further: Any) -> Any:
+        """Return the content of a file; None if it is not there."""
+        path = self.root / key
+        if path.exists():
+            check_file(path)
+        return await super().get(key, *others, **further)
+
+
+def _open_raw(path: Path) -> xr.Dataset:
+    """Open without decoding or reading anything, so that sizes can be looked at first."""
+    options: dict[str, Any] = {"decode_cf": False, "cache": False, "create_default_indexes": False}
+    if path.is_dir():
+        store: Any = _Files(path, read_only=True)
+        return xr.open_dataset(store, engine="zarr", consolidated=False, **options)
+    engine = _netcdf_engine(path)
+    if engine == "h5netcdf":
+        options["phony_dims"] = "access"  # HDF5 without names of dimensions opens, and is described
+    return xr.open_dataset(path, engine=engine, **options)
+
+
+def _netcdf_engine(path: Path) -> str:
+    """NetCDF 3 files begin with CDF; NetCDF 4 files are HDF5."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start[:4] in (b"CDF\x01", b"CDF\x02"):
+        return "scipy"
+    if start == b"\x89HDF\r\n\x1a\n":
+        return "h5netcdf"
+    if start[:4] == b"CDF\x05":
+        raise UserError(
+            f"{path} is a NetCDF file of the kind CDF-5 (64-bit data, as PnetCDF writes it), which "
+            f"is not read. Convert it first: nccopy -k nc4 {path.name} {path.stem}_nc4.nc"
+        )
+    raise UserError(f"{path} is neither NetCDF 3 nor NetCDF 4: its first bytes are {start!r}")
+
+
+def _check_sizes(path: Path, name: str, variable: xr.Variable, coordinate: bool) -> None:
+    """Refuse what must be in memory at once, and is larger: a chunk, or a coordinate."""
+    chunk = variable.encoding.get("chunks") or variable.encoding.get("chunksizes")
+    if chunk:
+        check_memory(
+            variable.dtype.itemsize * math.prod(chunk),
+            f"{path}: one chunk {list(chunk)} of {name}",
+            "Store it in smaller chunks first (nccopy -c, or xarray's chunk and to_zarr)",
+        )
+    if coordinate:
+        what = f"{path}: the coordinate {name} {list(variable.shape)}"
+        check_memory(3 * variable.nbytes, what, "It may be damaged: cut the file first")
+
+
+def _mend_attributes(path: Path, name: str, variable: xr.Variable) -> None:
+    """Make numbers of the texts that say how numbers are packed, and which are missing."""
+    if variable.dtype.kind not in "iuf":
+        return
+    texts = {key: _text(variable.attrs.get(key)) for key in (*_FACTORS, *_MARKS)}
+    for key, text in texts.items():
+        if text is None:
+            continue
+        number = _number(text, np.dtype(float) if key in _FACTORS else variable.dtype)
+        said = f"{path}: {key} of {name} is the text {text!r}"
+        if number is not None:
+            variable.attrs[key] = number
+        elif key in _FACTORS:
+            raise UserError(
+                f"{said}, and must be a number: set it (ncatted -a {key},{name},o,d,NUMBER FILE)"
+            )
+        else:
+            del variable.attrs[key]
+            warnings.warn(
+                f"{said}, which is none of its values: it is ignored. Name what stands for a "
+                "missing value with data.missing",
+                stacklevel=2,
+            )
+
+
+def _number(text: str, dtype: np.dtype[Any]) -> Any:
+    """The number of a type that a text stands for; None if it is none."""
+    try:
+        number = float(text)
+        whole = dtype.kind in "iu"
+        return None if whole and number != int(number) else dtype.type(number)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _text(value: Any) -> str | None:
+    """The text that an attribute or a coordinate holds, as its kind of file has it."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else None
+
+
+def _dates(dataset: xr.Dataset) -> dict[str, Any]:
+    """The coordinates of dimensions that are dates, written as texts, as dates."""
+    found = {}
+    for dim in map(str, dataset.dims):
+        if dim in dataset.coords and is_text(dataset[dim]):
+            dates = [_date(_text(value) or "") for value in dataset[dim].to_numpy().tolist()]
+            if dates and None not in dates:
+                found[dim] = (dim, np.array(dates, "datetime64[us]"), dataset[dim].attrs)
+    return found
+
+
+def _date(text: str) -> datetime | None:
+    """The date that a text stands for, in UTC; None if it is not one that ISO 8601 knows."""
+    if not re.match(r"\d{4}-\d\d", text := text.strip()):
+        return None
+    try:
+        date = datetime.fromisoformat(text if len(text) > 7 else f"{text}-01")
+    except ValueError:
+        return None
+    return date if date.tzinfo is None else date.astimezone(UTC).replace(tzinfo=None)
