@@ -1,10 +1,11 @@
-# make demo: the main job from nothing; make test: the tests; make lint: style, types, imports.
+# make demo: the main job from nothing; make test: the tests; make lint: style, types, imports;
+# make fuzz: 1,000 damaged inputs through all commands.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FRAMECAST := $(BIN)/framecast
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench fuzz clean
 
 demo: $(VENV)/ready
 	rm -rf demo/run demo/evaluation
@@ -33,6 +34,9 @@ $(VENV)/ready: pyproject.toml setup.py $(wildcard csrc/*)
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install torch==2.13.0
 	$(BIN)/pip install -e '.[dev]'
 	touch $@
+
+fuzz: $(VENV)/ready
+	$(BIN)/python tests/fuzz.py
 
 clean:
 	rm -rf $(VENV) demo build

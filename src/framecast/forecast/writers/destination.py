@@ -44,7 +44,7 @@ def check_destination(path: Path, overwrite: bool = False) -> None:
             folder, or a file of another kind, never is.
     """
     kind = KINDS[path.suffix]
-    if not os.path.lexists(path) or kind.marked(path):
+    if not os.path.lexists(path) or _is_marked(path, kind):
         return
     if path.is_dir():
         raise UserError(
@@ -87,46 +87,38 @@ def _begins(path: Path, kind: Kind) -> bool:
     return any(start.startswith(bytes_) or start[4:].startswith(bytes_) for bytes_ in kind.begins)
 
 
-def _netcdf_is_marked(path: Path) -> bool:
-    if not path.is_file() or not h5py.is_hdf5(path):
+def _is_marked(path: Path, kind: Kind) -> bool:
+    try:
+        return kind.marked(path)
+    except Exception:  # a damaged file, or one of another kind, fails in any of the libraries
         return False
+
+
+def _netcdf_is_marked(path: Path) -> bool:
     with h5py.File(path) as file:
         return _is_mark(file.attrs.get(MARKED))
 
 
 def _zarr_is_marked(path: Path) -> bool:
-    try:
-        described = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
-        return _is_mark(described["attributes"][MARKED])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    described = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+    return _is_mark(described["attributes"][MARKED])
 
 
 def _npz_is_marked(path: Path) -> bool:
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return False
     with zipfile.ZipFile(path) as archive:
         return _is_mark(archive.comment.decode(errors="replace"))
 
 
 def _gif_is_marked(path: Path) -> bool:
-    if not path.is_file():
-        return False
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 100))
-        return b"\x21\xfe" in (end := file.read()) and _is_mark(_comment(end))
-
-
-def _comment(end: bytes) -> str:
-    return end[end.rindex(b"\x21\xfe") + 3 : -2].decode(errors="replace")
+        file.seek(-100, os.SEEK_END)
+        end = file.read()
+    return _is_mark(end[end.rindex(b"\x21\xfe") + 3 : -2].decode())
 
 
 def _mp4_is_marked(path: Path) -> bool:
-    try:
-        with av.open(path) as file:
-            return _is_mark(file.metadata.get("comment"))
-    except (av.FFmpegError, OSError):
-        return False
+    with av.open(path) as file:
+        return _is_mark(file.metadata.get("comment"))
 
 
 def _is_mark(said: object) -> bool:
