@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framecast.ops import layout
+from framecast.ops import checks, layout
 from framecast.ops.cell import eager, native
 from framecast.ops.dispatch import Kernels
 from framecast.ops.registration import define, differentiate
@@ -45,8 +45,10 @@ def _keep_cell(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Te
     ctx.save_for_backward(*inputs)
 
 
-lstm_cell = define("lstm_cell", _cell, _cell_shapes)
-lstm_cell_backward = define("lstm_cell_backward", _cell_backward, _cell_backward_shapes)
+lstm_cell = define("lstm_cell", _cell, _cell_shapes, checks.check_lstm_cell)
+lstm_cell_backward = define(
+    "lstm_cell_backward", _cell_backward, _cell_backward_shapes, checks.check_lstm_cell_backward
+)
 differentiate(
     "lstm_cell",
     lambda ctx, *grads: lstm_cell_backward(*grads, *ctx.saved_tensors),

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framecast.ops import layout
+from framecast.ops import checks, layout
 from framecast.ops.diagonal_scan import eager, native
 from framecast.ops.dispatch import Kernels
 from framecast.ops.registration import define, differentiate
@@ -31,7 +31,7 @@ def _complex_backward(
     backward = _kernel(x, "complex_diagonal_scan_backward")
     lam = lam_re.contiguous(), lam_im.contiguous()
     grad_re, grad_im, grad_b, grad_x0 = backward(
-        layout.sequence(grad, last), *lam, layout.frame(x0, last), x
+        layout.sequence(grad, last), *lam, layout.frame(x0, last), layout.sequence(x, last)
     )
     grads = grad_re.contiguous(), grad_im.contiguous()
     return *grads, layout.sequence(grad_b, last), layout.frame(grad_x0, last)
@@ -41,8 +41,9 @@ def _complex_backward_shapes(
     grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     lam = lam_re.new_empty(lam_re.shape), lam_im.new_empty(lam_im.shape)
-    state = layout.frame(x0, layout.is_channels_last(x))
-    return *lam, torch.empty_like(x), torch.empty_like(state)
+    last = layout.is_channels_last(x)
+    sequence, state = layout.sequence(x, last), layout.frame(x0, last)
+    return *lam, torch.empty_like(sequence), torch.empty_like(state)
 
 
 def _keep_complex(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -50,9 +51,14 @@ def _keep_complex(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     ctx.save_for_backward(lam_re, lam_im, x0, output)
 
 
-complex_diagonal_scan = define("complex_diagonal_scan", _complex, _complex_shapes)
+complex_diagonal_scan = define(
+    "complex_diagonal_scan", _complex, _complex_shapes, checks.check_complex_diagonal_scan
+)
 complex_diagonal_scan_backward = define(
-    "complex_diagonal_scan_backward", _complex_backward, _complex_backward_shapes
+    "complex_diagonal_scan_backward",
+    _complex_backward,
+    _complex_backward_shapes,
+    checks.check_complex_diagonal_scan_backward,
 )
 differentiate(
     "complex_diagonal_scan",

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framecast.ops import layout
+from framecast.ops import checks, layout
 from framecast.ops.dispatch import Kernels
 from framecast.ops.norm import eager, native
 from framecast.ops.registration import define, differentiate
@@ -40,7 +40,7 @@ def _norm_shapes(
     activation: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     y = torch.empty_like(layout.frame(x, layout.is_channels_last_frame(x)))
-    mean = weight.new_empty(len(x), eager.statistics(x, weight, groups))
+    mean = weight.new_empty(x.shape[0], eager.statistics(x, weight, groups))
     return y, mean, torch.empty_like(mean)
 
 
@@ -60,7 +60,8 @@ def _norm_backward(
     beside = None if update is None else layout.frame(update, last)
     frames = layout.frame(grad, last), layout.frame(x, last), beside
     affine = weight.contiguous(), bias.contiguous()
-    grad_x, *rest = backward(*frames, *affine, mean, scale, groups, activation)
+    moments = mean.contiguous(), scale.contiguous()
+    grad_x, *rest = backward(*frames, *affine, *moments, groups, activation)
     return layout.frame(grad_x, last), *rest
 
 
@@ -99,6 +100,11 @@ def _norm_rule(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, .
     return grad_x, grad_update, grad_weight, grad_bias, None, None, None
 
 
-residual_norm = define("residual_norm", _norm, _norm_shapes)
-residual_norm_backward = define("residual_norm_backward", _norm_backward, _norm_backward_shapes)
+residual_norm = define("residual_norm", _norm, _norm_shapes, checks.check_residual_norm)
+residual_norm_backward = define(
+    "residual_norm_backward",
+    _norm_backward,
+    _norm_backward_shapes,
+    checks.check_residual_norm_backward,
+)
 differentiate("residual_norm", _norm_rule, _keep_norm)

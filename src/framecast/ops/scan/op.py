@@ -1,11 +1,12 @@
 """The recurrences as `torch.library` ops: kernels, rules for shapes and gradients."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from framecast.ops import layout
+from framecast.ops import checks, layout
 from framecast.ops.dispatch import Kernels
 from framecast.ops.registration import define, differentiate
 from framecast.ops.scan import eager, native
@@ -31,7 +32,8 @@ def _linear_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     last = layout.is_channels_last(h)
     dense = [layout.sequence(grad, last), layout.sequence(a, last), layout.frame(h0, last)]
-    grad_a, grad_b, grad_h0 = _kernel(h, "linear_scan_backward")(*dense, h)
+    states = layout.sequence(h, last)
+    grad_a, grad_b, grad_h0 = _kernel(h, "linear_scan_backward")(*dense, states)
     return (
         layout.sequence(grad_a, last),
         layout.sequence(grad_b, last),
@@ -42,8 +44,9 @@ def _linear_backward(
 def _linear_backward_shapes(
     grad: Tensor, a: Tensor, h0: Tensor, h: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    state = layout.frame(h0, layout.is_channels_last(h))
-    return torch.empty_like(h), torch.empty_like(h), torch.empty_like(state)
+    last = layout.is_channels_last(h)
+    sequence, state = layout.sequence(h, last), layout.frame(h0, last)
+    return torch.empty_like(sequence), torch.empty_like(sequence), torch.empty_like(state)
 
 
 def _keep_linear(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
@@ -51,8 +54,13 @@ def _keep_linear(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor
     ctx.save_for_backward(a, h0, output)
 
 
-linear_scan = define("linear_scan", _linear, _linear_shapes)
-linear_scan_backward = define("linear_scan_backward", _linear_backward, _linear_backward_shapes)
+linear_scan = define("linear_scan", _linear, _linear_shapes, checks.check_linear_scan)
+linear_scan_backward = define(
+    "linear_scan_backward",
+    _linear_backward,
+    _linear_backward_shapes,
+    checks.check_linear_scan_backward,
+)
 differentiate(
     "linear_scan",
     lambda ctx, grad: linear_scan_backward(grad, *ctx.saved_tensors),
@@ -80,9 +88,9 @@ def _keep_gated(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None
 
 
 class GatedScan(NamedTuple):
-    """The ops of one gated scan, and how many pre-activations it has."""
+    """The ops of one gated scan, and what they ask of their arguments."""
 
-    parts: int
+    check: Callable[[Tensor, Tensor], None]
     forward: Any
     backward: Any
 
@@ -98,13 +106,16 @@ def _define_gated(name: str) -> GatedScan:
     ) -> tuple[Tensor, Tensor]:
         last = layout.is_channels_last(gates)
         dense = layout.sequence(grad, last), layout.sequence(gates, last), layout.frame(h0, last)
-        grad_gates, grad_h0 = _kernel(gates, "gated_scan_backward")(name, *dense, h)
+        states = layout.sequence(h, last)
+        grad_gates, grad_h0 = _kernel(gates, "gated_scan_backward")(name, *dense, states)
         return layout.sequence(grad_gates, last), layout.frame(grad_h0, last)
 
-    forward = define(name, kernel, _gated_shapes)
-    backward = define(f"{name}_backward", kernel_backward, _gated_backward_shapes)
+    check, check_backward = checks.gated_scan_checks(name, eager.GATINGS[name].parts)
+    forward = define(name, kernel, _gated_shapes, check)
+    backward_name = f"{name}_backward"
+    backward = define(backward_name, kernel_backward, _gated_backward_shapes, check_backward)
     differentiate(name, lambda ctx, grad: backward(grad, *ctx.saved_tensors), _keep_gated)
-    return GatedScan(eager.GATINGS[name].parts, forward, backward)
+    return GatedScan(check, forward, backward)
 
 
 GATED = {name: _define_gated(name) for name in eager.GATINGS}
