@@ -1,4 +1,4 @@
-"""How an op becomes one of torch's: kernel, rule for shapes and rule for gradients.
+"""How an op becomes one of torch's: kernel, rule for shapes and rules for gradients.
 
 Ops are defined with `torch.library.Library`, which costs a call 2 µs less than
 `torch.library.custom_op` does: the closed loop of a forecast calls them for one frame at a
@@ -6,10 +6,11 @@ time. Kernels see tensors that were checked, dense and in one layout, and the ru
 promise what they return.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 _LIBRARY = torch.library.Library("framecast", "DEF")  # type: ignore[no-untyped-call]
 
@@ -59,4 +60,60 @@ def differentiate(name: str, backward: Callable[..., Any], keep: Callable[..., A
     """
     torch.library.register_autograd(
         f"framecast::{name}", backward, setup_context=keep, lib=_LIBRARY
+    )
+
+
+def differentiate_again(name: str, again: Callable[..., Any]) -> None:
+    """Give the op `framecast::name`, which computes gradients, a rule for their gradients.
+
+    Args:
+        name: of the op.
+        again: the same function of the same arguments in code that autograd goes through, and
+            that can itself be differentiated any number of times.
+    """
+
+    def keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        is_tensor = [isinstance(x, Tensor) for x in inputs]
+        ctx.others = [None if kept else x for x, kept in zip(inputs, is_tensor, strict=True)]
+        ctx.is_tensor = is_tensor
+        ctx.save_for_backward(*(x for x, kept in zip(inputs, is_tensor, strict=True) if kept))
+
+    def rule(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        saved = iter(ctx.saved_tensors)
+        with torch.enable_grad():
+            # A view each: the same tensor may be several arguments.
+            arguments = [
+                (x := next(saved)).view_as(x) if kept else other
+                for kept, other in zip(ctx.is_tensor, ctx.others, strict=True)
+            ]
+            results = again(*arguments)
+        needed = [x for x, need in zip(arguments, ctx.needs_input_grad, strict=True) if need]
+        found = iter(_gradients(results, needed, grads, torch.is_grad_enabled()))
+        return tuple(next(found) if need else None for need in ctx.needs_input_grad)
+
+    differentiate(name, rule, keep)
+
+
+def pull_back(
+    function: Callable[..., Any], inputs: Sequence[Tensor], grads: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
+    """The gradients of a function's inputs, which can be differentiated as often as it can."""
+    with torch.enable_grad():
+        leaves = [x if x.requires_grad else x.detach().requires_grad_() for x in inputs]
+        return _gradients(function(*leaves), leaves, grads, True)
+
+
+def _gradients(
+    results: Tensor | Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    create_graph: bool,
+) -> tuple[Tensor, ...]:
+    results = [results] if isinstance(results, Tensor) else results
+    pairs = [pair for pair in zip(results, grads, strict=True) if pair[0].requires_grad]
+    if not pairs:  # nothing that a gradient is asked for makes a difference
+        return tuple(torch.zeros_like(x) for x in inputs)
+    outputs, weights = zip(*pairs, strict=True)
+    return torch.autograd.grad(
+        outputs, inputs, weights, create_graph=create_graph, materialize_grads=True
     )

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from framecast.ops import checks, layout
-from framecast.ops.cell import eager, native
+from framecast.ops.cell import definition, eager, native
 from framecast.ops.dispatch import Kernels
-from framecast.ops.registration import define, differentiate
+from framecast.ops.registration import define, differentiate, differentiate_again, pull_back
+from framecast.ops.widening import widen
 
 _kernel = Kernels(eager, native, "framecast.ops.cell.triton")
 
@@ -45,6 +46,14 @@ def _keep_cell(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Te
     ctx.save_for_backward(*inputs)
 
 
+def _cell_again(
+    grad_h: Tensor, grad_next_c: Tensor, gates: Tensor, c: Tensor
+) -> tuple[Tensor, ...]:
+    inputs, grads = (gates, c), (grad_h, grad_next_c)
+    wide = pull_back(definition.lstm_cell, [widen(x) for x in inputs], [widen(x) for x in grads])
+    return tuple(x.to(gates.dtype) for x in wide)
+
+
 lstm_cell = define("lstm_cell", _cell, _cell_shapes, checks.check_lstm_cell)
 lstm_cell_backward = define(
     "lstm_cell_backward", _cell_backward, _cell_backward_shapes, checks.check_lstm_cell_backward
@@ -54,3 +63,4 @@ differentiate(
     lambda ctx, *grads: lstm_cell_backward(*grads, *ctx.saved_tensors),
     _keep_cell,
 )
+differentiate_again("lstm_cell_backward", _cell_again)

@@ -8,7 +8,7 @@ from torch import Tensor
 from framecast.ops import checks, layout
 from framecast.ops.diagonal_scan import eager, native
 from framecast.ops.dispatch import Kernels
-from framecast.ops.registration import define, differentiate
+from framecast.ops.registration import define, differentiate, differentiate_again
 
 _kernel = Kernels(eager, native, "framecast.ops.diagonal_scan.triton")
 
@@ -51,6 +51,18 @@ def _keep_complex(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     ctx.save_for_backward(lam_re, lam_im, x0, output)
 
 
+def _complex_again(
+    grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
+) -> tuple[Tensor, ...]:
+    # What reaches a state from all later ones is a scan from the last to the first, with the
+    # conjugate of λ.
+    later = [lam_re, -lam_im]
+    if lam_re.ndim > 1:
+        later = [torch.cat([torch.zeros_like(y[:, :1]), y[:, 1:].flip(1)], dim=1) for y in later]
+    total = complex_diagonal_scan(*later, grad.flip(1), torch.zeros_like(x0)).flip(1)
+    return eager.complex_diagonal_scan_gradients(total, lam_re, lam_im, x0, x)
+
+
 complex_diagonal_scan = define(
     "complex_diagonal_scan", _complex, _complex_shapes, checks.check_complex_diagonal_scan
 )
@@ -65,3 +77,4 @@ differentiate(
     lambda ctx, grad: complex_diagonal_scan_backward(grad, *ctx.saved_tensors),
     _keep_complex,
 )
+differentiate_again("complex_diagonal_scan_backward", _complex_again)

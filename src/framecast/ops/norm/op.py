@@ -7,8 +7,9 @@ from torch import Tensor
 
 from framecast.ops import checks, layout
 from framecast.ops.dispatch import Kernels
-from framecast.ops.norm import eager, native
-from framecast.ops.registration import define, differentiate
+from framecast.ops.norm import definition, eager, native
+from framecast.ops.registration import define, differentiate, differentiate_again, pull_back
+from framecast.ops.widening import widen
 
 _kernel = Kernels(eager, native)
 
@@ -100,6 +101,31 @@ def _norm_rule(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, .
     return grad_x, grad_update, grad_weight, grad_bias, None, None, None
 
 
+def _norm_again(
+    grad: Tensor,
+    x: Tensor,
+    update: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    groups: int,
+    activation: str,
+) -> tuple[Tensor, ...]:
+    total = eager.total(x, update)
+    with torch.no_grad():
+        # eps is not at hand, but what it was added to, and what came of it.
+        eps = scale**-2 - eager.variance_and_mean(total, eager.statistics(x, weight, groups))[0]
+
+    def normed(total: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        options: Any = {"groups": groups, "activation": activation}
+        spread = eps[:, :, None, None, None]
+        return definition.residual_norm(total, None, weight, bias, spread, **options)
+
+    grad_x, *rest = pull_back(normed, (total, weight, bias), (widen(grad),))
+    return grad_x.to(x.dtype), *rest
+
+
 residual_norm = define("residual_norm", _norm, _norm_shapes, checks.check_residual_norm)
 residual_norm_backward = define(
     "residual_norm_backward",
@@ -108,3 +134,4 @@ residual_norm_backward = define(
     checks.check_residual_norm_backward,
 )
 differentiate("residual_norm", _norm_rule, _keep_norm)
+differentiate_again("residual_norm_backward", _norm_again)

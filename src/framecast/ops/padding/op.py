@@ -48,3 +48,5 @@ wrap_backward = define(
     "wrap_backward", _wrap_backward, _wrap_backward_shapes, checks.check_wrap_backward
 )
 differentiate("wrap", lambda ctx, grad: (wrap_backward(grad, *ctx.reach), None, None), _keep_reach)
+# Both are linear, and each is the other's adjoint.
+differentiate("wrap_backward", lambda ctx, grad: (wrap(grad, *ctx.reach), None, None), _keep_reach)

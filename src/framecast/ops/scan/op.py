@@ -8,8 +8,9 @@ from torch import Tensor
 
 from framecast.ops import checks, layout
 from framecast.ops.dispatch import Kernels
-from framecast.ops.registration import define, differentiate
+from framecast.ops.registration import define, differentiate, differentiate_again, pull_back
 from framecast.ops.scan import eager, native
+from framecast.ops.widening import widen
 
 _kernel = Kernels(eager, native, "framecast.ops.scan.triton")
 
@@ -54,6 +55,13 @@ def _keep_linear(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor
     ctx.save_for_backward(a, h0, output)
 
 
+def _linear_again(grad: Tensor, a: Tensor, h0: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+    # What reaches a state from all later ones is a scan from the last to the first.
+    later = torch.cat([torch.zeros_like(a[:, :1]), a[:, 1:].flip(1)], dim=1)
+    total = linear_scan(later, grad.flip(1), torch.zeros_like(h0)).flip(1)
+    return eager.linear_scan_gradients(total, a, h0, h)
+
+
 linear_scan = define("linear_scan", _linear, _linear_shapes, checks.check_linear_scan)
 linear_scan_backward = define(
     "linear_scan_backward",
@@ -66,6 +74,7 @@ differentiate(
     lambda ctx, grad: linear_scan_backward(grad, *ctx.saved_tensors),
     _keep_linear,
 )
+differentiate_again("linear_scan_backward", _linear_again)
 
 
 # --- the gated scans -----------------------------------------------------------------------
@@ -110,11 +119,19 @@ def _define_gated(name: str) -> GatedScan:
         grad_gates, grad_h0 = _kernel(gates, "gated_scan_backward")(name, *dense, states)
         return layout.sequence(grad_gates, last), layout.frame(grad_h0, last)
 
+    def by_linear_scan(gates: Tensor, h0: Tensor) -> Tensor:
+        states: Tensor = linear_scan(*eager.linear_form(name, gates), widen(h0))
+        return states.to(gates.dtype)
+
+    def again(grad: Tensor, gates: Tensor, h0: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        return pull_back(by_linear_scan, (gates, h0), (grad,))
+
     check, check_backward = checks.gated_scan_checks(name, eager.GATINGS[name].parts)
     forward = define(name, kernel, _gated_shapes, check)
     backward_name = f"{name}_backward"
     backward = define(backward_name, kernel_backward, _gated_backward_shapes, check_backward)
     differentiate(name, lambda ctx, grad: backward(grad, *ctx.saved_tensors), _keep_gated)
+    differentiate_again(backward_name, again)
     return GatedScan(check, forward, backward)
 
 
