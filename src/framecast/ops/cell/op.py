@@ -8,7 +8,13 @@ from torch import Tensor
 from framecast.ops import checks, layout
 from framecast.ops.cell import definition, eager, native
 from framecast.ops.dispatch import Kernels
-from framecast.ops.registration import define, differentiate, differentiate_again, pull_back
+from framecast.ops.registration import (
+    define,
+    differentiate,
+    differentiate_again,
+    past_autograd,
+    pull_back,
+)
 from framecast.ops.widening import widen
 
 _kernel = Kernels(eager, native, "framecast.ops.cell.triton")
@@ -58,9 +64,10 @@ lstm_cell = define("lstm_cell", _cell, _cell_shapes, checks.check_lstm_cell)
 lstm_cell_backward = define(
     "lstm_cell_backward", _cell_backward, _cell_backward_shapes, checks.check_lstm_cell_backward
 )
+_backward = past_autograd(lstm_cell_backward)
 differentiate(
     "lstm_cell",
-    lambda ctx, *grads: lstm_cell_backward(*grads, *ctx.saved_tensors),
+    lambda ctx, *grads: _backward(*grads, *ctx.saved_tensors),
     _keep_cell,
 )
 differentiate_again("lstm_cell_backward", _cell_again)

@@ -8,7 +8,12 @@ from torch import Tensor
 from framecast.ops import checks, layout
 from framecast.ops.diagonal_scan import eager, native
 from framecast.ops.dispatch import Kernels
-from framecast.ops.registration import define, differentiate, differentiate_again
+from framecast.ops.registration import (
+    define,
+    differentiate,
+    differentiate_again,
+    past_autograd,
+)
 
 _kernel = Kernels(eager, native, "framecast.ops.diagonal_scan.triton")
 
@@ -72,9 +77,10 @@ complex_diagonal_scan_backward = define(
     _complex_backward_shapes,
     checks.check_complex_diagonal_scan_backward,
 )
+_backward = past_autograd(complex_diagonal_scan_backward)
 differentiate(
     "complex_diagonal_scan",
-    lambda ctx, grad: complex_diagonal_scan_backward(grad, *ctx.saved_tensors),
+    lambda ctx, grad: _backward(grad, *ctx.saved_tensors),
     _keep_complex,
 )
 differentiate_again("complex_diagonal_scan_backward", _complex_again)

@@ -8,7 +8,13 @@ from torch import Tensor
 from framecast.ops import checks, layout
 from framecast.ops.dispatch import Kernels
 from framecast.ops.norm import definition, eager, native
-from framecast.ops.registration import define, differentiate, differentiate_again, pull_back
+from framecast.ops.registration import (
+    define,
+    differentiate,
+    differentiate_again,
+    past_autograd,
+    pull_back,
+)
 from framecast.ops.widening import widen
 
 _kernel = Kernels(eager, native)
@@ -93,9 +99,7 @@ def _norm_rule(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, .
     if grad is None:
         return (None,) * 7
     saved = ctx.saved_tensors  # once: under gradient checkpointing a second look is an error
-    grad_x, grad_weight, grad_bias = residual_norm_backward(
-        grad, *saved, ctx.groups, ctx.activation
-    )
+    grad_x, grad_weight, grad_bias = _backward(grad, *saved, ctx.groups, ctx.activation)
     # The gradient of a sum is that of each of its terms.
     grad_update = None if saved[1] is None else grad_x
     return grad_x, grad_update, grad_weight, grad_bias, None, None, None
@@ -133,5 +137,6 @@ residual_norm_backward = define(
     _norm_backward_shapes,
     checks.check_residual_norm_backward,
 )
+_backward = past_autograd(residual_norm_backward)
 differentiate("residual_norm", _norm_rule, _keep_norm)
 differentiate_again("residual_norm_backward", _norm_again)

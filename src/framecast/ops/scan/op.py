@@ -8,7 +8,13 @@ from torch import Tensor
 
 from framecast.ops import checks, layout
 from framecast.ops.dispatch import Kernels
-from framecast.ops.registration import define, differentiate, differentiate_again, pull_back
+from framecast.ops.registration import (
+    define,
+    differentiate,
+    differentiate_again,
+    past_autograd,
+    pull_back,
+)
 from framecast.ops.scan import eager, native
 from framecast.ops.widening import widen
 
@@ -69,9 +75,10 @@ linear_scan_backward = define(
     _linear_backward_shapes,
     checks.check_linear_scan_backward,
 )
+_linear_gradients = past_autograd(linear_scan_backward)
 differentiate(
     "linear_scan",
-    lambda ctx, grad: linear_scan_backward(grad, *ctx.saved_tensors),
+    lambda ctx, grad: _linear_gradients(grad, *ctx.saved_tensors),
     _keep_linear,
 )
 differentiate_again("linear_scan_backward", _linear_again)
@@ -130,7 +137,8 @@ def _define_gated(name: str) -> GatedScan:
     forward = define(name, kernel, _gated_shapes, check)
     backward_name = f"{name}_backward"
     backward = define(backward_name, kernel_backward, _gated_backward_shapes, check_backward)
-    differentiate(name, lambda ctx, grad: backward(grad, *ctx.saved_tensors), _keep_gated)
+    gradients = past_autograd(backward)
+    differentiate(name, lambda ctx, grad: gradients(grad, *ctx.saved_tensors), _keep_gated)
     differentiate_again(backward_name, again)
     return GatedScan(check, forward, backward)
 
