@@ -5,10 +5,14 @@
 // LLVM's and Intel's runtime all offer on Linux. Where there is none (macOS), threads are
 // started for each call: no pool to keep, nothing to break after a fork, and only for work
 // that is long beside their start.
+//
+// A forked child has the memory of OpenMP's threads but not the threads, and its runtime
+// waits for them forever. There the caller's thread does all the work; results are the same.
 
 #include "parallel.hpp"
 
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
@@ -33,6 +37,10 @@ GompParallel openmp() {
     static const GompParallel found = find_openmp();
     return found;
 }
+
+std::atomic<bool> forked{false};
+[[maybe_unused]] const int watches_forks =
+    pthread_atfork(nullptr, nullptr, [] { forked.store(true, std::memory_order_relaxed); });
 
 struct Queue {
     std::atomic<int64_t> next{0};
@@ -61,6 +69,7 @@ void parallel_for(int64_t items, int64_t work, int threads, void (*task)(void*, 
     Queue queue{{0}, items, task, context};
     const int64_t enough = work / (openmp() ? grain : grain_of_new_thread);
     threads = static_cast<int>(std::min<int64_t>({threads, items, enough}));
+    if (openmp() && forked.load(std::memory_order_relaxed)) threads = 1;
     if (threads <= 1) {
         drain(&queue);
     } else if (openmp()) {

@@ -175,6 +175,33 @@ def test_opcheck_and_gradcheck(backend: str, whole: bool, channels_last: bool) -
     torch.library.opcheck(torch.ops.framecast.wrap.default, (x, 2, 1))
 
 
+class Frames(torch.nn.Module):
+    """What traces whole programs is given modules."""
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return ops.wrap(ops.residual_norm(x, x, weight, bias), 2, 1)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize("whole", [False, True])
+def test_export_leaves_the_batch_open(whole: bool) -> None:
+    x, _, *affine = norm_inputs(Case(batch=2), whole)
+    batch = torch.export.Dim("batch", min=2, max=9)
+    program = torch.export.export(Frames(), (x, *affine), dynamic_shapes=({0: batch}, None, None))
+    more = norm_inputs(Case(batch=5), whole)[0]
+    close(program.module()(more, *affine), Frames()(more, *affine), 1e-12)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_a_saved_program_refuses_what_its_ops_refuse() -> None:
+    """It calls the registered ops alone, without the functions before them."""
+    x, _, *affine = norm_inputs(Case(batch=2), whole=True)
+    program = torch.export.export(Frames(), (x, *affine)).graph_module
+    wrong = norm_inputs(Case(batch=2, channels=6), whole=True)[0]
+    with pytest.raises(ValueError, match=r"^residual_norm: weight \[5\] .* do not fit frames"):
+        torch.fx.Interpreter(program).run(wrong, *affine)
+
+
 @pytest.mark.skipif(len(BACKENDS) == 1, reason="the compiled kernels are missing")
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("whole", [False, True])

@@ -206,7 +206,7 @@ def test_systems_are_sampled_by_definitions_alone() -> None:
         for sample in (zero_order_hold, bilinear):
             sample(lam.real, lam.imag, torch.full((4,), 0.1, dtype=torch.float64))
         hippo_normal(8)
-    assert watch.files == {"definition.py"}
+    assert watch.files == {"definition.py", "checks.py", "widening.py"}
 
 
 def test_the_choice_ends_with_its_block() -> None:

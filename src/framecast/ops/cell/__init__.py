@@ -7,8 +7,9 @@ type and memory layout of the gates.
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import dispatch
+from framecast.ops import checks, dispatch
 from framecast.ops.cell import definition, op
+from framecast.ops.widening import cast, widen
 
 __all__ = ["lstm_cell"]
 
@@ -26,14 +27,14 @@ def lstm_cell(
         The hidden state h' and the cell state c'.
 
     Raises:
-        ValueError: if gates do not have four times the channels of c.
+        ValueError: if gates do not have four times the channels of c, or lie elsewhere.
+        TypeError: if either does not hold floating-point numbers.
     """
-    batch, channels, *space = c.shape
-    if list(gates.shape) != [batch, 4 * channels, *space]:
-        raise ValueError(
-            f"lstm_cell: gates {list(gates.shape)} do not fit the state {list(c.shape)}: "
-            f"expected {[batch, 4 * channels, *space]}"
-        )
-    cell = (definition if dispatch.uses_definitions() else op).lstm_cell
-    h, next_c = cell(gates, c.to(gates.dtype))
+    checks.check_floats("lstm_cell", gates=gates, c=c)
+    c = cast(c, gates.dtype)
+    if dispatch.uses_definitions():
+        checks.check_lstm_cell(gates, c)
+        h, next_c = definition.lstm_cell(widen(gates), widen(c))
+        return h.to(gates.dtype), next_c.to(gates.dtype)
+    h, next_c = op.lstm_cell(gates, c)
     return h, next_c

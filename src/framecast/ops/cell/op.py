@@ -5,10 +5,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framecast.ops import layout
-from framecast.ops.cell import eager, native
+from framecast.ops import checks, layout
+from framecast.ops.cell import definition, eager, native
 from framecast.ops.dispatch import Kernels
-from framecast.ops.registration import define, differentiate
+from framecast.ops.registration import (
+    define,
+    differentiate,
+    differentiate_again,
+    past_autograd,
+    pull_back,
+)
+from framecast.ops.widening import widen
 
 _kernel = Kernels(eager, native, "framecast.ops.cell.triton")
 
@@ -45,10 +52,22 @@ def _keep_cell(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Te
     ctx.save_for_backward(*inputs)
 
 
-lstm_cell = define("lstm_cell", _cell, _cell_shapes)
-lstm_cell_backward = define("lstm_cell_backward", _cell_backward, _cell_backward_shapes)
+def _cell_again(
+    grad_h: Tensor, grad_next_c: Tensor, gates: Tensor, c: Tensor
+) -> tuple[Tensor, ...]:
+    inputs, grads = (gates, c), (grad_h, grad_next_c)
+    wide = pull_back(definition.lstm_cell, [widen(x) for x in inputs], [widen(x) for x in grads])
+    return tuple(x.to(gates.dtype) for x in wide)
+
+
+lstm_cell = define("lstm_cell", _cell, _cell_shapes, checks.check_lstm_cell)
+lstm_cell_backward = define(
+    "lstm_cell_backward", _cell_backward, _cell_backward_shapes, checks.check_lstm_cell_backward
+)
+_backward = past_autograd(lstm_cell_backward)
 differentiate(
     "lstm_cell",
-    lambda ctx, *grads: lstm_cell_backward(*grads, *ctx.saved_tensors),
+    lambda ctx, *grads: _backward(*grads, *ctx.saved_tensors),
     _keep_cell,
 )
+differentiate_again("lstm_cell_backward", _cell_again)

@@ -15,11 +15,11 @@ bound of `bounded_kernel` follow from the convolution theorem.
 
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import dispatch
-from framecast.ops.checks import check_state
+from framecast.ops import checks, dispatch
 from framecast.ops.conv_scan import definition, eager, spectral
 from framecast.ops.widening import wide_type
 
@@ -47,7 +47,8 @@ def conv_scan(kernel: Kernel, b: Sequence, x0: Float[Tensor, "B P H W"]) -> Sequ
         The states x_1 … x_T.
 
     Raises:
-        ValueError: if the shapes do not fit together, or T is 0.
+        ValueError: if the shapes do not fit together, T is 0, or the grid is empty.
+        TypeError: if an argument does not hold floating-point numbers.
     """
     return _run("conv_scan", eager.conv_scan, kernel, b, x0)
 
@@ -65,7 +66,8 @@ def spectral_conv_scan(kernel: Kernel, b: Sequence, x0: Float[Tensor, "B P H W"]
     The transforms cost O(log HW) a cell and frame whatever the kernel's size.
 
     Raises:
-        ValueError: if the shapes do not fit together, or T is 0.
+        ValueError: if the shapes do not fit together, T is 0, or the grid is empty.
+        TypeError: if an argument does not hold floating-point numbers.
     """
     return _run("spectral_conv_scan", spectral.spectral_conv_scan, kernel, b, x0)
 
@@ -83,30 +85,22 @@ def bounded_kernel(weight: Kernel, bound: Float[Tensor, " P"]) -> Kernel:
     Args:
         weight: W, any real numbers.
         bound: ρ of each state, between 0 and 1.
+
+    Raises:
+        ValueError: if the shapes do not fit together.
+        TypeError: if an argument does not hold floating-point numbers.
     """
+    checks.check_bounded_kernel(weight, bound)
+    wide = wide_type(weight.dtype, bound.dtype)
     scale = (definition if dispatch.uses_definitions() else eager).bounded_kernel
-    bounded: Tensor = scale(weight, bound)
-    return bounded
+    bounded: Tensor = scale(weight.to(wide), bound.to(wide))
+    return bounded.to(torch.promote_types(weight.dtype, bound.dtype))
 
 
 def _run(name: str, fast: Callable[..., Tensor], kernel: Tensor, b: Tensor, x0: Tensor) -> Tensor:
-    _check(name, kernel, b, x0)
+    checks.check_conv_scan(name, kernel, b, x0)
     wide = wide_type(kernel.dtype, b.dtype)
-    scan = definition.conv_scan if dispatch.uses_definitions() else fast
+    # The Fourier transforms of PyTorch refuse an empty batch.
+    by_definition = dispatch.uses_definitions() or b.shape[0] == 0
+    scan = definition.conv_scan if by_definition else fast
     return scan(kernel.to(wide), b.to(wide), x0.to(wide)).to(b.dtype)
-
-
-def _check(name: str, kernel: Tensor, b: Tensor, x0: Tensor) -> None:
-    channels, height, width = b.shape[2:]
-    side = kernel.shape[-1]
-    if kernel.shape[0] != channels or kernel.shape[1] not in (1, channels):
-        raise ValueError(
-            f"{name}: kernel {list(kernel.shape)} does not fit {channels} states: expected "
-            f"[{channels}, 1, k, k] (depthwise) or [{channels}, {channels}, k, k] (dense)"
-        )
-    if kernel.shape[2] != side or side % 2 == 0 or side // 2 > min(height, width):
-        raise ValueError(
-            f"{name}: kernel {list(kernel.shape)} must be square, of an odd side, and reach no "
-            f"further than the grid {height}×{width}"
-        )
-    check_state(name, b.shape, x0)

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from framecast.ops.diagonal_scan import op
 
@@ -14,7 +13,10 @@ from framecast.ops.diagonal_scan import op
 def spectral_conv_scan(kernel: Tensor, b: Tensor, x0: Tensor) -> Tensor:
     """x_t = A ∗ x_{t−1} + b_t by frequencies.  A [P,1,k,k] or [P,P,k,k], b [B,T,P,H,W]."""
     response = frequency_response(kernel, *b.shape[-2:])
-    states: Tensor = _SpectralScan.apply(response, b, x0)  # type: ignore[no-untyped-call]
+    # Nothing of it is computed with, but in autograd's graph it stands for b and x0, which are
+    # not kept.
+    origin = torch.cat([b[:0].flatten(), x0[:0].flatten()])
+    states: Tensor = _SpectralScan.apply(response, b, x0, origin)  # type: ignore[no-untyped-call]
     return states
 
 
@@ -51,27 +53,53 @@ class _SpectralScan(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, response: Tensor, b: Tensor, x0: Tensor) -> Tensor:
+    def forward(ctx: Any, response: Tensor, b: Tensor, x0: Tensor, origin: Tensor) -> Tensor:
         first = torch.fft.rfft2(x0)
         scan = _scan_diagonal if response.shape[1] == 1 else _scan_dense
         states = scan(response, torch.fft.rfft2(b), first)
-        ctx.save_for_backward(response, first, states)
+        ctx.save_for_backward(response, first, states, origin)
         ctx.grid = b.shape[-2:]
         frames: Tensor = torch.fft.irfft2(states, s=ctx.grid)
         return frames
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of λ, b and x0, from the last frame to the first."""
-        response, first, states = ctx.saved_tensors
-        height, width = ctx.grid
-        back = _back_diagonal if response.shape[1] == 1 else _back_dense
-        to_response, to_b, to_x0 = back(response, first, states, torch.fft.rfft2(grad))
-        counted = grad.new_full((width // 2 + 1,), 2 / (height * width))
-        counted[:: width if width % 2 else width // 2] /= 2
-        to_b, to_x0 = (torch.fft.irfft2(x, s=ctx.grid) for x in (to_b, to_x0))
-        return to_response * counted, to_b, to_x0
+        response, first, states, origin = ctx.saved_tensors
+        with torch.no_grad():
+            gradients = _gradients(response, first, states, grad, ctx.grid)
+        if torch.is_grad_enabled():
+            gradients = _Once.apply(response, grad, origin, *gradients)  # type: ignore[no-untyped-call]
+        return *gradients, None
+
+
+class _Once(torch.autograd.Function):
+    """Passes gradients on, and refuses to be differentiated by what they depend on."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, response: Tensor, grad: Tensor, origin: Tensor, *gradients: Tensor
+    ) -> tuple[Tensor, ...]:
+        return tuple(x.clone() for x in gradients)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise RuntimeError(
+            "spectral_conv_scan has no second derivatives: use conv_scan, or compute within "
+            '`with framecast.ops.dispatch.kernels("reference"):`'
+        )
+
+
+def _gradients(
+    response: Tensor, first: Tensor, states: Tensor, grad: Tensor, grid: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    height, width = grid
+    back = _back_diagonal if response.shape[1] == 1 else _back_dense
+    to_response, to_b, to_x0 = back(response, first, states, torch.fft.rfft2(grad))
+    counted = grad.new_full((width // 2 + 1,), 2 / (height * width))
+    counted[:: width if width % 2 else width // 2] /= 2
+    to_b, to_x0 = (torch.fft.irfft2(x, s=grid) for x in (to_b, to_x0))
+    return to_response * counted, to_b, to_x0
 
 
 def _scan_diagonal(response: Tensor, inputs: Tensor, first: Tensor) -> Tensor:

@@ -8,10 +8,9 @@ better.
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import dispatch
-from framecast.ops.checks import check_state
+from framecast.ops import checks, dispatch
 from framecast.ops.diagonal_scan import definition, op
-from framecast.ops.widening import wide_type
+from framecast.ops.widening import cast, wide_type, widen
 
 __all__ = ["complex_diagonal_scan"]
 
@@ -36,24 +35,19 @@ def complex_diagonal_scan(
 
     Raises:
         ValueError: if the shapes do not fit together, or T is 0.
+        TypeError: if an argument does not hold floating-point numbers.
 
     Source: ConvS5 (2023), equation 5, discretised.
     """
-    name = "complex_diagonal_scan"
-    batch, time, channels = b.shape[:3]
-    whole = [batch, time, channels // 2]
-    fits = channels % 2 == 0 and list(lam_re.shape) in (whole[2:], whole[1:], whole)
-    if lam_re.shape != lam_im.shape or not fits:
-        raise ValueError(
-            f"{name}: λ {list(lam_re.shape)}, {list(lam_im.shape)} must both be [P], [T, P] or "
-            f"[B, T, P], and b {list(b.shape)} must be [B, T, 2·P, ...]"
-        )
-    check_state(name, b.shape, x0)
+    checks.check_floats("complex_diagonal_scan", b=b, x0=x0, lam_re=lam_re, lam_im=lam_im)
     wide = wide_type(b.dtype)
-    lam = (
-        part.to(wide) if part.ndim == 1 else part.to(wide).expand(whole)
-        for part in (lam_re, lam_im)
-    )
-    scan = (definition if dispatch.uses_definitions() else op).complex_diagonal_scan
-    result: Tensor = scan(*lam, b, x0.to(b.dtype))
+    lam_re, lam_im = cast(lam_re, wide), cast(lam_im, wide)
+    if lam_re.ndim == 2 and lam_re.shape == lam_im.shape:
+        each = *b.shape[:1], *lam_re.shape
+        lam_re, lam_im = lam_re.expand(each), lam_im.expand(each)
+    x0 = cast(x0, b.dtype)
+    if dispatch.uses_definitions():
+        checks.check_complex_diagonal_scan(lam_re, lam_im, b, x0)
+        return definition.complex_diagonal_scan(lam_re, lam_im, widen(b), widen(x0)).to(b.dtype)
+    result: Tensor = op.complex_diagonal_scan(lam_re, lam_im, b, x0)
     return result

@@ -25,22 +25,33 @@ def complex_diagonal_scan_backward(
     grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients for Re λ, Im λ, b and x0: the scan of the gradients runs with the conjugate λ."""
-    wide, first = widen(grad), torch.empty_like(widen(x0))
+    wide = widen(grad)
     re_by_frame, im_by_frame = _by_frame(lam_re, grad), -_by_frame(lam_im, grad)
     total = torch.empty_like(wide)
     total[:, -1] = wide[:, -1]
     for t in reversed(range(grad.shape[1] - 1)):
         lam = re_by_frame[:, t + 1], im_by_frame[:, t + 1]
         _rotate(*lam, total[:, t + 1], wide[:, t], out=total[:, t])
-    _rotate(re_by_frame[:, 0], im_by_frame[:, 0], total[:, 0], torch.zeros_like(first), out=first)
-    to_re, to_im = total.chunk(2, dim=2)
+    return complex_diagonal_scan_gradients(total, lam_re, lam_im, x0, x)
+
+
+def complex_diagonal_scan_gradients(
+    total: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients for Re λ, Im λ, b and x0, from what reaches each state from all later ones."""
+    to_re, to_im = widen(total).chunk(2, dim=2)
     before = torch.cat([widen(x0).unsqueeze(1), widen(x)[:, :-1]], dim=1)
     re, im = before.chunk(2, dim=2)
-    rest = [dim for dim in range(grad.ndim) if dim > 2 or (dim < 2 and lam_re.ndim == 1)]
+    rest = [dim for dim in range(x.ndim) if dim > 2 or (dim < 2 and lam_re.ndim == 1)]
     grad_re, grad_im = to_re * re + to_im * im, to_im * re - to_re * im
     if rest:
         grad_re, grad_im = grad_re.sum(rest), grad_im.sum(rest)
-    return grad_re, grad_im, total.to(grad.dtype), first.to(x0.dtype)
+    first_re, first_im = _by_frame(lam_re, x)[:, 0], _by_frame(lam_im, x)[:, 0]
+    to_x0 = (
+        first_re * to_re[:, 0] + first_im * to_im[:, 0],
+        first_re * to_im[:, 0] - first_im * to_re[:, 0],
+    )
+    return grad_re, grad_im, total.to(x.dtype), torch.cat(to_x0, dim=1).to(x0.dtype)
 
 
 def _rotate(lam_re: Tensor, lam_im: Tensor, x: Tensor, b: Tensor, out: Tensor) -> None:

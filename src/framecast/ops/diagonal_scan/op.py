@@ -5,10 +5,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framecast.ops import layout
+from framecast.ops import checks, layout
 from framecast.ops.diagonal_scan import eager, native
 from framecast.ops.dispatch import Kernels
-from framecast.ops.registration import define, differentiate
+from framecast.ops.registration import (
+    define,
+    differentiate,
+    differentiate_again,
+    past_autograd,
+)
 
 _kernel = Kernels(eager, native, "framecast.ops.diagonal_scan.triton")
 
@@ -31,7 +36,7 @@ def _complex_backward(
     backward = _kernel(x, "complex_diagonal_scan_backward")
     lam = lam_re.contiguous(), lam_im.contiguous()
     grad_re, grad_im, grad_b, grad_x0 = backward(
-        layout.sequence(grad, last), *lam, layout.frame(x0, last), x
+        layout.sequence(grad, last), *lam, layout.frame(x0, last), layout.sequence(x, last)
     )
     grads = grad_re.contiguous(), grad_im.contiguous()
     return *grads, layout.sequence(grad_b, last), layout.frame(grad_x0, last)
@@ -41,8 +46,9 @@ def _complex_backward_shapes(
     grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     lam = lam_re.new_empty(lam_re.shape), lam_im.new_empty(lam_im.shape)
-    state = layout.frame(x0, layout.is_channels_last(x))
-    return *lam, torch.empty_like(x), torch.empty_like(state)
+    last = layout.is_channels_last(x)
+    sequence, state = layout.sequence(x, last), layout.frame(x0, last)
+    return *lam, torch.empty_like(sequence), torch.empty_like(state)
 
 
 def _keep_complex(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -50,12 +56,31 @@ def _keep_complex(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     ctx.save_for_backward(lam_re, lam_im, x0, output)
 
 
-complex_diagonal_scan = define("complex_diagonal_scan", _complex, _complex_shapes)
-complex_diagonal_scan_backward = define(
-    "complex_diagonal_scan_backward", _complex_backward, _complex_backward_shapes
+def _complex_again(
+    grad: Tensor, lam_re: Tensor, lam_im: Tensor, x0: Tensor, x: Tensor
+) -> tuple[Tensor, ...]:
+    # What reaches a state from all later ones is a scan from the last to the first, with the
+    # conjugate of λ.
+    later = [lam_re, -lam_im]
+    if lam_re.ndim > 1:
+        later = [torch.cat([torch.zeros_like(y[:, :1]), y[:, 1:].flip(1)], dim=1) for y in later]
+    total = complex_diagonal_scan(*later, grad.flip(1), torch.zeros_like(x0)).flip(1)
+    return eager.complex_diagonal_scan_gradients(total, lam_re, lam_im, x0, x)
+
+
+complex_diagonal_scan = define(
+    "complex_diagonal_scan", _complex, _complex_shapes, checks.check_complex_diagonal_scan
 )
+complex_diagonal_scan_backward = define(
+    "complex_diagonal_scan_backward",
+    _complex_backward,
+    _complex_backward_shapes,
+    checks.check_complex_diagonal_scan_backward,
+)
+_backward = past_autograd(complex_diagonal_scan_backward)
 differentiate(
     "complex_diagonal_scan",
-    lambda ctx, grad: complex_diagonal_scan_backward(grad, *ctx.saved_tensors),
+    lambda ctx, grad: _backward(grad, *ctx.saved_tensors),
     _keep_complex,
 )
+differentiate_again("complex_diagonal_scan_backward", _complex_again)

@@ -11,6 +11,9 @@ import torch
 from jaxtyping import Complex128, Float
 from torch import Tensor
 
+from framecast.ops.checks import check_sampling
+from framecast.ops.widening import widen
+
 
 class Diagonalised(NamedTuple):
     """A normal matrix of a conjugate-symmetric spectrum, by one half of its eigenvalues.
@@ -78,14 +81,21 @@ def zero_order_hold(
         lam_im: imaginary part of Λ.
         step: Δ > 0 of each state, for all of time or (leading dimensions) for each frame.
 
+    Raises:
+        ValueError: if the shapes do not fit together.
+        TypeError: if an argument does not hold floating-point numbers.
+
     Source: S5 (Smith et al. 2023); ConvS5 (2023).
     """
+    check_sampling("zero_order_hold", lam_re, lam_im, step)
+    dtype, step = torch.promote_types(lam_re.dtype, step.dtype), widen(step)
     re, im = lam_re * step, lam_im * step
     growth = re.exp()
     # e^z − 1 in parts that do not cancel: e^a − 1, and cos b − 1 = −2 sin²(b/2).
     less_re = re.expm1() * im.cos() - 2 * (im / 2).sin().square()
     mean_re, mean_im = _divide_unless_small(less_re, growth * im.sin(), re, im)
-    return Discrete(growth * im.cos(), growth * im.sin(), step * mean_re, step * mean_im)
+    parts = growth * im.cos(), growth * im.sin(), step * mean_re, step * mean_im
+    return Discrete(*(x.to(dtype) for x in parts))
 
 
 def bilinear(
@@ -98,15 +108,18 @@ def bilinear(
 
     Source: S4 (Gu et al. 2022).
     """
+    check_sampling("bilinear", lam_re, lam_im, step)
+    dtype, step = torch.promote_types(lam_re.dtype, step.dtype), widen(step)
     re, im = lam_re * step / 2, lam_im * step / 2
     size = (1 - re).square() + im.square()
     inverse_re, inverse_im = (1 - re) / size, im / size
-    return Discrete(
+    parts = (
         (1 + re) * inverse_re - im * inverse_im,
         (1 + re) * inverse_im + im * inverse_re,
         step * inverse_re,
         step * inverse_im,
     )
+    return Discrete(*(x.to(dtype) for x in parts))
 
 
 def _divide_unless_small(

@@ -4,15 +4,16 @@ Defined in `definition.py`; the fast kernels are a `torch.library` op (`op.py`),
 type and memory layout of the frames.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import dispatch
+from framecast.ops import checks, dispatch
+from framecast.ops.checks import check_groups
 from framecast.ops.norm import definition, op
-from framecast.ops.widening import wide_type
+from framecast.ops.widening import cast, wide_type, widen
 
 __all__ = ["Activation", "check_groups", "residual_norm"]
 
@@ -40,7 +41,7 @@ def residual_norm(
         weight: scale, [H,W] or [C]. With [H,W] the mean and variance are those of each
             channel's grid, with [C] those of a group of channels.
         bias: shift, of the same shape.
-        eps: added to the variance, positive.
+        eps: added to the variance, finite and not negative.
         groups: into which the channels are divided, with weight [C]; 1: a whole frame.
         activation: what follows: none; gelu, in its form with tanh; elu.
 
@@ -49,38 +50,21 @@ def residual_norm(
 
     Raises:
         ValueError: if the shapes do not fit, the groups do not divide the channels or are given
-            beside weight [H,W], or the activation is unknown.
+            beside weight [H,W], eps is out of range, or the activation is unknown.
+        TypeError: if a tensor does not hold floating-point numbers.
     """
-    if activation not in get_args(Activation):
-        allowed = ", ".join(get_args(Activation))
-        raise ValueError(f"residual_norm: activation {activation!r} is not one of {allowed}")
-    if weight.ndim == 2 and groups != 1:
-        raise ValueError(
-            f"residual_norm: groups {groups} of channels need a weight for each channel"
-        )
-    check_groups(groups, x.shape[1])
-    expected = list(x.shape[2:]) if weight.ndim == 2 else [x.shape[1]]
-    if list(weight.shape) != expected or weight.shape != bias.shape:
-        raise ValueError(
-            f"residual_norm: weight {list(weight.shape)} and bias {list(bias.shape)} do not fit "
-            f"frames {list(x.shape)}: expected {expected} for both"
-        )
+    checks.check_floats("residual_norm", x=x, update=update, weight=weight, bias=bias)
     if update is not None:
         dtype = torch.promote_types(x.dtype, update.dtype)
-        x, update = x.to(dtype), update.to(dtype)
+        x, update = cast(x, dtype), cast(update, dtype)
+    wide = wide_type(x.dtype)
+    weight, bias = cast(weight, wide), cast(bias, wide)
     if dispatch.uses_definitions():
+        checks.check_residual_norm(x, update, weight, bias, eps, groups, activation)
+        beside = None if update is None else widen(update)
         defined = definition.residual_norm(
-            x, update, weight, bias, eps, groups=groups, activation=activation
+            widen(x), beside, weight, bias, eps, groups=groups, activation=activation
         )
         return defined.to(x.dtype)
-    wide = wide_type(x.dtype)
-    y: Tensor = op.residual_norm(
-        x, update, weight.to(wide), bias.to(wide), eps, groups, activation
-    )[0]
+    y: Tensor = op.residual_norm(x, update, weight, bias, eps, groups, activation)[0]
     return y
-
-
-def check_groups(groups: int, channels: int) -> None:
-    """Raise a ValueError unless the groups of a norm divide the channels."""
-    if groups < 1 or channels % groups:
-        raise ValueError(f"groups {groups} must divide the {channels} channels that are normalised")

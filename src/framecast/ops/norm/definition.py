@@ -11,7 +11,7 @@ def residual_norm(
     update: Tensor | None,
     weight: Tensor,
     bias: Tensor,
-    eps: float = 1e-5,
+    eps: float | Tensor = 1e-5,
     *,
     groups: int = 1,
     activation: str = "none",
@@ -22,7 +22,8 @@ def residual_norm(
     """
     s = x if update is None else x + update
     by_channel = weight.ndim == 1
-    parts = s.reshape(len(s), groups if by_channel else s.shape[1], -1, *s.shape[2:])
+    size = groups if by_channel else s.shape[1]
+    parts = s.reshape(s.shape[0], size, s.shape[1] // max(size, 1), *s.shape[2:])
     centred = parts - parts.mean((2, 3, 4), keepdim=True)
     unit = centred / (centred.square().mean((2, 3, 4), keepdim=True) + eps).sqrt()
     if by_channel:

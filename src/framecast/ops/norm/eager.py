@@ -39,11 +39,10 @@ def residual_norm(
     activation: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Norm of x + update [B,C,H,W], activated; also mean and 1/√(variance + eps)."""
-    total = _sum(x, update)
-    size = statistics(x, weight, groups)
-    variance, mean = torch.var_mean(_parted(total, size), (2, 3, 4), correction=0)
+    summed = total(x, update)
+    variance, mean = variance_and_mean(summed, statistics(x, weight, groups))
     scale = torch.rsqrt(variance + eps)
-    y = (total - _spread(mean, x)) * _spread(scale, x)
+    y = (summed - _spread(mean, x)) * _spread(scale, x)
     y = ACTIVATIONS[activation].value(y.mul_(_beside(weight)).add_(_beside(bias)))
     return y.to(x.dtype), mean, scale
 
@@ -61,7 +60,7 @@ def residual_norm_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients for x + update, weight and bias; what the norm put out is computed again."""
     size = statistics(x, weight, groups)
-    unit = (_sum(x, update) - _spread(mean, x)) * _spread(scale, x)
+    unit = (total(x, update) - _spread(mean, x)) * _spread(scale, x)
     before = unit * _beside(weight) + _beside(bias)
     wide = ACTIVATIONS[activation].gradient(widen(grad), before)
     affine_axes = (0, 2, 3) if weight.ndim == 1 else (0, 1)
@@ -80,18 +79,26 @@ def statistics(x: Tensor, weight: Tensor, groups: int) -> int:
     return groups if weight.ndim == 1 else x.shape[1]
 
 
-def _sum(x: Tensor, update: Tensor | None) -> Tensor:
+def variance_and_mean(x: Tensor, parts: int) -> tuple[Tensor, Tensor]:
+    """Of each part of the channels of [B,C,H,W], and of the grid: [B,parts]; of nothing, zeros."""
+    if x.numel() == 0:
+        return x.new_zeros(x.shape[0], parts), x.new_zeros(x.shape[0], parts)
+    return torch.var_mean(_parted(x, parts), (2, 3, 4), correction=0)
+
+
+def total(x: Tensor, update: Tensor | None) -> Tensor:
+    """The frames that are normalised, in the type of their sums."""
     return widen(x) if update is None else widen(x) + widen(update)
 
 
 def _parted(x: Tensor, parts: int) -> Tensor:
     """Divide the channels of [B,C,H,W] into equal parts: [B,parts,C/parts,H,W]."""
-    return x.view(len(x), parts, -1, *x.shape[2:])
+    return x.view(x.shape[0], parts, x.shape[1] // max(parts, 1), *x.shape[2:])
 
 
 def _spread(statistics: Tensor, x: Tensor) -> Tensor:
     """Numbers of groups of channels [B,S], for each channel of x [B,C,H,W]: [B,C,1,1]."""
-    together = x.shape[1] // statistics.shape[1]
+    together = x.shape[1] // max(statistics.shape[1], 1)
     return statistics.repeat_interleave(together, dim=1)[..., None, None]
 
 

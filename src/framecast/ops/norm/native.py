@@ -29,7 +29,7 @@ def residual_norm(
     if not layout.is_channels_last_frame(x):
         return eager.residual_norm(x, update, weight, bias, eps, groups, activation)
     y = torch.empty_like(x)
-    mean = weight.new_empty(len(x), eager.statistics(x, weight, groups))
+    mean = weight.new_empty(x.shape[0], eager.statistics(x, weight, groups))
     scale = torch.empty_like(mean)
     pointers = library.pointers(x, update, weight, bias, y, mean, scale)
     _norm(*_header(x, weight, groups, activation), eps, *pointers)

@@ -7,7 +7,7 @@ type and memory layout of the frames.
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import dispatch
+from framecast.ops import checks, dispatch
 from framecast.ops.padding import definition, op
 
 __all__ = ["wrap"]
@@ -26,10 +26,11 @@ def wrap(x: Float[Tensor, "B C H W"], reach_y: int, reach_x: int) -> Tensor:
 
     Raises:
         ValueError: if a reach is negative or larger than the grid.
+        TypeError: if the frames do not hold floating-point numbers, or a reach is not whole.
     """
-    for reach, size, axis in ((reach_y, x.shape[2], "rows"), (reach_x, x.shape[3], "columns")):
-        if not 0 <= reach <= size:
-            raise ValueError(f"wrap: {reach} {axis} beyond each edge of a grid of {size}")
-    pad = (definition if dispatch.uses_definitions() else op).wrap
-    wrapped: Tensor = pad(x, reach_y, reach_x)
+    checks.check_floats("wrap", x=x)
+    if dispatch.uses_definitions():
+        checks.check_wrap(x, reach_y, reach_x)
+        return definition.wrap(x, reach_y, reach_x)
+    wrapped: Tensor = op.wrap(x, reach_y, reach_x)
     return wrapped

@@ -8,6 +8,8 @@ from framecast.ops.widening import widen
 
 def wrap(x: Tensor, reach_y: int, reach_x: int) -> Tensor:
     """Frames [B,C,H,W] continued periodically by so many cells on each side."""
+    if reach_y == reach_x == 0:
+        return x.clone()  # the result of an op shares no memory with its arguments
     for dim, reach in ((2, reach_y), (3, reach_x)):
         if reach:
             size = x.shape[dim]
@@ -18,6 +20,8 @@ def wrap(x: Tensor, reach_y: int, reach_x: int) -> Tensor:
 
 def wrap_backward(grad: Tensor, reach_y: int, reach_x: int) -> Tensor:
     """The gradient of the frames, each the sum over its copies."""
+    if reach_y == reach_x == 0:
+        return grad.clone()
     wide = widen(grad)
     for dim, reach in ((3, reach_x), (2, reach_y)):
         if reach:

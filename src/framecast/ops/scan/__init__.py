@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import dispatch
-from framecast.ops.checks import check_state
+from framecast.ops import checks, dispatch
 from framecast.ops.scan import definition, op
+from framecast.ops.widening import cast, widen
 
 __all__ = ["linear_scan", "min_exp_lstm_scan", "min_gru_scan", "min_lstm_scan"]
 
@@ -38,14 +38,15 @@ def linear_scan(
 
     Raises:
         ValueError: if the shapes do not fit together, or T is 0.
+        TypeError: if an argument does not hold floating-point numbers.
     """
-    if a.shape != b.shape:
-        raise ValueError(f"linear_scan: a {list(a.shape)} and b {list(b.shape)} differ in shape")
-    check_state("linear_scan", b.shape, h0)
+    checks.check_floats("linear_scan", a=a, b=b, h0=h0)
     dtype = torch.promote_types(a.dtype, b.dtype)
-    a, b, h0 = a.to(dtype), b.to(dtype), h0.to(dtype)
-    scan = (definition if dispatch.uses_definitions() else op).linear_scan
-    result: Tensor = scan(a, b, h0)
+    a, b, h0 = cast(a, dtype), cast(b, dtype), cast(h0, dtype)
+    if dispatch.uses_definitions():
+        checks.check_linear_scan(a, b, h0)
+        return definition.linear_scan(widen(a), widen(b), widen(h0)).to(dtype)
+    result: Tensor = op.linear_scan(a, b, h0)
     return result
 
 
@@ -58,6 +59,7 @@ def min_gru_scan(
 
     Raises:
         ValueError: if gates do not have twice the channels of h0, or T is 0.
+        TypeError: if an argument does not hold floating-point numbers.
 
     Source: Minimal Convolutional RNNs (2025), section 3.1.
     """
@@ -73,6 +75,7 @@ def min_lstm_scan(
 
     Raises:
         ValueError: if gates do not have three times the channels of h0, or T is 0.
+        TypeError: if an argument does not hold floating-point numbers.
 
     Source: Minimal Convolutional RNNs (2025), equations 1 and 2.
     """
@@ -88,6 +91,7 @@ def min_exp_lstm_scan(
 
     Raises:
         ValueError: if gates do not have three times the channels of h0, or T is 0.
+        TypeError: if an argument does not hold floating-point numbers.
 
     Source: Minimal Convolutional RNNs (2025), equations 3 to 6.
     """
@@ -95,14 +99,11 @@ def min_exp_lstm_scan(
 
 
 def _gated(name: str, gates: Tensor, h0: Tensor) -> Tensor:
-    parts = op.GATED[name].parts
-    if gates.ndim < 3 or gates.shape[2] % parts:
-        raise ValueError(
-            f"{name}: gates {list(gates.shape)} must be [B, T, {parts}·C, ...], "
-            f"the {parts} pre-activations side by side"
-        )
-    batch, time, channels, *space = gates.shape
-    check_state(name, [batch, time, channels // parts, *space], h0)
-    scan = definition.GATED_SCANS[name] if dispatch.uses_definitions() else op.GATED[name].forward
-    result: Tensor = scan(gates, h0.to(gates.dtype))
+    checks.check_floats(name, gates=gates, h0=h0)
+    h0 = cast(h0, gates.dtype)
+    scan = op.GATED[name]
+    if dispatch.uses_definitions():
+        scan.check(gates, h0)
+        return definition.GATED_SCANS[name](widen(gates), widen(h0)).to(gates.dtype)
+    result: Tensor = scan.forward(gates, h0)
     return result

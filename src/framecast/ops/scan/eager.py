@@ -29,10 +29,17 @@ def linear_scan_backward(
     grad: Tensor, a: Tensor, h0: Tensor, h: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients for a, b and h0, from the gradient of h and h itself."""
-    grad_b = _scan_gradient(widen(grad), widen(a))
-    grad_a = grad_b * _previous(widen(h0), widen(h))
-    grad_h0 = widen(a[:, 0]) * grad_b[:, 0]
-    return grad_a.to(a.dtype), grad_b.to(grad.dtype), grad_h0.to(h0.dtype)
+    return linear_scan_gradients(_scan_gradient(widen(grad), widen(a)), a, h0, h)
+
+
+def linear_scan_gradients(
+    total: Tensor, a: Tensor, h0: Tensor, h: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients for a, b and h0, from what reaches each state from all later ones."""
+    total = widen(total)
+    grad_a = total * _previous(widen(h0), widen(h))
+    grad_h0 = widen(a[:, 0]) * total[:, 0]
+    return grad_a.to(a.dtype), total.to(h.dtype), grad_h0.to(h0.dtype)
 
 
 class Gating(NamedTuple):
@@ -67,10 +74,14 @@ GATINGS: dict[str, Gating] = {
 
 def gated_scan(kind: str, gates: Tensor, h0: Tensor) -> Tensor:
     """The gated scan named `kind`.  gates [B,T,parts·C,...], h0 [B,C,...] → h [B,T,C,...]."""
+    return _scan(*linear_form(kind, gates), widen(h0)).to(gates.dtype)
+
+
+def linear_form(kind: str, gates: Tensor) -> tuple[Tensor, Tensor]:
+    """The a and b of the linear scan that the gated scan named `kind` is."""
     *pre, u = widen(gates).chunk(GATINGS[kind].parts, dim=2)
     d = GATINGS[kind].balance(tuple(pre))
-    renewed = torch.sigmoid(-d).mul_(_candidate(u))
-    return _scan(torch.sigmoid(d), renewed, widen(h0)).to(gates.dtype)
+    return torch.sigmoid(d), torch.sigmoid(-d) * _candidate(u)
 
 
 def gated_scan_backward(

@@ -15,7 +15,7 @@ from types import ModuleType
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import dispatch
+from framecast.ops import checks, dispatch
 from framecast.ops.tensor_train import definition, eager
 from framecast.ops.tensor_train.definition import Convolve, convolve_zeros
 
@@ -49,9 +49,10 @@ def conv_tensor_train(
             N(k−1)/2 from the edges; on a periodic grid it does so everywhere.
 
     Raises:
-        ValueError: if there are not as many factors as states, or channels do not fit.
+        ValueError: if there are not as many factors as states, or shapes do not fit.
+        TypeError: if they do not hold floating-point numbers of one type.
     """
-    _check(states, factors)
+    checks.check_conv_tensor_train("conv_tensor_train", states, factors)
     result: Tensor = _code().conv_tensor_train(states, factors, convolve)
     return result
 
@@ -66,7 +67,7 @@ def conv_tensor_train_reconstructed(
     Arguments and errors are those of `conv_tensor_train`. The work grows with N³, since the
     side of K(i) grows with i.
     """
-    _check(states, factors)
+    checks.check_conv_tensor_train("conv_tensor_train_reconstructed", states, factors)
     result: Tensor = _code().conv_tensor_train_reconstructed(states, factors, convolve)
     return result
 
@@ -76,7 +77,12 @@ def reconstruct_kernels(factors: Sequence[Float[Tensor, "_D _C k k"]]) -> list[T
 
     Returns:
         Kernels [C(0),C(i),K(i),K(i)] of side K(i) = i(k−1) + 1.
+
+    Raises:
+        ValueError: if there is no factor, or the channels of two neighbours differ.
+        TypeError: if they do not hold floating-point numbers of one type.
     """
+    checks.check_factors("reconstruct_kernels", factors)
     kernels: list[Tensor] = _code().reconstruct_kernels(factors)
     return kernels
 
@@ -90,7 +96,12 @@ def train_matrices(cores: Sequence[Float[Tensor, "_A _B _T _S"]]) -> Float[Tenso
     Returns:
         A matrix [C_out,C_in] for each of the R(0) filters; C_out is the product of all T(i), C_in
         of all S(i), the first factor the slowest index.
+
+    Raises:
+        ValueError: if there is no core, or the ranks of two neighbours differ.
+        TypeError: if they do not hold floating-point numbers of one type.
     """
+    checks.check_train_matrices(cores)
     matrices: Tensor = _code().train_matrices(cores)
     return matrices
 
@@ -106,27 +117,15 @@ def tensor_train_conv(
         frames: already continued beyond their edges: the result is k − 1 cells smaller.
         filters: R(0) filters of odd side k.
         matrices: what each filter does to channels (see `train_matrices`).
+
+    Raises:
+        ValueError: if the shapes do not fit together, or a filter is larger than the frames.
+        TypeError: if they do not hold floating-point numbers of one type.
     """
+    checks.check_tensor_train_conv(frames, filters, matrices)
     result: Tensor = _code().tensor_train_conv(frames, filters, matrices)
     return result
 
 
 def _code() -> ModuleType:
     return definition if dispatch.uses_definitions() else eager
-
-
-def _check(states: Sequence[Tensor], factors: Sequence[Tensor]) -> None:
-    if not states or len(states) != len(factors):
-        raise ValueError(
-            f"conv_tensor_train: {len(states)} states and {len(factors)} factors: expected one "
-            "factor for each state, and at least one"
-        )
-    below = factors[0].shape[0]
-    for i, (state, factor) in enumerate(zip(states, factors, strict=True), start=1):
-        expected = [below, state.shape[1]]
-        if list(factor.shape[:2]) != expected:
-            raise ValueError(
-                f"conv_tensor_train: factor {i} maps {factor.shape[1]} channels to "
-                f"{factor.shape[0]}, expected {expected[1]} (of state {i}) to {expected[0]}"
-            )
-        below = factor.shape[1]
