@@ -218,9 +218,9 @@ class Journal:
 
     def _complete_log(self) -> None:
         """Write the rows that a process had saved, but not yet logged, when it was killed."""
-        file = self.out / LOG
-        logged = file.read_text(encoding="utf-8") if file.exists() else ""
-        if logged != self._table() and self._table().startswith(logged):
+        file, table = self.out / LOG, self._table().encode()
+        logged = file.read_bytes() if file.is_file() else b""
+        if logged != table and table.startswith(logged):
             self._log()
 
     def _table(self) -> str:
