@@ -1,6 +1,8 @@
 """A hostile test room: uninitialised memory is NaN, and every test starts from one seed."""
 
 import resource
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +15,23 @@ torch.set_num_threads(1)  # tests run beside each other
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+@contextmanager
+def held_by_another(path):
+    """Let another process hold the claim of a path, half-way through writing it; then kill it."""
+    code = (
+        "import sys, time\nfrom framecast.base.whole import whole\n"
+        "with whole(sys.argv[1]) as partial:\n"
+        "    partial.write_text('half')\n    print('held', flush=True)\n    time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
 
 
 @contextmanager

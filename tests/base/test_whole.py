@@ -1,14 +1,13 @@
 """Files that are whole or not there, whoever is killed, and however many write at once."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import pytest
 
+from conftest import held_by_another
 from framecast.base.claim import claim
 from framecast.base.disk import FullDiskError, reserve
 from framecast.base.errors import UserError
@@ -26,20 +25,6 @@ def other_process(code, *arguments):
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-@contextmanager
-def holder(path):
-    """A process that holds the claim of a path, half-way through writing it, and is then killed."""
-    process = other_process(
-        "with whole(sys.argv[1]) as partial:\n"
-        "    partial.write_text('half')\n    print('held', flush=True)\n    time.sleep(60)",
-        path,
-    )
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
 
 
 def fail_half_way(path):
@@ -92,7 +77,7 @@ def test_a_second_process_is_told_of_the_first(tmp_path):
     path = tmp_path / "file.txt"
     link = tmp_path / "link.txt"
     link.symlink_to(path)
-    with holder(path) as first:
+    with held_by_another(path) as first:
         for name in (path, link):
             said = f"in use by process {first.pid} on .*since"
             with pytest.raises(UserError, match=said), claim(name):
@@ -101,7 +86,7 @@ def test_a_second_process_is_told_of_the_first(tmp_path):
 
 def test_a_killed_process_holds_nothing_and_what_it_left_is_removed(tmp_path):
     path = tmp_path / "file.txt"
-    with holder(path):
+    with held_by_another(path):
         pass
     assert partial_of(path).read_text() == "half"
     write_text(path, "whole")

@@ -12,6 +12,8 @@ import torch
 import xarray
 from torch import Tensor
 
+from conftest import held_by_another
+from framecast.base.errors import UserError
 from framecast.datasets.simulate.navier_stokes import (
     NavierStokes,
     diagonal_forcing,
@@ -301,6 +303,13 @@ class TestSimulate:
                 frames = xarray.open_zarr(store, chunks=None).vorticity.values
                 first.extend(frame.tobytes() for frame in frames[:, 0])
         assert len(set(first)) == 2 * sum(COUNTS.values())
+
+    def test_a_data_set_in_the_making_is_left_to_its_process(self, tmp_path: Path) -> None:
+        with (
+            held_by_another(tmp_path / "data") as process,
+            pytest.raises(UserError, match=f"data is in use by process {process.pid} on "),
+        ):
+            simulate(tmp_path / "data", TINY, COUNTS, progress=False)
 
     def test_another_config_is_refused_before_anything_is_computed(self, tmp_path: Path) -> None:
         simulate(tmp_path, TINY, {"test": 1}, progress=False)

@@ -1,8 +1,6 @@
 import csv
 import dataclasses
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,8 +9,7 @@ import xarray as xr
 import yaml
 from matplotlib.image import imread
 
-from conftest import largest_file
-from framecast.base.claim import claim
+from conftest import held_by_another, largest_file
 from framecast.base.errors import UserError
 from framecast.evaluate import evaluate
 from framecast.frames.frames import Channel, Coordinate, Frames
@@ -346,8 +343,8 @@ def test_a_full_disk_is_one_message(tmp_path, data):
 
 def test_a_report_in_the_making_is_left_to_its_process(tmp_path, data):
     run = untrained_run(tmp_path / "run", data)
-    command = [sys.executable, "-m", "framecast.cli", "evaluate", run, "--out", "report"]
-    with claim("report"):
-        done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "report is in use by process" in done.stderr
+    with (
+        held_by_another(tmp_path / "report") as process,
+        pytest.raises(UserError, match=f"report is in use by process {process.pid} on "),
+    ):
+        evaluate_to([run], tmp_path / "report")

@@ -3,8 +3,6 @@
 import gc
 import os
 import shutil
-import subprocess
-import sys
 import zipfile
 
 import av
@@ -13,8 +11,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from conftest import DATA, largest_file
-from framecast.base.claim import claim
+from conftest import DATA, held_by_another, largest_file
 from framecast.base.errors import UserError
 from framecast.base.hidden import former_of
 from framecast.cli import main
@@ -161,14 +158,12 @@ def test_a_link_to_another_kind_of_name_is_refused(tmp_path):
 
 
 def test_an_output_in_use_is_refused_before_any_work(tmp_path):
-    run_on(AIR, tmp_path)
-    command = [sys.executable, "-m", "framecast.cli", "forecast", tmp_path, AIR, "--steps", "2"]
-    with claim(tmp_path / "f.nc"):
-        done = subprocess.run(
-            [*map(str, command), "--out", str(tmp_path / "f.nc")], capture_output=True, text=True
-        )
-    assert done.returncode == 2
-    assert f"is in use by process {os.getpid()} on " in done.stderr
+    out = tmp_path / "f.nc"
+    with (
+        held_by_another(out) as process,
+        pytest.raises(UserError, match=f"is in use by process {process.pid} on "),
+    ):
+        forecast_file(tmp_path / "no run", AIR, 2, out)
 
 
 def test_a_store_whose_replacement_was_cut_off_is_there_on_the_next_start(tmp_path):

@@ -11,11 +11,10 @@ import pytest
 import torch
 import yaml
 
-from conftest import largest_file
+from conftest import held_by_another, largest_file
 from framecast.base import whole as base
-from framecast.base.claim import claim
 from framecast.base.errors import StoppedError, UserError
-from framecast.base.hidden import partial_of
+from framecast.base.hidden import lock_of, partial_of
 from framecast.cli import main
 from framecast.runs.checkpoint import load_checkpoint
 from framecast.train import train
@@ -72,15 +71,6 @@ def assert_same(run, other):
 
 def contents(run):
     return {f: (f.read_bytes(), f.stat().st_mtime_ns) for f in run.rglob("*") if f.is_file()}
-
-
-def stopped(*arguments):
-    """Run the command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "framecast.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-    )
 
 
 @pytest.mark.parametrize("often", [{}, EVERY_STEP], ids=["by epoch", "by step"])
@@ -198,12 +188,16 @@ def test_a_new_run_needs_a_new_folder(tmp_path):
         train(plan, tmp_path / "begun", resume=True)
 
 
-def test_a_run_in_training_is_left_to_its_process(tmp_path):
-    run = train(experiment(tmp_path), tmp_path / "run")
-    with claim(run):
-        done = stopped("train", "--resume", "--out", run)
-    assert done.returncode == 2
-    assert f"run is in use by process {os.getpid()} on" in done.stderr
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_in_training_is_left_to_its_process(tmp_path, resume):
+    plan, run = experiment(tmp_path), tmp_path / "run"
+    if resume:
+        train(plan, run)
+    with held_by_another(tmp_path / "other") as process:
+        lock_of(tmp_path / "other").rename(lock_of(run))
+        with pytest.raises(UserError, match=f"is in use by process {process.pid} on "):
+            train(plan, run, resume)
+    assert run.exists() == resume
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

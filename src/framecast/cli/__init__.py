@@ -5,6 +5,7 @@ then, and which has `parser` and `run`.
 """
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -45,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command = _known(_parser().parse_args([first]).command)
             said = f"framecast {command}"
             import_module(f"framecast.cli.{COMMANDS[command].module}").run(rest)
+            sys.stdout.flush()
+    except BrokenPipeError:  # who read our output, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (UserError, OSError) as error:
         if "--debug" in rest:
             raise
