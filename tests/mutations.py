@@ -223,3 +223,7 @@ SEEDS: dict[str, Callable[[Path], Path]] = {
     "ffv1": _video(".avi", "ffv1", "bgr0"),
 }
 """Whole files by kind: each writes one into a folder."""
+
+ENDLESS = {("netcdf4", 69), ("hdf5", 195), ("hdf5", 252), ("hdf5", 683)}
+"""Kinds and seeds for which the C library of HDF5 never returns from reading DIMENSION_LIST, whose
+heap is damaged. No Python code can end this; `make fuzz` leaves them out."""
