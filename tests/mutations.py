@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import xarray as xr
 
@@ -164,6 +165,23 @@ def _netcdf4(folder: Path) -> Path:
     return folder / "x.nc"
 
 
+def _hdf5(folder: Path) -> Path:
+    """The earliest form, as the C library of NetCDF writes it: its metadata have no checksums."""
+    data = _data()
+    with h5py.File(folder / "x.nc", "w", libver="earliest") as file:
+        for name in ("time", "lat", "lon"):
+            file[name] = np.arange(data.sizes[name], dtype=np.float64)
+            file[name].make_scale(name)
+        file["time"].attrs["units"] = "hours since 2020-01-01"
+        for name, chunks in (("t", None), ("u", (2, 4, 5))):
+            values = data[name].to_numpy()
+            file.create_dataset(name, data=values, chunks=chunks, shuffle=chunks and True)
+            file[name].attrs["units"] = "K"
+            for place, dim in enumerate(data[name].dims):
+                file[name].dims[place].attach_scale(file[dim])
+    return folder / "x.nc"
+
+
 def _zarr(version: int) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
         data = _data().drop_vars("place")  # texts are not part of version 3 yet
@@ -194,6 +212,7 @@ def _video(suffix: str, codec: str, form: str) -> Callable[[Path], Path]:
 SEEDS: dict[str, Callable[[Path], Path]] = {
     "netcdf3": _netcdf3,
     "netcdf4": _netcdf4,
+    "hdf5": _hdf5,
     "zarr2": _zarr(2),
     "zarr3": _zarr(3),
     "npy": _npy,
@@ -204,3 +223,7 @@ SEEDS: dict[str, Callable[[Path], Path]] = {
     "ffv1": _video(".avi", "ffv1", "bgr0"),
 }
 """Whole files by kind: each writes one into a folder."""
+
+ENDLESS = {("netcdf4", 69), ("hdf5", 195), ("hdf5", 252), ("hdf5", 683)}
+"""Kinds and seeds for which the C library of HDF5 never returns from reading DIMENSION_LIST, whose
+heap is damaged. No Python code can end this; `make fuzz` leaves them out."""
