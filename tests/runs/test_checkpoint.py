@@ -179,7 +179,7 @@ def test_a_key_that_is_missing_from_the_header_is_named(tmp_path):
         ({"more": 1}, "header.more is unknown"),
         ({"model": {"config": {"layer": "magic"}}}, "unknown layer 'magic'"),
         ({"model": {"ports": {"prognostic": 3}}}, "ports are not those of the channels"),
-        ({"model": {"config": {"hidden": 10**6}}}, "its weights needs .* of memory"),
+        ({"model": {"config": {"hidden": 10**6}}}, "its network needs .* of memory"),
         ({"model": {"config": {"depth": 10**9}}}, "depth"),
         ({"model": {"config": {"hidden": 6}}}, r"encoder\S+ is \[5.*, and \[6.* by its header"),
     ],

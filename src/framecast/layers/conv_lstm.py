@@ -47,9 +47,9 @@ class TensorTrain:
     in_factors: list[int] | None = None
 
     def __post_init__(self) -> None:
-        if self.order < 2:
+        if not 2 <= self.order <= 64:  # channels have fewer than 64 factors above 1
             raise ValueError(
-                f"order {self.order} must be at least 2: filters, and factors of channels"
+                f"order {self.order} must be 2 to 64: filters, and factors of channels"
             )
         if len(self.all_ranks) != self.order - 1 or min(self.all_ranks) < 1:
             raise ValueError(

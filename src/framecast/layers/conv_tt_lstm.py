@@ -30,6 +30,10 @@ class HistoryState(NamedTuple):
     c: Tensor
 
 
+LONGEST = 1000
+"""Hidden states that the gates read, at most: far beyond any that is trained, and soon refused."""
+
+
 @register("conv_tt_lstm", paper="Su et al. 2020, Convolutional Tensor-Train LSTM, arXiv:2002.09131")
 class ConvTTLSTM(HoistedRecurrence):
     """Higher-order convolutional LSTM: gates from the last M hidden states, by a tensor-train.
@@ -141,9 +145,10 @@ def _check_history(order: int, history: int, ranks: int | list[int], side: int) 
     """Return N ranks, if they suit the order and all else does too."""
     if side < 1 or side % 2 == 0:
         raise ValueError(f"factor_kernel {side} must be odd and positive")
-    if not 1 <= order <= history:
+    if not 1 <= order <= history <= LONGEST:
         raise ValueError(
-            f"order {order} must be at least 1, and history {history} at least the order"
+            f"order {order} must be at least 1, and history {history} at least the order and at "
+            f"most {LONGEST}"
         )
     ranks = [ranks] * order if isinstance(ranks, int) else ranks
     if len(ranks) != order or min(ranks) < 1:

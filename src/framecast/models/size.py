@@ -28,14 +28,21 @@ def weight_shapes(
 
     Args:
         make: builds the network.
-        what: names it, for the message.
+        what: needs the memory, such as "the network".
         copies: of each weight that will be in memory at once.
 
     Raises:
         UserError: if the weights would not fit into the memory that is available.
     """
-    with _counted(what, copies), torch.device("meta"):
-        model = make()
+    try:
+        with _counted(what, copies), torch.device("meta"):
+            model = make()
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        raise UserError(
+            f"{what} would have more weights than numbers can count: {LOWER}"
+        ) from error
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
@@ -51,7 +58,7 @@ def _counted(what: str, copies: int) -> Iterator[None]:
         tensors, size = tensors + 1, size + parameter.numel() * parameter.element_size()
         if tensors > MOST_TENSORS:
             raise UserError(f"{what} would have more than {MOST_TENSORS:,} weight tensors: {LOWER}")
-        check_memory(copies * size, f"{what}: its weights", f"To lower it, {LOWER}.")
+        check_memory(copies * size, what, f"To lower it, {LOWER}.")
 
     handle: Any = register_module_parameter_registration_hook(count)
     try:

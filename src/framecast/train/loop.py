@@ -184,7 +184,7 @@ def _make_model(experiment: Experiment, ports: Ports, grid: tuple[int, int]) -> 
     def make() -> Forecaster:
         return Forecaster(experiment.model, ports, grid=grid)
 
-    weight_shapes(make, "the network", TRAINING_COPIES)
+    weight_shapes(make, "training the network", TRAINING_COPIES)
     return make()
 
 

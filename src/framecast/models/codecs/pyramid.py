@@ -17,6 +17,8 @@ from framecast.layers.residual import ResidualBlock
 
 SCALE = 0.1
 """Of each residual branch."""
+MOST_BLOCKS = 1000
+"""Of an encoder or a decoder: far beyond any that is trained, and soon refused."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,11 @@ class Pyramid:
         if self.out_width is not None and self.out_width < 1:
             raise ValueError(f"out_width {self.out_width} must be at least 1")
         for blocks in (self.encoding, self.decoding):
-            if min(blocks) < 1:
-                raise ValueError(f"there must be at least one block at each depth, not {blocks}")
+            if min(blocks) < 1 or sum(blocks) > MOST_BLOCKS:
+                raise ValueError(
+                    f"there must be at least one block at each depth, and at most {MOST_BLOCKS} "
+                    f"in all, not {blocks}"
+                )
 
     @property
     def features(self) -> int:
