@@ -1,7 +1,5 @@
 """Roles of channels: prognostic, diagnostic, forcing, static; actions; through a whole run."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -12,9 +10,13 @@ from framecast.base.errors import UserError
 from framecast.datasets.config import DataConfig
 from framecast.evaluate import evaluate
 from framecast.frames.batch import Batch, Conditions
+from framecast.frames.channels import Channel
+from framecast.frames.roles import FrameSpec
+from framecast.frames.statistics import Statistics
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.models.spec import Ports
 from framecast.models.unroll import Carry, closed_loop
+from framecast.runs.checkpoint import Checkpoint
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train import train
 
@@ -335,18 +337,35 @@ def test_parallel_and_step_by_step_agree_with_everything_that_is_read():
     assert next(loop).frame.shape == (2, 3, 5, 6)
 
 
+def channels(role, count):
+    return tuple(Channel(f"{role}_{number}", {}, role) for number in range(count))
+
+
 @pytest.mark.parametrize(
-    "ports",
+    ("ports", "described"),
     [
-        {"prognostic": 2, "actions": 3},
-        {"prognostic": 3, "diagnostic": 1},
-        {"prognostic": 1, "conditions": 4, "flags": (0,)},
+        ({"prognostic": 2, "actions": 3}, {"channels": channels("prognostic", 2), "actions": 3}),
+        (
+            {"prognostic": 3, "diagnostic": 1},
+            {"channels": channels("prognostic", 3) + channels("diagnostic", 1)},
+        ),
+        (
+            {"prognostic": 1, "conditions": 4, "flags": (0,)},
+            {
+                "channels": channels("prognostic", 1) + channels("forcing", 1),
+                "static": channels("static", 2),
+                "flagged": ("prognostic_0",),
+            },
+        ),
     ],
-    ids=str,
+    ids=["actions", "diagnostic", "conditions"],
 )
-def test_a_checkpoint_rebuilds_any_model_alone(tmp_path, ports, run):
-    model = network(**ports).float()
-    saved = dataclasses.replace(load_checkpoint(run), model=model)
+def test_a_checkpoint_rebuilds_any_model_alone(tmp_path, ports, described):
+    model, spec = network(**ports).float(), FrameSpec(grid=(5, 6), step="1", **described)
+    c, s = len(spec.channels), len(spec.static)
+    scales = [torch.ones(n) for n in (c, c, s, s)]
+    statistics = Statistics(*scales[:2], torch.zeros(c, 5, 6), None, *scales[2:])
+    saved = Checkpoint(model, statistics, spec, context=2, horizon=2, epoch=1, loss=0.0)
     saved.save(tmp_path / "best.safetensors")
     loaded = load_checkpoint(tmp_path)
     assert loaded.model.spec == model.spec

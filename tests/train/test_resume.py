@@ -308,7 +308,7 @@ EDITS = {
     "optimiser: ": lambda c: c["optimiser"]["param_groups"][0].update(params=[0]),
     "another version": lambda c: c.pop("format"),
     "data was 3": lambda c: c.update(config="data: 3"),
-    "config is no configuration": lambda c: c.update(config="[3"),
+    "config is no configuration": lambda c: c.update(config="3"),
     "was begun with": lambda c: c.update(config=c["config"].replace("epochs: 2", "epochs: 9")),
 }
 

@@ -5,11 +5,11 @@ import os
 import zipfile
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
 
 import av
-import h5py
 
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
@@ -95,8 +95,10 @@ def _is_marked(path: Path, kind: Kind) -> bool:
 
 
 def _netcdf_is_marked(path: Path) -> bool:
-    with h5py.File(path) as file:
-        return _is_mark(file.attrs.get(MARKED))
+    """Look for the mark among the bytes: HDF5 may search a damaged file for ever."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        begins = content[:4] == b"\x89HDF"
+        return begins and content.find(MARKED.encode()) >= 0 <= content.find(_CREATOR.encode())
 
 
 def _zarr_is_marked(path: Path) -> bool:
