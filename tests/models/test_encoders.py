@@ -140,12 +140,30 @@ def test_impossible_networks_are_refused(options, message):
         ForecasterConfig(**{"layer": "conv_s5", "hidden": 6} | options)
 
 
-@pytest.mark.parametrize("options", [PYRAMID, {"patch": 2}])
-def test_a_grid_that_does_not_divide_is_refused(options):
-    with pytest.raises(ValueError, match="2×2 cells of a frame into one, but the grid is 9×8"):
-        make(grid=(9, 8), **options)
-    with pytest.raises(ValueError, match="but the grid is 8×7"):
-        make(**options)(random(1, 2, 1, 8, 7))
+@pytest.mark.parametrize("padding", ["zeros", "circular", "cylinder", "reflect"])
+@pytest.mark.parametrize(
+    "options", [{"patch": 4}, PYRAMID, PYRAMID | {"patch": 2, "hidden": 10, "norm": "grid"}]
+)
+def test_a_grid_that_does_not_divide_is_filled_up_and_cut_off(options, padding):
+    grid = (7, 10)
+    whole = (8, 12 if options.get("patch") else 10)
+    model, frames = make(grid=grid, padding=padding, **options).eval(), random(2, 3, 1, *grid)
+    periodic = {"zeros": "", "reflect": "", "cylinder": "x", "circular": "xy"}[padding]
+    rows, columns = (
+        [n % size if axis in periodic else min(n, size - 1) for n in range(filled)]
+        for axis, size, filled in zip("yx", grid, whole, strict=True)
+    )
+    filled = frames[..., rows, :][..., columns]
+    close(model(frames)[0], model(filled)[0][..., : grid[0], : grid[1]], 1e-12)
+    ahead = [frame for frame, _ in forecast(model, frames, 3)]
+    assert all(frame.shape == (2, 1, *grid) for frame in ahead)
+
+
+def test_a_grid_smaller_than_a_cell_of_features_is_refused():
+    with pytest.raises(ValueError, match="16×16 cells of a frame into one, but the grid is 8×12"):
+        make(grid=(8, 12), patch=16)
+    with pytest.raises(ValueError, match="16×16 cells of a frame into one, but the grid is 8×12"):
+        make(patch=16)(random(1, 2, 1, 8, 12))
 
 
 def test_groups_that_do_not_divide_the_widths_are_refused():

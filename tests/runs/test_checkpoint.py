@@ -98,11 +98,11 @@ def test_frames_that_do_not_match_are_refused():
     checkpoint(norm="frame").check(frames(grid=(6, 9)))
 
 
-def test_a_grid_that_the_encoder_cannot_divide_is_refused():
-    patches = checkpoint(grid=(6, 8), patch=2)
-    with pytest.raises(UserError, match="does not suit the model: the encoder makes 2×2 cells"):
-        patches.check(frames(grid=(6, 9)))
-    patches.check(frames(grid=(4, 8)))
+def test_a_grid_smaller_than_a_cell_of_features_is_refused():
+    patches = checkpoint(grid=(6, 8), patch=4)
+    with pytest.raises(UserError, match="does not suit the model: the encoder makes 4×4 cells"):
+        patches.check(frames(grid=(3, 3)))
+    patches.check(frames(grid=(5, 9)))
 
 
 def test_a_pickled_checkpoint_is_never_executed(tmp_path):

@@ -12,7 +12,13 @@ from framecast.frames.batch import NO_CONDITIONS, Batch, Conditions, Limits
 from framecast.layers.recurrence import State, per_frame
 from framecast.layers.stacks import Stack
 from framecast.models.build import make_stack
-from framecast.models.codecs.codec import ActionConditioning, make_decoder, make_encoder
+from framecast.models.codecs.codec import (
+    ActionConditioning,
+    check_reduction,
+    fill_up,
+    make_decoder,
+    make_encoder,
+)
 from framecast.models.config import ForecasterConfig
 from framecast.models.losses import Losses, measure, weigh
 from framecast.models.model import Model, register_model
@@ -30,10 +36,11 @@ class Forecaster(Model):
     Args:
         config: the network.
         channels: what it reads and predicts; a number for that many prognostic channels.
-        grid: (H, W), needed only for norm `grid`; checked where it is given.
+        grid: (H, W), needed only for norm `grid`.
 
     Raises:
-        ValueError: if the grid does not suit the encoder, or options contradict each other.
+        ValueError: if options contradict each other, or the grid is smaller than one cell of what
+            the encoder makes of it.
     """
 
     def __init__(
@@ -48,8 +55,8 @@ class Forecaster(Model):
         self.config = config
         self.reduction = config.reduction
         if grid is not None:
-            self.check_grid(*grid)
-            grid = (grid[0] // self.reduction, grid[1] // self.reduction)
+            check_reduction(self.reduction, grid)
+            grid = (-(-grid[0] // self.reduction), -(-grid[1] // self.reduction))
         self.encoder = make_encoder(config, self.ports.read)
         features = self.ports.read if config.encoder == "none" else config.blocks[0]
         actions = self.ports.actions
@@ -183,22 +190,13 @@ class Forecaster(Model):
         parts = list(self.losses(batch, unrolling.forecast))
         return sum(parts[1:], start=parts[0])
 
-    def check_grid(self, height: int, width: int) -> None:
-        """Raise a ValueError if frames of this grid cannot be encoded."""
-        if height % self.reduction or width % self.reduction:
-            raise ValueError(
-                f"the encoder makes {self.reduction}×{self.reduction} cells of a frame into one, "
-                f"but the grid is {height}×{width}"
-            )
-
     def _encode(self, frame: Frame, action: Tensor | None = None) -> Tensor:
         """Encode a frame and lay its channels last in memory.
 
         Convolutions are faster in this layout, and every layer hands it on; a frame of one
         channel does not say by itself which layout it has.
         """
-        self.check_grid(*frame.shape[-2:])
-        features: Tensor = self.encoder(frame)
+        features: Tensor = self.encoder(fill_up(frame, self.reduction, self.config.padding))
         if self.conditioning is not None:
             if action is None:
                 raise ValueError("this network reads an action with each frame, but none is given")
@@ -215,7 +213,10 @@ class Forecaster(Model):
         return frame.sigmoid() if self.config.output == "sigmoid" else frame.tanh()
 
     def _finish(self, read: Tensor, decoded: Tensor) -> Tensor:
-        """Return predictions: what is decoded, or that much more than what was read."""
+        """Return predictions: what is decoded of the grid, or that much more than what was read."""
+        height, width = read.shape[-2:]
+        if decoded.shape[-2:] != read.shape[-2:]:
+            decoded = decoded[..., :height, :width]
         if self.config.predicts == "frame":
             return decoded
         prognostic = self.ports.prognostic

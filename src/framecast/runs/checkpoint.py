@@ -21,6 +21,7 @@ from framecast.frames.roles import FrameSpec
 from framecast.frames.scaling import Scaling
 from framecast.frames.statistics import Statistics
 from framecast.models import Forecaster
+from framecast.models.codecs.codec import check_reduction
 from framecast.runs.compat import upgrade_statistics
 from framecast.runs.header import KEY, Header, build_from, check_statistics, read_header
 
@@ -87,7 +88,7 @@ class Checkpoint:
                 "with --model.norm frame"
             )
         try:
-            self.model.check_grid(*frames.grid)
+            check_reduction(self.model.reduction, frames.grid)
         except ValueError as error:
             raise UserError(f"{frames.source} does not suit the model: {error}") from error
         if frames.step is not None and not spec.irregular and str(frames.step) != spec.step:

@@ -1,7 +1,11 @@
 """What stands before and after the recurrences: between frames and features, one at a time."""
 
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from framecast.base.shapes import Frame
+from framecast.layers.blocks import Padding
 from framecast.models.codecs.pyramid import PyramidDecoder, PyramidEncoder, make_pyramid
 from framecast.models.config import ForecasterConfig
 
@@ -45,6 +49,39 @@ def _unpatch(channels: int, out_channels: int, patch: int) -> nn.Module:
     if patch == 1:
         return nn.Conv2d(channels, out_channels, 1)
     return nn.ConvTranspose2d(channels, out_channels, patch, stride=patch)
+
+
+def check_reduction(cells: int, grid: tuple[int, int]) -> None:
+    """Raise a ValueError if an encoder makes more cells into one than there are on a side."""
+    if cells > max(grid):
+        raise ValueError(
+            f"the encoder makes {cells}×{cells} cells of a frame into one, but the grid is "
+            f"{grid[0]}×{grid[1]}: choose a smaller model.patch, or fewer widths of the pyramid"
+        )
+
+
+def fill_up(frame: Frame, cells: int, padding: Padding) -> Float[Tensor, "B _C filled_H filled_W"]:
+    """Continue a frame beyond its last row and column until `cells` divides its sides.
+
+    Periodic sides go on with their first cells, others with their last one. What the network puts
+    out there is cut off again.
+
+    Raises:
+        ValueError: as `check_reduction`.
+    """
+    check_reduction(cells, (frame.shape[-2], frame.shape[-1]))
+    down, right = (-side % cells for side in frame.shape[-2:])
+    if not down and not right:
+        return frame
+    frame = _continue(frame, -1, right, padding in ("circular", "cylinder"))
+    return _continue(frame, -2, down, padding == "circular")
+
+
+def _continue(frame: Tensor, dim: int, count: int, periodic: bool) -> Tensor:
+    size = frame.shape[dim]
+    places = torch.arange(size + count, device=frame.device)
+    places = places % size if periodic else places.clamp(max=size - 1)
+    return frame.index_select(dim, places)
 
 
 class ActionConditioning(nn.Module):
