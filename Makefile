@@ -7,7 +7,7 @@ FRAMECAST := $(BIN)/framecast
 
 .PHONY: demo test lint bench fuzz clean
 
-demo: $(VENV)/ready
+demo: $(VENV)/installed
 	rm -rf demo/run demo/evaluation
 	$(FRAMECAST) simulate navier_stokes --out demo/data --train 100 --validation 10 --test 20
 	$(FRAMECAST) train navier-stokes-min-conv-gru-small --data.path demo/data --out demo/run
@@ -27,11 +27,16 @@ lint: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/python -m benchmarks
 
-# torch goes in first, so that no other package drags another build of it in.
-$(VENV)/ready: pyproject.toml setup.py $(wildcard csrc/*)
+# What users need. torch goes in first, so that no other package drags another build of it in.
+$(VENV)/installed: pyproject.toml setup.py $(wildcard csrc/*)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install torch==2.13.0
+	$(BIN)/pip install -e .
+	touch $@
+
+# What developers need beside it.
+$(VENV)/ready: $(VENV)/installed
 	$(BIN)/pip install -e '.[dev]'
 	touch $@
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from importlib import import_module
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -267,6 +268,13 @@ def test_a_command_that_cannot_be_read_is_one_message(capsys, arguments, said):
     message = capsys.readouterr().err
     assert said.lower() in message.lower()
     assert message.count("\n") == 1
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as end:
+        run("--version")
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"framecast {version('framecast')}\n"
 
 
 def test_without_a_command_all_are_listed(capsys):

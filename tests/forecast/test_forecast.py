@@ -1,5 +1,6 @@
 """Forecast files: from past frames alone, labels carried on, memory flat."""
 
+import re
 import subprocess
 import sys
 
@@ -46,6 +47,10 @@ def test_coordinates_units_and_times_continue_those_of_the_input(tmp_path, suffi
         assert forecast.lead_time.values.tolist() == [6, 12, 18, 24, 30, 36, 42]
         assert forecast.start.values == source.time.values[-1]
         assert forecast.attrs["title"] == source.attrs["title"]
+        *before, line = forecast.attrs["history"].split("\n")
+        assert "\n".join(before) == source.attrs.get("history", "")
+        command = f"framecast forecast {tmp_path} {AIR} --steps 7 --start -1 --out {out}"
+        assert re.fullmatch(rf"20\d\d-\S+Z: {command} \(framecast \S+\)", line)
         frames = list(rollout(checkpoint, read_frames(AIR).values[:, -4:], 7))
         np.testing.assert_allclose(forecast.air.values, torch.stack(frames, 1)[0, :, 0])
         ahead = forecast.air.drop_vars(["lead_time", "start"])

@@ -109,6 +109,16 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; framecast --help lists the commands")
 
 
+class _Version(argparse.Action):
+    """Shows the version; it is looked up then and not before, which takes a moment."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"framecast {version('framecast')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="framecast",
@@ -119,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("command", help=argparse.SUPPRESS)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     return parser
 
 

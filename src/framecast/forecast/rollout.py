@@ -1,6 +1,7 @@
 """Forecasts: read past frames in one pass, then yield one frame after the other."""
 
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
@@ -156,7 +157,9 @@ def forecast_file(
         size = predictor.checkpoint.context if context is None else context
         further = None if forcings is None else _read_further(predictor, Path(forcings))
         outlook = _outlook(predictor, frames, places, steps, size, further)
-        labels = _labels(predictor, frames, places, steps)
+        options = _options(steps, out, starts, context, forcings)
+        command = shlex.join(["framecast", "forecast", str(run), str(source), *options])
+        labels = replace(_labels(predictor, frames, places, steps), command=command)
         shape = (len(frames.values), len(places))
         with open_writer(place, labels, overwrite) as write:
             for frame in track(predictor.forecast(outlook), "forecast", steps, progress):
@@ -172,6 +175,19 @@ def _check_room(predictor: Predictor, frames: Frames, leads: int, out: Path) -> 
         remedy = "Choose fewer --steps, or another disk."
         check_disk(4 * values, out, f"a forecast of {leads:,} frames", remedy)
     check_memory(64 * leads, f"the times of {leads:,} frames", "Choose fewer --steps.")
+
+
+def _options(
+    steps: int,
+    out: PathLike,
+    starts: Sequence[str],
+    context: int | None,
+    forcings: PathLike | None,
+) -> list[str]:
+    """The options of the command line that ask for a forecast."""
+    options = ["--steps", str(steps), "--start", *starts, "--out", str(out)]
+    options += [] if context is None else ["--context", str(context)]
+    return options + ([] if forcings is None else ["--forcings", str(forcings)])
 
 
 def _selection(predictor: Predictor) -> Selection:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -23,6 +24,7 @@ class ForecastLabels:
         valid_times: time of each forecast frame, [S,K].
         channels: that are predicted.
         typical: a range of values of each channel, by name, where the input does not show one.
+        command: that makes the forecast, for its history.
     """
 
     frames: Frames
@@ -30,6 +32,7 @@ class ForecastLabels:
     valid_times: np.ndarray
     channels: tuple[Channel, ...]
     typical: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    command: str = "framecast forecast"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,9 +79,16 @@ class ForecastLabels:
             if frames.time_dim not in c.dims
         }
         dataset = xr.Dataset(coords=kept | self._time_coordinates(), attrs=dict(frames.attributes))
-        dataset.attrs["history"] = _history(dataset.attrs)
+        dataset.attrs["history"] = self._history()
         dataset.attrs[MARKED] = MARK
         return dataset
+
+    def _history(self) -> str:
+        """The history of the input, and a line of our own: date, command and version."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        line = f"{now}: {self.command} (framecast {version('framecast')})"
+        before = self.frames.attributes.get("history")
+        return f"{before}\n{line}" if before else line
 
     def _time_coordinates(self) -> dict[str, Any]:
         time = self.frames.time_dim
@@ -110,8 +120,3 @@ class ForecastLabels:
             hours = np.array([delta.total_seconds() / 3600 for delta in ahead])
             return hours, {**attributes, "units": "hours"}
         return ahead, attributes
-
-
-def _history(attributes: dict[str, Any]) -> str:
-    line = f"forecast by framecast {version('framecast')}"
-    return f"{attributes['history']}\n{line}" if attributes.get("history") else line
