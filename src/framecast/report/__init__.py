@@ -12,11 +12,11 @@ from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike, whole, write_text
 from framecast.evaluate import Evaluation, evaluate
+from framecast.frames.leads import lead_times
 from framecast.metrics import IMAGES, MetricChoice
 from framecast.report.pictures import draw_curves, draw_image_curves, draw_strips
 from framecast.report.records import averages_to_csv, describe, to_csv
 from framecast.report.table import print_table
-from framecast.report.words import lead_times
 
 __all__ = [
     "describe",
