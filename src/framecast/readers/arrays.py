@@ -192,7 +192,7 @@ def _frames(array: np.ndarray, path: Path, selection: Selection) -> Frames:
             f"{path} has {array.shape[2]} channels, but {len(names)} names were given: "
             f"{', '.join(names)}"
         )
-    if array.size * 4 > HELD:
+    if selection.lazy or array.size * 4 > HELD:
         values: Values = LazyValues.of(ArrayReader(array, str(path), selection=selection))
     else:
         values = selection.numbers(array)

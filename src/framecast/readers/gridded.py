@@ -59,7 +59,7 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
         single = {d: 0 for n in names for d in dataset[n].dims if d not in dims}
         chosen = dataset[names].isel(single, drop=True).transpose(*dims)
         reader = GriddedReader(tuple(chosen[n] for n in names), str(path), selection)
-        lazy = 4 * math.prod(reader.shape) > HELD
+        lazy = selection.lazy or 4 * math.prod(reader.shape) > HELD
         if lazy:
             stack.pop_all()  # the file stays open as long as the reader is there
         return Frames(
