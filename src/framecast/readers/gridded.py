@@ -48,7 +48,7 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
         UserError: if the file cannot be read, or no variables fit.
     """
     with ExitStack() as stack:
-        dataset = open_labelled(path)
+        dataset = open_labelled(path, selection.group)
         stack.callback(close_labelled, dataset, path)
         _check_names(dataset, selection, path)
         first = selection.variables or _grid_variables(dataset, path, selection.others)
