@@ -1,19 +1,24 @@
 """framecast inspect: describe a file or folder of frames, and say what to do next."""
 
-from pathlib import Path
-
-from framecast.cli.parser import CommandParser, command_parser, number, print_table, whole_number
+from framecast.cli.parser import (
+    CommandParser,
+    command_parser,
+    number,
+    one_or_many,
+    print_table,
+    whole_number,
+)
 from framecast.runs.config import TrainingConfig
 
 
 def parser() -> CommandParser:
     """Return the parser of the command."""
-    parser = command_parser("inspect", usage="framecast inspect PATH [options]")
+    parser = command_parser("inspect", usage="framecast inspect PATH [PATH ...] [options]")
     parser.add_argument(
         "path",
-        type=Path,
+        nargs="+",
         metavar="PATH",
-        help="a video, a NetCDF, Zarr or NumPy file, or a folder of such files",
+        help="a file, a folder or a pattern in quotes; several files are one series",
     )
     parser.add_argument(
         "--context",
@@ -45,4 +50,6 @@ def run(arguments: list[str]) -> None:
     options = parser().parse_args(arguments)
     from framecast.datasets.inspect import inspect
 
-    print_table(inspect(options.path, options.context, options.horizon, options.missing))
+    print_table(
+        inspect(one_or_many(options.path), options.context, options.horizon, options.missing)
+    )

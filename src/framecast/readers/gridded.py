@@ -48,7 +48,7 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
         UserError: if the file cannot be read, or no variables fit.
     """
     with ExitStack() as stack:
-        dataset = open_labelled(path)
+        dataset = open_labelled(path, selection.group)
         stack.callback(close_labelled, dataset, path)
         _check_names(dataset, selection, path)
         first = selection.variables or _grid_variables(dataset, path, selection.others)
@@ -59,7 +59,7 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
         single = {d: 0 for n in names for d in dataset[n].dims if d not in dims}
         chosen = dataset[names].isel(single, drop=True).transpose(*dims)
         reader = GriddedReader(tuple(chosen[n] for n in names), str(path), selection)
-        lazy = 4 * math.prod(reader.shape) > HELD
+        lazy = selection.lazy or 4 * math.prod(reader.shape) > HELD
         if lazy:
             stack.pop_all()  # the file stays open as long as the reader is there
         return Frames(

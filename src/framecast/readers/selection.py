@@ -1,6 +1,7 @@
 """What is read of a file: which variables, for what, and how their values are understood."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor
 
 from framecast.frames.channels import Channel, Role
 from framecast.frames.roles import FrameSpec
+
+Join = Literal["time", "sequences"]
+"""How several files are one: behind one another in time, or beside one another as sequences."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,11 @@ class Selection:
         irregular: whether the time between frames may vary throughout.
         size: (H, W) to which a video is resized; None for its own.
         rate: frames a second that are taken from a video; None for all.
+        join: how several files belong together: one after the other in time, or each a sequence;
+            None for time, where the files have times.
+        times_from: pattern of the times in the names of files (strptime's); None to guess it.
+        group: the group of a NetCDF, HDF5 or Zarr file; None for the only one with variables.
+        lazy: whether values are read a window at a time, however few they are.
     """
 
     variables: tuple[str, ...] | None = None
@@ -39,6 +48,10 @@ class Selection:
     irregular: bool = False
     size: tuple[int, int] | None = None
     rate: float | None = None
+    join: Join | None = None
+    times_from: str | None = None
+    group: str | None = None
+    lazy: bool = False
 
     @classmethod
     def of(cls, spec: FrameSpec) -> "Selection":
