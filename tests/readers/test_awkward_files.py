@@ -19,13 +19,12 @@ from scipy.io import netcdf_file
 from conftest import DATA
 from framecast.base import limits
 from framecast.base.errors import UserError
-from framecast.datasets.inspect import inspect
 from framecast.datasets.mnist import read_idx
 from framecast.frames.lazy import LazyValues
 from framecast.readers import arrays, gridded
 from framecast.readers.folder import read_parts
 from framecast.readers.open import read_frames
-from videos import noise, write_video
+from videos import write_video
 
 AIR = DATA / "air_temperature_small.nc"
 SHAPE = (6, 4, 5)
@@ -386,12 +385,6 @@ def test_a_video_whose_frame_does_not_fit_into_memory_is_refused(large_gif, monk
     monkeypatch.setattr(limits, "UNASKED", 0)
     monkeypatch.setattr(limits, "available_memory", lambda: 10 * 200 * 300 - 1)
     refused(large_gif, "one frame of 200×300.* needs 600 kB of memory.*smaller first")
-
-
-def test_a_large_video_is_examined_a_few_frames_at_a_time(tmp_path, little_memory, monkeypatch):
-    path = write_video(tmp_path / "x.avi", noise(30, 200, 300))
-    monkeypatch.setattr("framecast.datasets.inspect.PIXELS", 4 * 200 * 300 * 3)
-    assert inspect(path, 2, 2)["values"] == "0 to 255, all known (in 4 frames examined)"
 
 
 # No files
