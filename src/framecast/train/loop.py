@@ -30,10 +30,10 @@ from framecast.models.losses import Losses
 from framecast.models.model import Model
 from framecast.models.size import TRAINING_COPIES, weight_shapes
 from framecast.models.spec import Ports
-from framecast.runs.checkpoint import Checkpoint, load_checkpoint
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.allocator import kept_memory
 from framecast.train.diagnose import first_failure
+from framecast.train.inherit import inherit
 from framecast.train.journal import Journal
 from framecast.train.optimise import make_optimiser
 from framecast.train.recompute import recompute_layers
@@ -168,7 +168,7 @@ def prepare(experiment: Experiment, splits: Splits) -> Start:
     except ValueError as error:
         raise UserError(f"the network cannot be built: {error}") from error
     if config.init is not None:
-        _start_from(load_checkpoint(config.init), model, config.init)
+        inherit(model, scaling.spec, config.init)
     return Start(
         model=model,
         scaling=scaling,
@@ -196,25 +196,6 @@ def _check_batch(frames: Frames, windows: int, config: TrainingConfig) -> None:
         f"a batch of {min(config.batch_size, windows)} windows of {config.window} frames",
         "Choose a smaller training.batch_size, training.context or training.horizon.",
     )
-
-
-def _start_from(checkpoint: Checkpoint, model: Model, name: str) -> None:
-    """Give a model the weights of another run.
-
-    Raises:
-        UserError: if its network is another one; the first weight that does not fit is named.
-    """
-    theirs, ours = checkpoint.model.state_dict(), model.state_dict()
-    for key in (*ours, *theirs):
-        shapes = [
-            list(weights[key].shape) if key in weights else None for weights in (ours, theirs)
-        ]
-        if shapes[0] != shapes[1]:
-            raise UserError(
-                f"training.init {name} is of another network: its {key} is "
-                f"{shapes[1] or 'missing'}, here it is {shapes[0] or 'missing'}"
-            )
-    model.load_state_dict(theirs)
 
 
 def fit(
