@@ -13,6 +13,7 @@ from framecast.readers.guard import check_file
 from framecast.readers.kinds import SUFFIXES, Kind, kind_of
 from framecast.readers.labelled import close_labelled, open_labelled
 from framecast.readers.packed import named, unpack
+from framecast.readers.pictures import read_pictures
 from framecast.readers.selection import Selection
 from framecast.readers.video import read_videos
 
@@ -31,6 +32,7 @@ _READERS: dict[Kind, Callable[[Path, Selection], Frames]] = {
     "matlab": arrays.read_contents,
     "torch": arrays.read_contents,
     "safetensors": arrays.read_contents,
+    "picture": read_pictures,
     "video": lambda path, selection: read_videos([path], selection),
 }
 

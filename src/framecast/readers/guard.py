@@ -13,7 +13,7 @@ from framecast.base.errors import UserError
 LONGEST = 300
 """Letters of another library's message that are repeated."""
 
-_LIBRARIES = ("h5netcdf", "h5py", "scipy", "xarray", "zarr", "numpy", "zipfile", "av")
+_LIBRARIES = ("h5netcdf", "h5py", "scipy", "xarray", "zarr", "numpy", "zipfile", "av", "PIL")
 """Packages whose half-opened files are given up without a word."""
 
 

@@ -56,11 +56,16 @@ def choose_group(path: Path, group: str | None) -> str:
         def look(name: str, item: Any) -> None:
             if isinstance(item, h5py.Group):
                 every.append(name)
-            elif item.ndim > 1 and item.dtype.kind in "iufb":
+            elif is_grid(item):
                 grids.append(name.rpartition("/")[0])
 
         file.visititems(look)
     return _choose(path, group, grids, every)
+
+
+def is_grid(item: Any) -> bool:
+    """Whether what stands in an HDF5 file is an array of numbers of two dimensions or more."""
+    return isinstance(item, h5py.Dataset) and item.ndim > 1 and item.dtype.kind in "iufb"
 
 
 def _choose(path: Path, group: str | None, grids: Iterable[str], every: Iterable[str]) -> str:
@@ -173,8 +178,11 @@ def _check_zip(path: Path) -> str:
     """The folder of a zipped store in its file; refuse members that do not fit into memory."""
     with zipfile.ZipFile(path) as file:
         members = file.infolist()
-    largest = max((member.file_size for member in members), default=0)
-    check_memory(largest, f"{path}: its largest member", "Unpack it first (unzip)")
+        largest = max((member.file_size for member in members), default=0)
+        check_memory(largest, f"{path}: its largest member", "Unpack it first (unzip)")
+        for member in members:
+            if member.filename.endswith((*ZARR_FILES, ".zattrs")):
+                file.read(member)  # Zarr reads them in tasks, whose errors would come out twice
     stores = [PurePosixPath(m.filename) for m in members if m.filename.endswith(ZARR_FILES)]
     outermost = min(stores, key=lambda name: len(name.parts)).parent
     return "" if str(outermost) == "." else str(outermost)
