@@ -8,6 +8,7 @@ import gzip
 import random
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import xarray as xr
 from PIL import Image
 from safetensors.torch import save_file
 
+from foreign import geotiff, radar
 from framecast.base.errors import UserError
 from framecast.readers.open import read_frames
 from videos import noise, write_video
@@ -299,6 +301,7 @@ SEEDS: dict[str, Callable[[Path], Path]] = {
     "mat7.3": _mat("7.3"),
     "pt": _torch,
     "safetensors": _safetensors,
+    "odim": lambda folder: radar(folder / "x.h5"),
     "png": _picture("x.png", "uint16"),
     "jpeg": _picture("x.jpg", "uint8"),
     "tiff": _picture("x.tif", "uint16", save_all=True, compression="tiff_lzw"),
@@ -311,6 +314,8 @@ SEEDS: dict[str, Callable[[Path], Path]] = {
     "ffv1": _video(".avi", "ffv1", "bgr0"),
 }
 """Whole files by kind: each writes one into a folder."""
+if find_spec("rasterio"):  # GRIB is left out: eccodes ends the process on some damaged messages
+    SEEDS["geotiff"] = lambda folder: geotiff(folder / "x.tif", _data()["u"].to_numpy())
 
 ENDLESS = {("netcdf4", 69), ("hdf5", 195), ("hdf5", 252), ("hdf5", 683)}
 """Kinds and seeds for which the C library of HDF5 never returns from reading DIMENSION_LIST, whose

@@ -20,6 +20,7 @@ from safetensors import safe_open
 from framecast.base.errors import UserError
 from framecast.readers.guard import guarded
 from framecast.readers.kinds import Kind, kind_of
+from framecast.readers.odim import is_odim
 from framecast.readers.raw import choose_group, is_grid, open_store
 
 _NUMBERS = (
@@ -169,6 +170,8 @@ def _zarr(path: Path, group: str | None) -> Contents:
 
 
 def _hdf5_is_unlabelled(path: Path, group: str | None) -> bool:
+    if is_odim(path):
+        return False
     with h5py.File(path) as file:
         items = _grids(file[choose_group(path, group) or "/"]).values()
         known = ("DIMENSION_LIST", "_Netcdf4Coordinates", "_Netcdf4Dimid")
