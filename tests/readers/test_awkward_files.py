@@ -19,7 +19,9 @@ from scipy.io import netcdf_file
 from conftest import DATA
 from framecast.base import limits
 from framecast.base.errors import UserError
+from framecast.datasets.config import DataConfig
 from framecast.datasets.mnist import read_idx
+from framecast.doctor import examine
 from framecast.frames.lazy import LazyValues
 from framecast.readers import arrays, gridded
 from framecast.readers.folder import read_parts
@@ -403,7 +405,7 @@ def test_what_is_no_file_is_refused(tmp_path, name, kind, monkeypatch):
         with socket.socket(socket.AF_UNIX) as opened:
             opened.bind(name)
     refused(path, "is no file but a pipe, a socket or a device")
-    refused(path, "is no file but a pipe", lambda path: inspect(path, 2, 2))
+    refused(path, "is no file but a pipe", lambda path: examine(DataConfig(path=str(path))))
 
 
 @pytest.mark.parametrize("inner", ["t/c/0/0/0", "t/zarr.json", "zarr.json", "time/c/0"])
@@ -424,7 +426,7 @@ def test_names_with_a_zero_byte_do_not_exist(name):
     with pytest.raises(UserError, match=r"'a\\x00b.*' does not exist"):
         read_frames(name)
     with pytest.raises(UserError, match=r"'a\\x00b.*' does not exist"):
-        inspect(name, 2, 2)
+        examine(DataConfig(path=name))
 
 
 @pytest.mark.parametrize("suffix", ["nc", "npz", "zarr"])

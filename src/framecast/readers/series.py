@@ -15,6 +15,7 @@ from framecast.base.errors import UserError
 from framecast.base.progress import track
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import HELD, LazyValues, Values, lengths, load
+from framecast.readers.differences import check_alike
 from framecast.readers.file import names_in, open_file
 from framecast.readers.joins import choose_channels, join_channels, join_sequences, join_times
 from framecast.readers.paths import name_of
@@ -47,6 +48,8 @@ def read_series(paths: Sequence[Path], selection: Selection, source: str) -> Fra
     each = track(list(narrowed.items()), "open files", len(narrowed), len(narrowed) > MANY)
     parts = [opened.header(path, part) for path, part in each]
     say_guessed(parts[0], stamps, source)
+    if any(part.time_dim not in part.coordinates for part in parts):
+        check_alike(parts, sequences=False)  # nothing says which frames belong together
     groups = _by_variables(parts)
     if selection.join == "sequences" and len(groups) > 1:
         raise UserError(
