@@ -1,13 +1,36 @@
 """framecast inspect: describe a file or folder of frames, and say what to do next."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from framecast.cli.parser import CommandParser, command_parser, number, print_table, whole_number
+from framecast.base.config import load_config
+from framecast.cli.parser import (
+    CommandParser,
+    command_parser,
+    overrides,
+    print_table,
+    whole_number,
+)
+from framecast.datasets.config import DataConfig
 from framecast.runs.config import TrainingConfig
 
+COMMON = ("data.variables", "data.missing", "data.dims", "data.select")
+"""Keys that the short help shows."""
 
-def parser() -> CommandParser:
-    """Return the parser of the command."""
+
+@dataclass(frozen=True)
+class Inspected:
+    """How frames are read.
+
+    Attributes:
+        data: the frames to describe.
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+def parser(everything: bool = False) -> CommandParser:
+    """Return the parser of the command, whose help explains the common keys or all of them."""
     parser = command_parser("inspect", usage="framecast inspect PATH [options]")
     parser.add_argument(
         "path",
@@ -29,20 +52,14 @@ def parser() -> CommandParser:
         metavar="K",
         help="number of frames forecast, to count windows by (default: %(default)s)",
     )
-    parser.add_argument(
-        "--missing",
-        nargs="+",
-        type=number,
-        default=[],
-        metavar="X",
-        help="values that stand for a missing one, beside NaN and what the file declares",
-    )
+    parser.add_config(Inspected, COMMON, everything)
     return parser
 
 
 def run(arguments: list[str]) -> None:
     """Print what the frames are, and the command that trains on them."""
-    options = parser().parse_args(arguments)
+    options = parser("--help-all" in arguments).parse_args(arguments)
     from framecast.datasets.inspect import inspect
 
-    print_table(inspect(options.path, options.context, options.horizon, options.missing))
+    data = load_config(Inspected, None, overrides(Inspected, options)).data
+    print_table(inspect(options.path, options.context, options.horizon, data))

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from framecast.base.config import check_options
+from framecast.base.config import check_options, nearest
 
 # Each data set registers itself.
 from framecast.datasets import files, kth, moving_mnist, videos  # noqa: F401
@@ -13,13 +13,17 @@ from framecast.frames.derived import FORCINGS, STATIC
 from framecast.frames.frames import Frames
 from framecast.frames.roles import Bounds, FrameSpec
 from framecast.frames.statistics import Normalise, Statistics
-from framecast.readers.selection import Selection
+from framecast.readers.recognise import GIVEN
+from framecast.readers.selection import EVERYTHING, Selection
 
 SHARED = ("path", "variables", "validation_fraction", "test_fraction")
 """Keys that any data set may read, and has a default for; null leaves it to the data set."""
 
-SELECTED = ("diagnostic", "forcings", "static", "missing", "actions", "action_shift", "irregular")
-"""Keys that only data sets of labelled files read, together with variables."""
+SELECTED = (
+    *("diagnostic", "forcings", "static", "missing", "actions", "action_shift", "irregular"),
+    *("dims", "select"),
+)
+"""Keys that only data sets of files read, together with variables."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,12 @@ class DataConfig:
         action_shift: frames by which actions are stored late, 0 or 1. With 0, an action acts
             between its frame and the next; with 1, it led to its frame.
         irregular: whether the time between frames varies throughout, and the network reads it.
+        dims: what the dimensions of a labelled file are, where they are not recognised rightly:
+            the name of one for some of time, row, column, sequence and channel, such as
+            {sequence: run}.
+        select: what is read of dimensions of a labelled file, such as {level: [500, 850]}: values
+            of the coordinate, or places from 0 along a dimension without one. One value stands
+            for a dimension that is then dropped.
         validation_fraction: share of a single file that is kept for validation, in [0, 1); null
             stands for the source's own. It is the last sequences, or the last stretch of time
             before the test's if the file holds one sequence. With 0, the last weights count as
@@ -79,6 +89,8 @@ class DataConfig:
     actions: str | None = None
     action_shift: int = 0
     irregular: bool = False
+    dims: dict[str, str] = field(default_factory=dict)
+    select: dict[str, Any] = field(default_factory=dict)
     validation_fraction: float | None = None
     test_fraction: float | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -97,6 +109,9 @@ class DataConfig:
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
         self._check_roles()
+        for name in self.dims:
+            if name not in GIVEN:
+                raise ValueError(f"dims.{name} is none of {', '.join(GIVEN)}{nearest(name, GIVEN)}")
         self.open()
 
     def _check_roles(self) -> None:
@@ -125,6 +140,8 @@ class DataConfig:
             actions=self.actions,
             action_shift=self.action_shift,
             irregular=self.irregular,
+            dims=self.dims,
+            select=self.select,
         )
 
     def open(self) -> Source:
@@ -140,7 +157,7 @@ class DataConfig:
             given.pop("variables", None)
             given["selection"] = self.selection
         else:
-            asked = {n for n in SELECTED if getattr(self.selection, n)}
+            asked = {n for n in SELECTED if getattr(self.selection, n) != getattr(EVERYTHING, n)}
             given |= dict.fromkeys(asked)
         for name in given:
             if name not in known:
@@ -171,6 +188,8 @@ class DataConfig:
             missing=tuple(self.missing),
             action_variable=self.actions,
             action_shift=self.action_shift,
+            dims=self.dims,
+            select=self.select,
         )
         predicted = [channel.name for channel in spec.predicted]
         for name in self.bounds:

@@ -1,8 +1,13 @@
 """What a path holds, in words, before anything is trained on it."""
 
+import json
 import math
+import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +26,7 @@ from framecast.frames.times import readable
 from framecast.readers import arrays, decoding
 from framecast.readers.folder import is_folder, part_file
 from framecast.readers.guard import check_file
-from framecast.readers.open import read_frames
+from framecast.readers.open import open_frames
 from framecast.readers.video import read_videos
 
 EXAMINED = 20
@@ -33,7 +38,7 @@ LARGEST_SIDE = 128
 
 
 def inspect(
-    path: PathLike, context: int, horizon: int, missing: Sequence[float] = ()
+    path: PathLike, context: int, horizon: int, data: DataConfig | None = None
 ) -> dict[str, str]:
     """Describe a file or a folder of frames, and name the command to train on it.
 
@@ -42,7 +47,7 @@ def inspect(
             train, validation and test, or the folder of the KTH actions.
         context: frames of a window that are given, at least 1.
         horizon: frames of a window that are forecast, at least 1.
-        missing: values that stand for a missing one, in files that are not videos.
+        data: how it is read; its path is not looked at, and its source only if it is not files.
 
     Returns:
         Descriptions by their titles, in the order in which they are to be read.
@@ -53,10 +58,11 @@ def inspect(
     for name, value in (("context", context), ("horizon", horizon)):
         if value < 1:
             raise UserError(f"--{name} {value} must be at least 1")
-    path = Path(path)
+    path, data = Path(path), data or DataConfig()
     check_file(path)
-    source = _source_of(path)
-    parts = _parts(path, source, missing)
+    source = _source_of(path) if data.source == "files" else data.source
+    data = replace(data, source=source, path=str(path))
+    parts = _parts(path, data)
     rows = {"kind": _kind(path, source)}
     for name, frames in parts.items():
         described = _describe(frames, context, horizon)
@@ -64,10 +70,7 @@ def inspect(
     if "" in parts and (fitting := _fitting(parts[""], context, horizon)) != (context, horizon):
         context, horizon = fitting
         rows["windows"] += f"; {context} + {horizon} fit where validation and test take their parts"
-    command = _command(path, source, next(iter(parts.values())), context, horizon)
-    if missing:
-        command += f" --data.missing '{[float(f'{number:g}') for number in missing]}'"
-    return rows | {"next": command}
+    return rows | {"next": _command(data, next(iter(parts.values())), context, horizon)}
 
 
 def _source_of(path: Path) -> str:
@@ -78,16 +81,16 @@ def _source_of(path: Path) -> str:
     return "files"
 
 
-def _parts(path: Path, source: str, missing: Sequence[float]) -> Mapping[str, Frames]:
+def _parts(path: Path, data: DataConfig) -> Mapping[str, Frames]:
     """The parts of a data set; all that there is, without a name, where nothing says which is what.
 
     They are what the source would read with the defaults.
     """
-    if not is_folder(path):
-        return {"": read_frames(path, missing=tuple(missing))}
-    if source == "videos" and not (path / "train").is_dir():
+    if not is_folder(path) and data.source == "files":
+        return {"": open_frames(path, data.selection)}
+    if data.source == "videos" and not (path / "train").is_dir():
         return {"": read_videos(decoding.find_videos(path), source=str(path))}
-    splits = DataConfig(source, str(path), missing=list(missing)).open().splits()
+    splits = data.open().splits()
     return {name: frames for name, frames in splits._asdict().items() if frames is not None}
 
 
@@ -115,6 +118,7 @@ def _describe(frames: Frames, context: int, horizon: int) -> dict[str, str]:
         + (f", {lengths.sum()} together" if len(lengths) > 1 else ""),
         "grid": f"{frames.grid[0]} rows × {frames.grid[1]} columns",
         "channels": ", ".join(channels),
+        **_dimensions(frames),
         "step": _step(frames),
         "values": _values(frames),
         **_gaps(frames),
@@ -125,6 +129,12 @@ def _describe(frames: Frames, context: int, horizon: int) -> dict[str, str]:
 
 def _span(low: int, high: int) -> str:
     return str(low) if low == high else f"{low} to {high}"
+
+
+def _dimensions(frames: Frames) -> dict[str, str]:
+    """Say what the dimensions of a labelled file were read as, and why; nothing of others."""
+    said = "; ".join(f"{dim}: {why}" for dim, why in frames.evidence.items())
+    return {"dimensions": said} if said else {}
 
 
 def _step(frames: Frames) -> str:
@@ -206,12 +216,27 @@ def _fitting(frames: Frames, context: int, horizon: int) -> tuple[int, int]:
     return shortest - fewer, fewer
 
 
-def _command(path: Path, source: str, frames: Frames, context: int, horizon: int) -> str:
-    options = [f"--data.path {path}"]
+def _command(data: DataConfig, frames: Frames, context: int, horizon: int) -> str:
+    """The command that trains on what was inspected, read in the same way."""
+    given = {f.name: getattr(data, f.name) for f in fields(DataConfig)}
+    default = {name: getattr(DataConfig(), name) for name in given}
     if set(frames.names) <= {*decoding.GREY, *decoding.COLOUR} and max(frames.grid) > LARGEST_SIDE:
         smaller = [max(8, round(side * LARGEST_SIDE / max(frames.grid))) for side in frames.grid]
-        source, options = "videos", [*options, f"--data.options.size '{smaller}'"]
-    if source != "files":
-        options.insert(0, f"--data.source {source}")
+        given |= {"source": "videos", "options": {"size": smaller} | data.options}
+    changed = {name: value for name, value in given.items() if value != default[name]}
+    options = [text for name, value in changed.items() for text in _options(name, value)]
     options += [f"--training.context {context}", f"--training.horizon {horizon}"]
-    return f"framecast train starter {' '.join(options)} --out runs/{path.stem}"
+    run = shlex.quote(f"runs/{Path(data.path or '').stem}")
+    return f"framecast train starter {' '.join(options)} --out {run}"
+
+
+def _options(name: str, value: Any) -> list[str]:
+    """A key of the data as the command line takes it; one option for each name within it."""
+    if isinstance(value, dict) and all(re.fullmatch(r"[\w-]+", key) for key in value):
+        return [f"--data.{name}.{key} {shlex.quote(_as_text(v))}" for key, v in value.items()]
+    return [f"--data.{name} {shlex.quote(_as_text(value))}"]
+
+
+def _as_text(value: Any) -> str:
+    """A value as the command line takes it."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -52,6 +52,7 @@ class Frames:
         static: fields that are the same at all times; None if there are none.
         actions: what is done between each frame and the next, [N,T,A]; None if nothing is.
         irregular: whether steps of any length are allowed, so that time axes are not cut.
+        evidence: by dimension of the source, what it was read as, and what that was seen by.
 
     Raises:
         UserError: if the parts do not fit together, or a value is infinite.
@@ -66,6 +67,7 @@ class Frames:
     static: StaticFields | None = None
     actions: Float[Tensor, "N T A"] | None = None
     irregular: bool = False
+    evidence: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.values.ndim != 5 or 0 in self.values.shape:

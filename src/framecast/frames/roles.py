@@ -30,6 +30,8 @@ class FrameSpec:
         missing: values that stand for a missing one in the data.
         action_variable: name of the actions in the data; None if there are none.
         action_shift: frames by which the data store actions late.
+        dims: what dimensions of the data are, where the user said it, by data.dims.
+        select: what was read of dimensions of the data, by data.select.
     """
 
     channels: tuple[Channel, ...]
@@ -45,6 +47,8 @@ class FrameSpec:
     missing: tuple[float, ...] = ()
     action_variable: str | None = None
     action_shift: int = 0
+    dims: Mapping[str, str] = field(default_factory=dict)
+    select: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, frames: Frames, **settings: Any) -> "FrameSpec":

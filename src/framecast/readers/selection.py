@@ -1,6 +1,8 @@
 """What is read of a file: which variables, for what, and how their values are understood."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +27,10 @@ class Selection:
         action_shift: frames by which actions are stored late: 0 where `actions[t]` acts between
             frames t and t + 1; 1 where it led to frame t.
         irregular: whether the time between frames may vary throughout.
+        dims: what dimensions of a labelled file are, the name of one for some of time, row,
+            column, sequence and channel; what is not named is recognised.
+        select: what is read of dimensions of a labelled file, by their name: values of the
+            coordinate, or places along it where it has none.
         size: (H, W) to which a video is resized; None for its own.
         rate: frames a second that are taken from a video; None for all.
     """
@@ -37,6 +43,8 @@ class Selection:
     actions: str | None = None
     action_shift: int = 0
     irregular: bool = False
+    dims: Mapping[str, str] = field(default_factory=dict)
+    select: Mapping[str, Any] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     rate: float | None = None
 
@@ -52,6 +60,8 @@ class Selection:
             actions=spec.action_variable,
             action_shift=spec.action_shift,
             irregular=spec.irregular,
+            dims=spec.dims,
+            select=spec.select,
             size=spec.grid,
             rate=spec.rate,
         )
