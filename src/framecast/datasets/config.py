@@ -13,6 +13,7 @@ from framecast.frames.derived import FORCINGS, STATIC
 from framecast.frames.frames import Frames
 from framecast.frames.roles import Bounds, FrameSpec
 from framecast.frames.statistics import Normalise, Statistics
+from framecast.readers.layout import check_layout
 from framecast.readers.recognise import GIVEN
 from framecast.readers.selection import EVERYTHING, Selection
 
@@ -21,7 +22,7 @@ SHARED = ("path", "variables", "validation_fraction", "test_fraction")
 
 SELECTED = (
     *("diagnostic", "forcings", "static", "missing", "actions", "action_shift", "irregular"),
-    *("dims", "select"),
+    *("dims", "select", "layout"),
 )
 """Keys that only data sets of files read, together with variables."""
 
@@ -60,6 +61,8 @@ class DataConfig:
         select: what is read of dimensions of a labelled file, such as {level: [500, 850]}: values
             of the coordinate, or places from 0 along a dimension without one. One value stands
             for a dimension that is then dropped.
+        layout: what the axes of a NumPy array are, a letter for each: n (sequences), t (times), c
+            (channels), h (rows), w (columns), such as nthw; null where its shape says it.
         validation_fraction: share of a single file that is kept for validation, in [0, 1); null
             stands for the source's own. It is the last sequences, or the last stretch of time
             before the test's if the file holds one sequence. With 0, the last weights count as
@@ -91,6 +94,7 @@ class DataConfig:
     irregular: bool = False
     dims: dict[str, str] = field(default_factory=dict)
     select: dict[str, Any] = field(default_factory=dict)
+    layout: str | None = None
     validation_fraction: float | None = None
     test_fraction: float | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -112,6 +116,8 @@ class DataConfig:
         for name in self.dims:
             if name not in GIVEN:
                 raise ValueError(f"dims.{name} is none of {', '.join(GIVEN)}{nearest(name, GIVEN)}")
+        if self.layout is not None:
+            check_layout(self.layout)
         self.open()
 
     def _check_roles(self) -> None:
@@ -142,6 +148,7 @@ class DataConfig:
             irregular=self.irregular,
             dims=self.dims,
             select=self.select,
+            layout=self.layout,
         )
 
     def open(self) -> Source:
@@ -190,6 +197,7 @@ class DataConfig:
             action_shift=self.action_shift,
             dims=self.dims,
             select=self.select,
+            layout=self.layout,
         )
         predicted = [channel.name for channel in spec.predicted]
         for name in self.bounds:

@@ -32,6 +32,7 @@ class FrameSpec:
         action_shift: frames by which the data store actions late.
         dims: what dimensions of the data are, where the user said it, by data.dims.
         select: what was read of dimensions of the data, by data.select.
+        layout: what the axes of unlabelled arrays are, where the user said it, by data.layout.
     """
 
     channels: tuple[Channel, ...]
@@ -49,6 +50,7 @@ class FrameSpec:
     action_shift: int = 0
     dims: Mapping[str, str] = field(default_factory=dict)
     select: Mapping[str, Any] = field(default_factory=dict)
+    layout: str | None = None
 
     @classmethod
     def of(cls, frames: Frames, **settings: Any) -> "FrameSpec":

@@ -31,6 +31,8 @@ class Selection:
             column, sequence and channel; what is not named is recognised.
         select: what is read of dimensions of a labelled file, by their name: values of the
             coordinate, or places along it where it has none.
+        layout: what the axes of an unlabelled array are, a letter for each: n, t, c, h and w; None
+            where its shape says it.
         size: (H, W) to which a video is resized; None for its own.
         rate: frames a second that are taken from a video; None for all.
     """
@@ -45,6 +47,7 @@ class Selection:
     irregular: bool = False
     dims: Mapping[str, str] = field(default_factory=dict)
     select: Mapping[str, Any] = field(default_factory=dict)
+    layout: str | None = None
     size: tuple[int, int] | None = None
     rate: float | None = None
 
@@ -62,6 +65,7 @@ class Selection:
             irregular=spec.irregular,
             dims=spec.dims,
             select=spec.select,
+            layout=spec.layout,
             size=spec.grid,
             rate=spec.rate,
         )
@@ -76,6 +80,13 @@ class Selection:
         """Names that are no prognostic variables."""
         actions = () if self.actions is None else (self.actions,)
         return (*self.diagnostic, *self.forcings, *self.static, *actions)
+
+    @property
+    def count(self) -> int | None:
+        """How many channels are asked for; None where no prognostic ones are named."""
+        if self.variables is None:
+            return None
+        return len(self.variables) + len(self.diagnostic) + len(self.forcings)
 
     def role(self, name: str) -> Role:
         """Return the role of a variable that changes in time."""
