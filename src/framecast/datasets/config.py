@@ -13,6 +13,7 @@ from framecast.frames.derived import FORCINGS, STATIC
 from framecast.frames.frames import Frames
 from framecast.frames.roles import Bounds, FrameSpec
 from framecast.frames.statistics import Normalise, Statistics
+from framecast.frames.times import TOLERANCE
 from framecast.readers.layout import check_layout
 from framecast.readers.recognise import GIVEN
 from framecast.readers.selection import EVERYTHING, Selection
@@ -22,7 +23,7 @@ SHARED = ("path", "variables", "validation_fraction", "test_fraction")
 
 SELECTED = (
     *("diagnostic", "forcings", "static", "missing", "actions", "action_shift", "irregular"),
-    *("dims", "select", "layout"),
+    *("dims", "select", "layout", "time_tolerance"),
 )
 """Keys that only data sets of files read, together with variables."""
 
@@ -61,6 +62,8 @@ class DataConfig:
         select: what is read of dimensions of a labelled file, such as {level: [500, 850]}: values
             of the coordinate, or places from 0 along a dimension without one. One value stands
             for a dimension that is then dropped.
+        time_tolerance: share of a step that each time may be off the even axis, in [0, 0.25]: times
+            that jitter or are rounded. The times themselves are kept.
         layout: what the axes of a NumPy array are, a letter for each: n (sequences), t (times), c
             (channels), h (rows), w (columns), such as nthw; null where its shape says it.
         validation_fraction: share of a single file that is kept for validation, in [0, 1); null
@@ -94,6 +97,7 @@ class DataConfig:
     irregular: bool = False
     dims: dict[str, str] = field(default_factory=dict)
     select: dict[str, Any] = field(default_factory=dict)
+    time_tolerance: float = TOLERANCE
     layout: str | None = None
     validation_fraction: float | None = None
     test_fraction: float | None = None
@@ -116,6 +120,8 @@ class DataConfig:
         for name in self.dims:
             if name not in GIVEN:
                 raise ValueError(f"dims.{name} is none of {', '.join(GIVEN)}{nearest(name, GIVEN)}")
+        if not 0 <= self.time_tolerance <= 0.25:
+            raise ValueError(f"time_tolerance {self.time_tolerance} must be in [0, 0.25]")
         if self.layout is not None:
             check_layout(self.layout)
         self.open()
@@ -148,6 +154,7 @@ class DataConfig:
             irregular=self.irregular,
             dims=self.dims,
             select=self.select,
+            time_tolerance=self.time_tolerance,
             layout=self.layout,
         )
 
@@ -197,6 +204,7 @@ class DataConfig:
             action_shift=self.action_shift,
             dims=self.dims,
             select=self.select,
+            time_tolerance=self.time_tolerance,
             layout=self.layout,
         )
         predicted = [channel.name for channel in spec.predicted]

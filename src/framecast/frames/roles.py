@@ -7,6 +7,7 @@ from typing import Any
 from framecast.frames.channels import Channel, Role
 from framecast.frames.derived import derived_forcing_channels, derived_static_channels
 from framecast.frames.frames import Frames
+from framecast.frames.times import TOLERANCE
 
 Bounds = tuple[float | None, float | None]
 """Least and greatest value that a variable may have; None for no bound."""
@@ -32,6 +33,7 @@ class FrameSpec:
         action_shift: frames by which the data store actions late.
         dims: what dimensions of the data are, where the user said it, by data.dims.
         select: what was read of dimensions of the data, by data.select.
+        time_tolerance: share of a step that each time of the data may be off.
         layout: what the axes of unlabelled arrays are, where the user said it, by data.layout.
     """
 
@@ -50,6 +52,7 @@ class FrameSpec:
     action_shift: int = 0
     dims: Mapping[str, str] = field(default_factory=dict)
     select: Mapping[str, Any] = field(default_factory=dict)
+    time_tolerance: float = TOLERANCE
     layout: str | None = None
 
     @classmethod

@@ -11,10 +11,9 @@ import xarray as xr
 from framecast.base.config import nearest
 from framecast.base.errors import UserError
 from framecast.frames.derived import FORCINGS, STATIC
-from framecast.readers.labelled import is_text
+from framecast.readers.dates import axis_of, is_text
 from framecast.readers.recognise import (
     Axis,
-    Holds,
     NoGridError,
     Roles,
     UnclearError,
@@ -92,7 +91,7 @@ def catalogue(dataset: xr.Dataset, selection: Selection, path: Path) -> Catalogu
 
 def axes_of(dataset: xr.Dataset, variable: str) -> list[Axis]:
     """Describe the dimensions of a variable by what their coordinates say."""
-    return [_axis(dataset, str(dim), size) for dim, size in dataset[variable].sizes.items()]
+    return [axis_of(dataset, str(dim)) for dim in dataset[variable].dims]
 
 
 def label_of(value: Any) -> str:
@@ -266,23 +265,3 @@ def _check_shared(roles: Mapping[str, Roles], dataset: xr.Dataset, path: Path) -
             + "): choose some that share them with --data.variables; fields without time are "
             "named with --data.static"
         )
-
-
-def _axis(dataset: xr.Dataset, dim: str, size: int) -> Axis:
-    if dim not in dataset.coords:
-        return Axis(dim, size)
-    coordinate = dataset[dim]
-    attributes = {key: str(value) for key, value in coordinate.attrs.items()}
-    return Axis(dim, size, _holds(coordinate), attributes)
-
-
-def _holds(coordinate: xr.DataArray) -> Holds:
-    """The kind of a coordinate; objects that are no texts are dates of other calendars."""
-    if is_text(coordinate):
-        return "texts"
-    if coordinate.dtype.kind in "MO":
-        return "dates"
-    stored = str(coordinate.attrs.get("dtype", ""))
-    if coordinate.dtype.kind == "m" or stored.startswith("timedelta64"):
-        return "durations"
-    return "numbers"

@@ -10,8 +10,10 @@ import xarray as xr
 
 from framecast.base.errors import UserError
 from framecast.frames.channels import Coordinate
+from framecast.frames.times import check_ascending
 from framecast.readers.catalogue import Catalogue
-from framecast.readers.labelled import is_text, values_of
+from framecast.readers.dates import is_text
+from framecast.readers.labelled import values_of
 from framecast.readers.recognise import Roles
 
 _DATES = ("units", "calendar", "dtype")
@@ -82,9 +84,15 @@ def _flattened(
 
 
 def _check_times(dataset: xr.Dataset, time: str, path: Path) -> None:
-    """Refuse times that are neither numbers nor dates."""
+    """Refuse times that are neither numbers nor dates, or do not ascend."""
     axis = dataset.coords.get(time)
-    if axis is None or axis.dtype.kind in "iufM" or (axis.dtype == object and not is_text(axis)):
+    if axis is None:
+        return
+    if axis.dtype.kind in "iufmM" or (axis.dtype == object and not is_text(axis)):
+        try:
+            check_ascending(values_of(axis, path), time)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
         return
     first = values_of(axis, path).flat[0]
     raise UserError(

@@ -67,6 +67,7 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
             static=_static(dataset, selection, roles.shared[-2:], path),
             actions=_actions(dataset, selection, roles, path),
             irregular=selection.irregular,
+            tolerance=selection.time_tolerance,
             evidence=chosen.evidence,
         )
 

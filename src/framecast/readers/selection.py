@@ -11,6 +11,7 @@ from torch import Tensor
 
 from framecast.frames.channels import Channel, Role
 from framecast.frames.roles import FrameSpec
+from framecast.frames.times import TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Selection:
             column, sequence and channel; what is not named is recognised.
         select: what is read of dimensions of a labelled file, by their name: values of the
             coordinate, or places along it where it has none.
+        time_tolerance: share of a step that each time of a labelled file may be off.
         layout: what the axes of an unlabelled array are, a letter for each: n, t, c, h and w; None
             where its shape says it.
         size: (H, W) to which a video is resized; None for its own.
@@ -47,6 +49,7 @@ class Selection:
     irregular: bool = False
     dims: Mapping[str, str] = field(default_factory=dict)
     select: Mapping[str, Any] = field(default_factory=dict)
+    time_tolerance: float = TOLERANCE
     layout: str | None = None
     size: tuple[int, int] | None = None
     rate: float | None = None
@@ -65,6 +68,7 @@ class Selection:
             irregular=spec.irregular,
             dims=spec.dims,
             select=spec.select,
+            time_tolerance=spec.time_tolerance,
             layout=spec.layout,
             size=spec.grid,
             rate=spec.rate,
