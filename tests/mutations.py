@@ -4,13 +4,18 @@
 damages it, or one file of a store, in place. The same seed makes the same damage.
 """
 
+import gzip
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
+import scipy.io
+import torch
 import xarray as xr
+from safetensors.torch import save_file
 
 from framecast.base.errors import UserError
 from framecast.readers.open import read_frames
@@ -202,6 +207,57 @@ def _npz(folder: Path) -> Path:
     return folder / "x.npz"
 
 
+def _zip(folder: Path) -> Path:
+    _zarr(2)(folder / "whole")
+    shutil.make_archive(str(folder / "x.zarr"), "zip", folder / "whole" / "x.zarr")
+    shutil.rmtree(folder / "whole")
+    return folder / "x.zarr.zip"
+
+
+def _gzip(folder: Path) -> Path:
+    data = _netcdf3(folder).read_bytes()
+    (folder / "x.nc").unlink()
+    (folder / "x.nc.gz").write_bytes(gzip.compress(data, mtime=0))
+    return folder / "x.nc.gz"
+
+
+def _group(folder: Path) -> Path:
+    _data().to_netcdf(folder / "x.nc", group="Grid", engine="h5netcdf")
+    return folder / "x.nc"
+
+
+def _arrays(folder: Path) -> Path:
+    with h5py.File(folder / "x.h5", "w") as file:
+        file["frames"] = _data()["u"].to_numpy()
+    return folder / "x.h5"
+
+
+def _mat(version: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        path, frames = folder / "x.mat", _data()["u"].to_numpy()
+        if version == "5":
+            scipy.io.savemat(path, {"frames": frames}, do_compression=True)
+            return path
+        with h5py.File(path, "w", userblock_size=512) as file:
+            file["frames"] = frames.T
+            file["frames"].attrs["MATLAB_class"] = np.bytes_("single")
+        with path.open("r+b") as raw:
+            raw.write(b"MATLAB 7.3 MAT-file, made to be damaged".ljust(124) + b"\0\2IM")
+        return path
+
+    return write
+
+
+def _torch(folder: Path) -> Path:
+    torch.save({"frames": torch.from_numpy(_data()["u"].to_numpy())}, folder / "x.pt")
+    return folder / "x.pt"
+
+
+def _safetensors(folder: Path) -> Path:
+    save_file({"frames": torch.from_numpy(_data()["u"].to_numpy())}, folder / "x.safetensors")
+    return folder / "x.safetensors"
+
+
 def _video(suffix: str, codec: str, form: str) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
         return write_video(folder / f"x{suffix}", noise(FRAMES, 16, 32), 10, codec, form)
@@ -217,6 +273,14 @@ SEEDS: dict[str, Callable[[Path], Path]] = {
     "zarr3": _zarr(3),
     "npy": _npy,
     "npz": _npz,
+    "zipped zarr": _zip,
+    "nc.gz": _gzip,
+    "group": _group,
+    "arrays": _arrays,
+    "mat5": _mat("5"),
+    "mat7.3": _mat("7.3"),
+    "pt": _torch,
+    "safetensors": _safetensors,
     "gif": _video(".gif", "gif", "rgb8"),
     "mp4": _video(".mp4", "h264", "yuv420p"),
     "avi": _video(".avi", "mpeg4", "yuv420p"),

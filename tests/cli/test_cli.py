@@ -243,7 +243,7 @@ def test_mistakes_after_training(tmp_path, air_run, capsys):
 
 
 def test_debug_shows_the_traceback(tmp_path):
-    with pytest.raises(ValueError, match="holds no checkpoint"):
+    with pytest.raises(ValueError, match="does not exist"):
         run("forecast", tmp_path, tmp_path / "x.nc", "--steps", "1", "--out", "f.nc", "--debug")
 
 

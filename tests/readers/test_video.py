@@ -278,10 +278,14 @@ def test_settings_are_checked(settings, message):
         DataConfig("videos", "x", **settings)
 
 
+def test_a_folder_of_videos_is_sequences_without_being_told(tmp_path):
+    folder_of_videos(tmp_path, (6, 5, 4))
+    splits = DataConfig(path=str(tmp_path), validation_fraction=0.3, test_fraction=0.3).open()
+    assert [part.lengths for part in splits.splits()] == [[6], [5], [4]]
+
+
 def test_a_folder_without_videos_is_said(tmp_path):
     with pytest.raises(UserError, match="holds no video"):
         splits_of(tmp_path)
     folder_of_videos(tmp_path, (4,))
-    with pytest.raises(UserError, match=r"add --data.source videos"):
-        DataConfig("files", str(tmp_path)).open().splits()
     assert isinstance(splits_of(tmp_path, validation_fraction=0.0, test_fraction=0.0), Splits)

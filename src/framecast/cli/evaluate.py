@@ -8,6 +8,7 @@ from framecast.cli.parser import (
     add_device,
     command_parser,
     number,
+    one_or_many,
     whole_number,
 )
 from framecast.metrics import METRICS, MetricChoice
@@ -30,7 +31,7 @@ def parser() -> CommandParser:
     )
     parser.add_argument(
         "--data",
-        type=Path,
+        nargs="+",
         metavar="PATH",
         help="frames to test on (default: the test part of the data that the runs learned from)",
     )
@@ -75,7 +76,7 @@ def run(arguments: list[str]) -> None:
     evaluate_to(
         options.runs,
         options.out,
-        data=options.data,
+        data=options.data and one_or_many(options.data),
         steps=options.steps,
         context=options.context,
         metrics=_metric_choice(options),

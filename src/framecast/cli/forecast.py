@@ -2,22 +2,28 @@
 
 from pathlib import Path
 
-from framecast.cli.parser import CommandParser, add_device, command_parser, whole_number
+from framecast.cli.parser import (
+    CommandParser,
+    add_device,
+    command_parser,
+    one_or_many,
+    whole_number,
+)
 
 
 def parser() -> CommandParser:
     """Return the parser of the command."""
     parser = command_parser(
-        "forecast", usage="framecast forecast RUN INPUT --steps K --out FILE [options]"
+        "forecast", usage="framecast forecast RUN INPUT [INPUT ...] --steps K --out FILE [options]"
     )
     parser.add_argument(
         "run", type=Path, metavar="RUN", help="folder of a run, or one of its checkpoints"
     )
     parser.add_argument(
         "input",
-        type=Path,
+        nargs="+",
         metavar="INPUT",
-        help="file of past frames: .nc, .zarr, .npy, .npz or a video",
+        help="past frames: a file, a folder or a pattern in quotes; several files are one series",
     )
     parser.add_argument(
         "--steps",
@@ -69,7 +75,7 @@ def run(arguments: list[str]) -> None:
 
     labels = forecast_file(
         options.run,
-        options.input,
+        one_or_many(options.input),
         options.steps,
         options.out,
         starts=options.start,

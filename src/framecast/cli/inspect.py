@@ -1,42 +1,24 @@
 """framecast inspect: describe a file or folder of frames, and say what to do next."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
-
-from framecast.base.config import load_config
 from framecast.cli.parser import (
     CommandParser,
     command_parser,
-    overrides,
+    number,
+    one_or_many,
     print_table,
     whole_number,
 )
-from framecast.datasets.config import DataConfig
 from framecast.runs.config import TrainingConfig
 
-COMMON = ("data.variables", "data.missing", "data.dims", "data.select")
-"""Keys that the short help shows."""
 
-
-@dataclass(frozen=True)
-class Inspected:
-    """How frames are read.
-
-    Attributes:
-        data: the frames to describe.
-    """
-
-    data: DataConfig = field(default_factory=DataConfig)
-
-
-def parser(everything: bool = False) -> CommandParser:
-    """Return the parser of the command, whose help explains the common keys or all of them."""
-    parser = command_parser("inspect", usage="framecast inspect PATH [options]")
+def parser() -> CommandParser:
+    """Return the parser of the command."""
+    parser = command_parser("inspect", usage="framecast inspect PATH [PATH ...] [options]")
     parser.add_argument(
         "path",
-        type=Path,
+        nargs="+",
         metavar="PATH",
-        help="a video, a NetCDF, Zarr or NumPy file, or a folder of such files",
+        help="a file, a folder or a pattern in quotes; several files are one series",
     )
     parser.add_argument(
         "--context",
@@ -52,14 +34,22 @@ def parser(everything: bool = False) -> CommandParser:
         metavar="K",
         help="number of frames forecast, to count windows by (default: %(default)s)",
     )
-    parser.add_config(Inspected, COMMON, everything)
+    parser.add_argument(
+        "--missing",
+        nargs="+",
+        type=number,
+        default=[],
+        metavar="X",
+        help="values that stand for a missing one, beside NaN and what the file declares",
+    )
     return parser
 
 
 def run(arguments: list[str]) -> None:
     """Print what the frames are, and the command that trains on them."""
-    options = parser("--help-all" in arguments).parse_args(arguments)
+    options = parser().parse_args(arguments)
     from framecast.datasets.inspect import inspect
 
-    data = load_config(Inspected, None, overrides(Inspected, options)).data
-    print_table(inspect(options.path, options.context, options.horizon, data))
+    print_table(
+        inspect(one_or_many(options.path), options.context, options.horizon, options.missing)
+    )

@@ -142,6 +142,11 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"expected a number, not {text}") from None
 
 
+def one_or_many(paths: Sequence[str]) -> str | Sequence[str]:
+    """Return the only one of several paths, which may be a pattern; or all of them."""
+    return paths[0] if len(paths) == 1 else paths
+
+
 def print_table(rows: dict[str, str]) -> None:
     """Print names and what is said of each, side by side."""
     width = max(map(len, rows))

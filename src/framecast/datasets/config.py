@@ -16,14 +16,15 @@ from framecast.frames.statistics import Normalise, Statistics
 from framecast.frames.times import TOLERANCE
 from framecast.readers.layout import check_layout
 from framecast.readers.recognise import GIVEN
-from framecast.readers.selection import EVERYTHING, Selection
+from framecast.readers.selection import EVERYTHING, Join, Selection
+from framecast.readers.stamps import check_pattern
 
 SHARED = ("path", "variables", "validation_fraction", "test_fraction")
 """Keys that any data set may read, and has a default for; null leaves it to the data set."""
 
 SELECTED = (
     *("diagnostic", "forcings", "static", "missing", "actions", "action_shift", "irregular"),
-    *("dims", "select", "layout", "time_tolerance"),
+    *("join", "times_from", "group", "dims", "select", "layout", "time_tolerance"),
 )
 """Keys that only data sets of files read, together with variables."""
 
@@ -34,9 +35,10 @@ class DataConfig:
 
     Attributes:
         source: where frames come from: files, your own; videos; kth; moving_mnist.
-        path: file or folder to read; null stands for the source's own place. For files: a NetCDF
-            (.nc), Zarr (.zarr), NumPy (.npy, .npz) or video file, or a folder that holds files
-            named train, validation and test. For videos: a file, or a folder of files.
+        path: file or folder to read; null stands for the source's own place. For files: a file
+            of any kind that is read (docs/data.md); a folder that holds files, or folders, named
+            train, validation and test; or many files that are one series, as a folder, a pattern
+            in quotes ('obs/2019-*.nc') or a list. For videos: a file, or a folder of files.
         variables: variables that are read and predicted (prognostic), in this order; null stands
             for all that no other key names.
         diagnostic: variables that are predicted, but not read by the network.
@@ -56,6 +58,13 @@ class DataConfig:
         action_shift: frames by which actions are stored late, 0 or 1. With 0, an action acts
             between its frame and the next; with 1, it led to its frame.
         irregular: whether the time between frames varies throughout, and the network reads it.
+        join: how several files belong together: time, one after the other in the order of their
+            times; or sequences, each a series of its own. Null stands for time, where they have
+            times.
+        times_from: how times are written in the names of files that hold one frame each, such as
+            %Y%m%d_%H%M; null looks for it where files have no times.
+        group: group of a NetCDF, HDF5 or Zarr file that holds the variables, such as Grid; null
+            stands for the only one that does.
         dims: what the dimensions of a labelled file are, where they are not recognised rightly:
             the name of one for some of time, row, column, sequence and channel, such as
             {sequence: run}.
@@ -83,7 +92,7 @@ class DataConfig:
     """
 
     source: str = "files"
-    path: str | None = None
+    path: list[str] | str | None = None
     variables: list[str] | None = None
     diagnostic: list[str] = field(default_factory=list)
     forcings: list[str] = field(default_factory=list)
@@ -95,6 +104,9 @@ class DataConfig:
     actions: str | None = None
     action_shift: int = 0
     irregular: bool = False
+    join: Join | None = None
+    times_from: str | None = None
+    group: str | None = None
     dims: dict[str, str] = field(default_factory=dict)
     select: dict[str, Any] = field(default_factory=dict)
     time_tolerance: float = TOLERANCE
@@ -117,6 +129,10 @@ class DataConfig:
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
         self._check_roles()
+        if self.times_from is not None:
+            check_pattern(self.times_from)
+        if isinstance(self.path, list) and self.source != "files":
+            raise ValueError(f"data.source {self.source} reads one path, not {self.path}")
         for name in self.dims:
             if name not in GIVEN:
                 raise ValueError(f"dims.{name} is none of {', '.join(GIVEN)}{nearest(name, GIVEN)}")
@@ -152,6 +168,9 @@ class DataConfig:
             actions=self.actions,
             action_shift=self.action_shift,
             irregular=self.irregular,
+            join=self.join,
+            times_from=self.times_from,
+            group=self.group,
             dims=self.dims,
             select=self.select,
             time_tolerance=self.time_tolerance,

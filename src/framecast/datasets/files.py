@@ -1,6 +1,6 @@
-"""Files of one's own: a file by its suffix, a data set by its folder."""
+"""Files of one's own: one, or many that are one series, or a folder that names its parts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from framecast.base.claim import heal
@@ -8,24 +8,26 @@ from framecast.base.errors import UserError
 from framecast.datasets.source import Source, register_source
 from framecast.frames.frames import Frames
 from framecast.frames.splits import Splits, split
-from framecast.readers.folder import is_folder, read_parts, read_test
+from framecast.readers.folder import has_parts, is_folder, read_parts, read_test
 from framecast.readers.open import open_frames
+from framecast.readers.paths import Paths, files_in, is_pattern
 from framecast.readers.selection import EVERYTHING, Selection
 
 
 @register_source("files")
 @dataclass(frozen=True)
 class Files(Source):
-    """A NetCDF (.nc), Zarr (.zarr), NumPy (.npy, .npz) or video file, or a folder of such files.
+    """Files of any kind that is read (docs/data.md).
 
     Attributes:
-        path: the file, or a folder that holds files named train, validation and test.
+        path: a file; a folder, a pattern or a list of files, which are one series; or a folder
+            that holds files, or folders, named train, validation and test.
         selection: what is read of each file.
         validation_fraction: of one file, the share kept for validation, in [0, 1).
         test_fraction: of one file, the share kept for the test, in [0, 1).
     """
 
-    path: str | None = None
+    path: list[str] | str | None = None
     selection: Selection = EVERYTHING
     validation_fraction: float = 0.15
     test_fraction: float = 0.15
@@ -36,32 +38,49 @@ class Files(Source):
         Raises:
             UserError: if the path is missing, or a folder without a file named train.
         """
-        path = self._existing_path()
-        if is_folder(path):
-            return read_parts(path, self.selection)
-        frames = open_frames(path, self.selection)
+        place = self._existing_place()
+        if (folder := _folder(place)) and (has_parts(folder) or not files_in(folder)):
+            return read_parts(folder, self.selection)
+        frames = open_frames(place, self.selection)
         return split(frames, self.validation_fraction, self.test_fraction)
 
     def test(self) -> Frames | None:
-        """Read the test part; of a folder, no other file.
+        """Read the test part; of a folder that names its parts, no other file.
 
         Raises:
-            UserError: if the path is missing, or a folder without a file named test.
+            UserError: if the path is missing, or such a folder has nothing named test.
         """
-        path = self._existing_path()
-        return read_test(path, self.selection) if is_folder(path) else self.splits().test
+        folder = _folder(self._existing_place())
+        if folder and has_parts(folder):
+            return read_test(folder, self.selection)
+        return self.splits().test
 
-    def _existing_path(self) -> Path:
+    def read(self, place: Paths, selection: Selection) -> Frames:
+        """Read other frames in the way in which those of the training are read."""
+        return read_test(place, self._as_in_training(selection))
+
+    def _as_in_training(self, selection: Selection) -> Selection:
+        """What is read, with the settings that say how files are put together."""
+        own = self.selection
+        return replace(selection, join=own.join, times_from=own.times_from, group=own.group)
+
+    def _existing_place(self) -> Paths:
         if self.path is None:
             raise UserError(
                 "data.path is not set: give your own file with --data.path, or make a data set "
                 "first (framecast simulate --help)"
             )
-        path = Path(self.path)
-        heal(path)
-        if not path.exists():
-            raise UserError(
-                f"data.path {path} does not exist. Give your own file with --data.path, or make "
-                "a data set there first (framecast simulate --help)"
-            )
-        return path
+        for path in [self.path] if isinstance(self.path, str) else self.path:
+            heal(Path(path))
+            if not is_pattern(path) and not Path(path).exists():
+                raise UserError(
+                    f"data.path {path} does not exist. Give your own file with --data.path, or "
+                    "make a data set there first (framecast simulate --help)"
+                )
+        return self.path
+
+
+def _folder(place: Paths) -> Path | None:
+    """The folder that a place is; None if it is a file, a pattern or a list."""
+    path = Path(place) if isinstance(place, str | Path) else None
+    return path if path and is_folder(path) else None

@@ -1,13 +1,10 @@
 """What a path holds, in words, before anything is trained on it."""
 
-import json
 import math
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.base.errors import UserError
-from framecast.base.whole import PathLike
 from framecast.datasets import kth
 from framecast.datasets.config import DataConfig
 from framecast.datasets.files import Files
@@ -23,31 +19,44 @@ from framecast.frames.frames import Frames
 from framecast.frames.lazy import LazyValues, Values
 from framecast.frames.places import area_weights, find_axis
 from framecast.frames.times import readable
-from framecast.readers import arrays, decoding
-from framecast.readers.folder import is_folder, part_file
-from framecast.readers.guard import check_file
-from framecast.readers.open import open_frames
+from framecast.readers import decoding
+from framecast.readers.folder import has_parts, is_folder, part_file
+from framecast.readers.kinds import Kind, kind_of
+from framecast.readers.open import read_frames
+from framecast.readers.paths import Paths, files_in, find_paths
 from framecast.readers.video import read_videos
 
 EXAMINED = 20
 """Sequences, and frames of each, whose values are examined where they are not held in memory."""
 PIXELS = 1 << 26
 """Values of one sequence that are examined at most; one frame at least."""
+KINDS: dict[Kind, str] = {
+    "netcdf": "NetCDF file",
+    "zarr": "Zarr store",
+    "numpy": "NumPy file",
+    "video": "video",
+    "picture": "picture",
+    "gzip": "file packed by gzip",
+    "matlab": "MATLAB file",
+    "torch": "PyTorch file",
+    "safetensors": "safetensors file",
+    "grib": "GRIB file",
+}
 LARGEST_SIDE = 128
 """Points beyond which a smaller size is proposed for video."""
 
 
 def inspect(
-    path: PathLike, context: int, horizon: int, data: DataConfig | None = None
+    place: Paths, context: int, horizon: int, missing: Sequence[float] = ()
 ) -> dict[str, str]:
     """Describe a file or a folder of frames, and name the command to train on it.
 
     Args:
-        path: a video, a NetCDF, Zarr or NumPy file, a folder of videos, a folder with files named
-            train, validation and test, or the folder of the KTH actions.
+        place: a file; a folder, a pattern or a list of files; a folder with files named train,
+            validation and test; or the folder of the KTH actions.
         context: frames of a window that are given, at least 1.
         horizon: frames of a window that are forecast, at least 1.
-        data: how it is read; its path is not looked at, and its source only if it is not files.
+        missing: values that stand for a missing one, in files that are not videos.
 
     Returns:
         Descriptions by their titles, in the order in which they are to be read.
@@ -58,52 +67,64 @@ def inspect(
     for name, value in (("context", context), ("horizon", horizon)):
         if value < 1:
             raise UserError(f"--{name} {value} must be at least 1")
-    path, data = Path(path), data or DataConfig()
-    check_file(path)
-    source = _source_of(path) if data.source == "files" else data.source
-    data = replace(data, source=source, path=str(path))
-    parts = _parts(path, data)
-    rows = {"kind": _kind(path, source)}
+    find_paths(place)  # says what is not there
+    source = _source_of(place)
+    parts = _parts(place, source, missing)
+    rows = {"kind": _kind(place, source)}
     for name, frames in parts.items():
         described = _describe(frames, context, horizon)
         rows |= {f"{name} {title}".strip(): text for title, text in described.items()}
     if "" in parts and (fitting := _fitting(parts[""], context, horizon)) != (context, horizon):
         context, horizon = fitting
         rows["windows"] += f"; {context} + {horizon} fit where validation and test take their parts"
-    return rows | {"next": _command(data, next(iter(parts.values())), context, horizon)}
+    command = _command(place, source, next(iter(parts.values())), context, horizon)
+    if missing:
+        command += f" --data.missing '{[float(f'{number:g}') for number in missing]}'"
+    return rows | {"next": command}
 
 
-def _source_of(path: Path) -> str:
-    if (path / kth.LIST).exists():
+def _source_of(place: Paths) -> str:
+    folder = _folder(place)
+    if folder and (folder / kth.LIST).exists():
         return "kth"
-    if is_folder(path) and part_file(path, "train") is None and decoding.find_videos(path):
+    if folder and part_file(folder, "train") is None and decoding.find_videos(folder):
         return "videos"
     return "files"
 
 
-def _parts(path: Path, data: DataConfig) -> Mapping[str, Frames]:
+def _folder(place: Paths) -> Path | None:
+    """The folder of files that a place is, if it is one."""
+    if isinstance(place, str | Path) and is_folder(Path(place)):
+        return Path(place)
+    return None
+
+
+def _parts(place: Paths, source: str, missing: Sequence[float]) -> Mapping[str, Frames]:
     """The parts of a data set; all that there is, without a name, where nothing says which is what.
 
     They are what the source would read with the defaults.
     """
-    if not is_folder(path) and data.source == "files":
-        return {"": open_frames(path, data.selection)}
-    if data.source == "videos" and not (path / "train").is_dir():
-        return {"": read_videos(decoding.find_videos(path), source=str(path))}
-    splits = data.open().splits()
+    folder = _folder(place)
+    if source == "videos" and folder and not (folder / "train").is_dir():
+        return {"": read_videos(decoding.find_videos(folder), source=str(folder))}
+    if folder is None or (source == "files" and not has_parts(folder) and files_in(folder)):
+        return {"": read_frames(place, missing=tuple(missing))}
+    splits = DataConfig(source, str(folder), missing=list(missing)).open().splits()
     return {name: frames for name, frames in splits._asdict().items() if frames is not None}
 
 
-def _kind(path: Path, source: str) -> str:
+def _kind(place: Paths, source: str) -> str:
+    """What a place holds, in words."""
     if source == "kth":
         return "KTH actions"
-    if is_folder(path):
-        return "folder of videos" if source == "videos" else "folder of train, validation, test"
-    if path.suffix.lower() in decoding.SUFFIXES:
-        return "video"
-    if path.suffix in arrays.SUFFIXES:
-        return "NumPy file"
-    return "Zarr store" if path.is_dir() else "NetCDF file"
+    folder = _folder(place)
+    if source == "videos":
+        return "folder of videos"
+    if folder and has_parts(folder):
+        return "folder of train, validation, test"
+    files = [f for path in find_paths(place) for f in (files_in(path) if folder else [path])]
+    name = KINDS[kind_of(files[0])]
+    return name if len(files) == 1 else f"{len(files)} files, each a {name}"
 
 
 def _describe(frames: Frames, context: int, horizon: int) -> dict[str, str]:
@@ -118,7 +139,6 @@ def _describe(frames: Frames, context: int, horizon: int) -> dict[str, str]:
         + (f", {lengths.sum()} together" if len(lengths) > 1 else ""),
         "grid": f"{frames.grid[0]} rows × {frames.grid[1]} columns",
         "channels": ", ".join(channels),
-        **_dimensions(frames),
         "step": _step(frames),
         "values": _values(frames),
         **_gaps(frames),
@@ -129,12 +149,6 @@ def _describe(frames: Frames, context: int, horizon: int) -> dict[str, str]:
 
 def _span(low: int, high: int) -> str:
     return str(low) if low == high else f"{low} to {high}"
-
-
-def _dimensions(frames: Frames) -> dict[str, str]:
-    """Say what the dimensions of a labelled file were read as, and why; nothing of others."""
-    said = "; ".join(f"{dim}: {why}" for dim, why in frames.evidence.items())
-    return {"dimensions": said} if said else {}
 
 
 def _step(frames: Frames) -> str:
@@ -216,27 +230,14 @@ def _fitting(frames: Frames, context: int, horizon: int) -> tuple[int, int]:
     return shortest - fewer, fewer
 
 
-def _command(data: DataConfig, frames: Frames, context: int, horizon: int) -> str:
-    """The command that trains on what was inspected, read in the same way."""
-    given = {f.name: getattr(data, f.name) for f in fields(DataConfig)}
-    default = {name: getattr(DataConfig(), name) for name in given}
+def _command(place: Paths, source: str, frames: Frames, context: int, horizon: int) -> str:
+    path = str(place) if isinstance(place, str | Path) else f"[{', '.join(map(str, place))}]"
+    options = [f"--data.path {shlex.quote(path)}"]
     if set(frames.names) <= {*decoding.GREY, *decoding.COLOUR} and max(frames.grid) > LARGEST_SIDE:
         smaller = [max(8, round(side * LARGEST_SIDE / max(frames.grid))) for side in frames.grid]
-        given |= {"source": "videos", "options": {"size": smaller} | data.options}
-    changed = {name: value for name, value in given.items() if value != default[name]}
-    options = [text for name, value in changed.items() for text in _options(name, value)]
+        source, options = "videos", [*options, f"--data.options.size '{smaller}'"]
+    if source != "files":
+        options.insert(0, f"--data.source {source}")
     options += [f"--training.context {context}", f"--training.horizon {horizon}"]
-    run = shlex.quote(f"runs/{Path(data.path or '').stem}")
-    return f"framecast train starter {' '.join(options)} --out {run}"
-
-
-def _options(name: str, value: Any) -> list[str]:
-    """A key of the data as the command line takes it; one option for each name within it."""
-    if isinstance(value, dict) and all(re.fullmatch(r"[\w-]+", key) for key in value):
-        return [f"--data.{name}.{key} {shlex.quote(_as_text(v))}" for key, v in value.items()]
-    return [f"--data.{name} {shlex.quote(_as_text(value))}"]
-
-
-def _as_text(value: Any) -> str:
-    """A value as the command line takes it."""
-    return value if isinstance(value, str) else json.dumps(value)
+    stem = re.sub(r"[^\w.+-]+", "_", find_paths(place)[0].stem) or "frames"
+    return f"framecast train starter {' '.join(options)} --out runs/{stem}"

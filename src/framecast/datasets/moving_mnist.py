@@ -47,6 +47,7 @@ from framecast.frames.frames import Channel, Frames
 from framecast.frames.lazy import LazyValues, Reader
 from framecast.frames.splits import Splits
 from framecast.readers.arrays import ArrayReader, open_array
+from framecast.readers.paths import Paths
 from framecast.readers.selection import Selection
 
 SPLITS: Mapping[str, int] = MappingProxyType({"train": 10_000, "validation": 3_000, "test": 5_000})
@@ -251,15 +252,16 @@ class MovingMnistSource(MovingMnist, Source):
         digits = read_digits(self.digits, self.shrink)
         return _frames(DrawnVideos(config, digits.test, "test", self.test_videos, self.seed))
 
-    def read(self, path: Path, selection: Selection) -> Frames:
+    def read(self, place: Paths, selection: Selection) -> Frames:
         """Read videos from a file; a `.npy` of four dimensions is the published set.
 
         Raises:
             UserError: as `read_published`, and as `Source.read`.
         """
-        if path.suffix == ".npy" and open_array(path).ndim == 4:
+        path = Path(place) if isinstance(place, str | Path) else None
+        if path and path.suffix == ".npy" and open_array(path).ndim == 4:
             return read_published(path)
-        return super().read(path, selection)
+        return super().read(place, selection)
 
 
 def read_published(path: Path) -> Frames:

@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from framecast.base.registry import Registry
 from framecast.frames.frames import Frames
 from framecast.frames.splits import Splits
 from framecast.readers.folder import read_test
+from framecast.readers.paths import Paths
 from framecast.readers.selection import Selection
 
 
@@ -35,17 +35,18 @@ class Source(ABC):
             UserError: as `splits`.
         """
 
-    def read(self, path: Path, selection: Selection) -> Frames:
+    def read(self, place: Paths, selection: Selection) -> Frames:
         """Read other frames of the same kind, to forecast from or to test on.
 
         Args:
-            path: a file; or a folder with a file, or a folder of videos, that is named test.
+            place: a file; a folder, a pattern or a list of files; or a folder with a file, or a
+                folder of files, that is named test.
             selection: what is read of it.
 
         Raises:
             UserError: if there are none, or they cannot be read.
         """
-        return read_test(path, selection)
+        return read_test(place, selection)
 
 
 Kind = TypeVar("Kind", bound=type[Source])

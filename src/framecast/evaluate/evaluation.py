@@ -19,6 +19,7 @@ from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
 from framecast.frames.windows import allowed_starts, side_by_side
 from framecast.metrics import MetricChoice, Subject, prepare
+from framecast.readers.paths import Paths
 
 ALL = ""
 """The group of windows where they are not grouped."""
@@ -27,7 +28,7 @@ ALL = ""
 def evaluate(
     runs: Sequence[PathLike],
     *,
-    data: PathLike | None = None,
+    data: Paths | None = None,
     steps: int | None = None,
     context: int | None = None,
     metrics: MetricChoice | None = None,
@@ -46,8 +47,8 @@ def evaluate(
 
     Args:
         runs: run folders.
-        data: a file, used whole, or a folder with a file named test; None for the test part
-            of the data that the runs were trained on.
+        data: a file, or a folder, a pattern or a list of files, used whole; or a folder with a
+            file named test. None for the test part of the data that the runs were trained on.
         steps: K, lead times, at least 1; the longest horizon of the runs if None.
         context: frames given, at least 1; the longest context of the runs if None.
         metrics: which are wanted, and what they need; if None, those of the error, and those of

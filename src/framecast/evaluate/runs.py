@@ -13,6 +13,7 @@ from framecast.forecast.predictor import Predictor
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
 from framecast.models.cost import multiplications
+from framecast.readers.paths import Paths
 from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import Checkpoint, load_checkpoint
 from framecast.runs.contents import data_of, read_config
@@ -95,7 +96,7 @@ def _with_units(channels: Sequence[Channel]) -> list[str]:
     return [f"{c.name} [{c.units or 'no units'}]" for c in channels]
 
 
-def test_frames(runs: Sequence[Run], data: PathLike | None) -> list[Frames]:
+def test_frames(runs: Sequence[Run], data: Paths | None) -> list[Frames]:
     """Read the frames to evaluate each run on: those at `data`, or the test part of its own.
 
     Runs that read the same share the frames.
@@ -116,10 +117,10 @@ def test_frames(runs: Sequence[Run], data: PathLike | None) -> list[Frames]:
     return found
 
 
-def _test_frames(run: Run, data: PathLike | None) -> Frames:
+def _test_frames(run: Run, data: Paths | None) -> Frames:
     source = run.data.open()
     if data is not None:
-        return source.read(Path(data), Selection.of(run.checkpoint.frames))
+        return source.read(data, Selection.of(run.checkpoint.frames))
     try:
         test = source.test()
     except UserError as error:
@@ -135,7 +136,7 @@ def _test_frames(run: Run, data: PathLike | None) -> Frames:
     return test
 
 
-def _check_common(runs: Sequence[Run], data: PathLike | None) -> None:
+def _check_common(runs: Sequence[Run], data: Paths | None) -> None:
     """Raise a UserError if runs would be tested on different data; their roles may differ."""
     sources = [_without_roles(run.data) for run in runs]
     for run, source in zip(runs, sources, strict=True):

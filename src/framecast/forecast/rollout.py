@@ -23,6 +23,7 @@ from framecast.frames.frames import Frames
 from framecast.frames.times import readable
 from framecast.frames.windows import Windows
 from framecast.readers.open import open_frames
+from framecast.readers.paths import Paths, find_paths
 from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import Checkpoint, load_checkpoint
 from framecast.runs.contents import source_of
@@ -111,7 +112,7 @@ def forecast_frames(
 
 def forecast_file(
     run: PathLike,
-    source: PathLike,
+    source: Paths,
     steps: int,
     out: PathLike,
     *,
@@ -126,8 +127,9 @@ def forecast_file(
 
     Args:
         run: a run folder or a checkpoint.
-        source: a NetCDF, Zarr or NumPy file that holds the variables that the model reads; or a
-            video, which is read at the size and rate of the training data.
+        source: a file that holds the variables that the model reads; a folder, a pattern or a
+            list of files that do so together; or a video, which is read at the size and rate of
+            the training data.
         steps: lead times K, at least 1.
         out: `.nc`, `.zarr`, `.npz`, `.gif` or `.mp4`; an earlier forecast is replaced when
             the new one is whole.
@@ -148,10 +150,10 @@ def forecast_file(
     """
     if steps < 1:
         raise UserError(f"--steps {steps} must be at least 1")
-    inputs = [run, source, *([] if forcings is None else [forcings])]
+    inputs = [run, *find_paths(source), *([] if forcings is None else [forcings])]
     with claim_destination(out, inputs, overwrite) as place:
         predictor = Predictor(load_checkpoint(run), device)
-        frames = source_of(run).read(Path(source), _selection(predictor).past)
+        frames = source_of(run).read(source, _selection(predictor).past)
         places = [find_start(frames, start) for start in starts]
         _check_room(predictor, frames, len(places) * steps, place)
         size = predictor.checkpoint.context if context is None else context

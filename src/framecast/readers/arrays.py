@@ -1,7 +1,7 @@
 """NumPy files: frames without labels."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from framecast.base.limits import check_memory
 from framecast.frames.frames import Channel, Frames, StaticFields
 from framecast.frames.lazy import HELD, LazyValues, Values
 from framecast.readers.actions import make_actions
+from framecast.readers.contents import Contents, open_contents
 from framecast.readers.guard import check_file, guarded
 from framecast.readers.layout import arranged, layout_of
 from framecast.readers.selection import EVERYTHING, Selection
@@ -49,13 +50,30 @@ def read_arrays(path: Path, selection: Selection = EVERYTHING) -> Frames:
             )
         return _frames(content, path, selection)
     with content:
-        array, layout = _main_array(content, path, selection)
-        frames = _frames(array, path, replace(selection, layout=layout or selection.layout))
-        return replace(
-            frames,
-            static=_static(content, path, selection),
-            actions=_actions(content, path, selection, frames),
-        )
+        return _read(content, path, selection)
+
+
+def read_contents(path: Path, selection: Selection = EVERYTHING) -> Frames:
+    """Read frames from arrays without labels in a file of another program than NumPy.
+
+    Args:
+        path: as `open_contents` takes it.
+        selection: as for `read_arrays`.
+
+    Raises:
+        UserError: if the file cannot be read, or shapes do not fit.
+    """
+    return _read(open_contents(path, selection.group), path, selection)
+
+
+def _read(content: Any, path: Path, selection: Selection) -> Frames:
+    array, layout = _main_array(content, path, selection)
+    frames = _frames(array, path, replace(selection, layout=layout or selection.layout))
+    return replace(
+        frames,
+        static=_static(content, path, selection),
+        actions=_actions(content, path, selection, frames),
+    )
 
 
 def _main_array(content: Any, path: Path, selection: Selection) -> tuple[np.ndarray, str | None]:
@@ -159,9 +177,7 @@ def _members(content: Any, path: Path, names: Sequence[str]) -> list[np.ndarray]
     """Arrays of a `.npz` file: all that is asked for is in memory at once."""
     hint = "it may be damaged, encrypted, or hold Python objects, which are never loaded"
     with guarded(path, f"opens, but {', '.join(names)} cannot be read", hint):
-        sizes = {
-            info.filename.removesuffix(".npy"): info.file_size for info in content.zip.filelist
-        }
+        sizes = _sizes(content)
         check_memory(
             2 * sum(sizes[name.removesuffix(".npy")] for name in names),
             f"{path}: {', '.join(names)}",
@@ -174,8 +190,15 @@ def _members(content: Any, path: Path, names: Sequence[str]) -> list[np.ndarray]
     return arrays
 
 
+def _sizes(content: Any) -> Mapping[str, int]:
+    """The bytes of each array of a file."""
+    if isinstance(content, Contents):
+        return content.sizes
+    return {info.filename.removesuffix(".npy"): info.file_size for info in content.zip.filelist}
+
+
 def _stack(
-    content: np.lib.npyio.NpzFile, path: Path, names: Sequence[str], layout: str
+    content: Any, path: Path, names: Sequence[str], layout: str
 ) -> np.ndarray:
     """Arrays [T,H,W], or of another layout of these three axes, as [T,C,H,W]."""
     arrays = _members(content, path, names)
@@ -198,7 +221,7 @@ def _frames(array: np.ndarray, path: Path, selection: Selection) -> Frames:
             f"{path} has {array.shape[2]} channels, but {len(names)} names were given: "
             f"{', '.join(names)}"
         )
-    if array.size * 4 > HELD:
+    if selection.lazy or array.size * 4 > HELD:
         values: Values = LazyValues.of(ArrayReader(array, str(path), selection=selection))
     else:
         values = selection.numbers(array)

@@ -1,52 +1,59 @@
-"""What a folder of files means: parts named train, validation and test, or videos."""
+"""What a folder of files means: parts named train, validation and test, or one series."""
 
 from pathlib import Path
 
 from framecast.base.errors import UserError
 from framecast.frames.frames import Frames
 from framecast.frames.splits import Splits
-from framecast.readers import gridded
-from framecast.readers.decoding import find_videos
-from framecast.readers.open import READABLE, open_frames
+from framecast.readers.kinds import kind_of
+from framecast.readers.open import open_frames
+from framecast.readers.paths import Paths, files_in
 from framecast.readers.selection import EVERYTHING, Selection
-from framecast.readers.video import read_videos
 
 
 def is_folder(path: Path) -> bool:
     """Whether a path is a folder of files, which a Zarr store is not."""
-    return path.is_dir() and path.suffix not in gridded.SUFFIXES
+    return path.is_dir() and kind_of(path) == "folder"
+
+
+def has_parts(path: Path) -> bool:
+    """Whether a path is a folder that says itself what is for training."""
+    return is_folder(path) and part_file(path, "train") is not None
 
 
 def part_file(folder: Path, name: str) -> Path | None:
-    """Return the file of a folder that is named train, validation or test, if there is one."""
-    return next((f for f in sorted(folder.glob(f"{name}.*")) if f.suffix in READABLE), None)
+    """Return what a folder calls train, validation or test: a file, or a folder of files."""
+    files = sorted(folder.glob(f"{name}.*"))
+    found = next((f for f in files if kind_of(f) not in ("unknown", "folder")), None)
+    if found is None and (folder / name).is_dir() and files_in(folder / name):
+        return folder / name
+    return found
 
 
-def read_test(path: Path, selection: Selection = EVERYTHING) -> Frames:
-    """Read a file of frames; of a folder, the file or the folder of videos that is named test.
+def read_test(place: Paths, selection: Selection = EVERYTHING) -> Frames:
+    """Read frames; of a folder with parts, what is named test.
 
-    A folder of videos that has no such parts is read whole.
+    A folder that has no parts is read whole.
 
     Raises:
-        UserError: if there is none, or it cannot be read.
+        UserError: if there are none, or they cannot be read.
     """
-    if not is_folder(path):
-        return open_frames(path, selection)
+    path = Path(place) if isinstance(place, str | Path) else None
+    if path is None or not is_folder(path):
+        return open_frames(place, selection)
     file = part_file(path, "test")
     if file is not None:
         return open_frames(file, selection)
-    has_parts = part_file(path, "train") is not None or (path / "train").is_dir()
-    videos = find_videos(path / "test" if has_parts else path)
-    if not videos:
+    if has_parts(path) or not files_in(path):
         raise UserError(
-            f"{path} is a folder without a file named test (test.nc, test.zarr, test.npy ...), "
-            "and not one of videos"
+            f"{path} is a folder without a file named test (test.nc, test.zarr, test.npy ...)"
+            + ("" if has_parts(path) else ", and holds no other file of frames")
         )
-    return read_videos(videos, selection, source=str(path))
+    return open_frames(path, selection)
 
 
 def read_parts(path: Path, selection: Selection = EVERYTHING) -> Splits:
-    """Read the files of a folder that are named train, validation and test.
+    """Read the files, or folders of files, that are named train, validation and test.
 
     Raises:
         UserError: if none is named train.
@@ -69,6 +76,4 @@ def _hint(path: Path) -> str:
     """Say what a folder without a training part may be instead."""
     if begun := sorted(path.glob(".train.partial.*")):
         return f": {begun[0].name} was begun and not finished; run what made it again"
-    if find_videos(path):
-        return ": for a folder of videos add --data.source videos"
-    return ""
+    return ", and holds no other file of frames"

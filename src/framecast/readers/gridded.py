@@ -46,7 +46,7 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
         UserError: if the file cannot be read, no variables fit, or a dimension is unclear.
     """
     with ExitStack() as stack:
-        dataset = open_labelled(path)
+        dataset = open_labelled(path, selection.group)
         stack.callback(close_labelled, dataset, path)
         dataset = select(dataset, selection.select, path)
         chosen = catalogue(dataset, selection, path)
@@ -54,7 +54,7 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
         if empty := [d for d in roles.shared if dataset.sizes[d] == 0]:
             raise UserError(f"{path} holds no frames: {', '.join(empty)} has length 0")
         reader = GriddedReader(_parts(dataset, chosen), str(path), selection)
-        lazy = 4 * math.prod(reader.shape) > HELD
+        lazy = selection.lazy or 4 * math.prod(reader.shape) > HELD
         if lazy:
             stack.pop_all()  # the file stays open as long as the reader is there
         return Frames(

@@ -8,30 +8,36 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from zarr.storage import LocalStore
 
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
 from framecast.readers.dates import decode_odd_units, text_of, with_dates
-from framecast.readers.guard import check_file, guarded
+from framecast.readers.guard import guarded
+from framecast.readers.kinds import kind_of
+from framecast.readers.raw import open_raw
 
 _FACTORS = ("scale_factor", "add_offset")
 _MARKS = ("_FillValue", "missing_value")
 
 
-def open_labelled(path: Path) -> xr.Dataset:
+def open_labelled(path: Path, group: str | None = None) -> xr.Dataset:
     """Open a NetCDF 3 or 4 file or a Zarr store: coordinates are read, variables are not.
 
     Times become dates or durations, in whatever form they are (`readers.dates`), and texts that
     stand for numbers in the attributes that say how values are packed become numbers.
 
+    Args:
+        path: file or store.
+        group: where the variables are; None for the only group that holds some.
+
     Raises:
-        UserError: if it cannot be opened, or a chunk or a coordinate does not fit into memory.
+        UserError: if it cannot be opened, there is no such group, or a chunk or a coordinate does
+            not fit into memory.
     """
-    kind = "Zarr" if path.is_dir() else "NetCDF"
+    kind = "Zarr" if kind_of(path) == "zarr" else "NetCDF"
     hint = "it may be truncated, or in another format than its name says"
     with guarded(path, f"cannot be read as {kind}", hint), ExitStack() as stack:
-        raw = stack.enter_context(_open_raw(path))
+        raw = stack.enter_context(open_raw(path, group))
         for name, variable in raw.variables.items():
             _check_sizes(path, str(name), variable, coordinate=name in raw.dims)
             _mend_attributes(path, str(name), variable)
@@ -65,43 +71,6 @@ def values_of(variable: xr.DataArray, source: Path | str) -> np.ndarray:
         return values
 
 
-class _Files(LocalStore):
-    """The files of a Zarr store, which reads no pipe or device in their place."""
-
-    async def get(self, key: str, *others: Any, **further: Any) -> Any:
-        """Return the content of a file; None if it is not there."""
-        path = self.root / key
-        if path.exists():
-            check_file(path)
-        return await super().get(key, *others, **further)
-
-
-def _open_raw(path: Path) -> xr.Dataset:
-    """Open without decoding or reading anything, so that sizes can be looked at first."""
-    options: dict[str, Any] = {"decode_cf": False, "cache": False, "create_default_indexes": False}
-    if path.is_dir():
-        store: Any = _Files(path, read_only=True)
-        return xr.open_dataset(store, engine="zarr", consolidated=False, **options)
-    engine = _netcdf_engine(path)
-    if engine == "h5netcdf":
-        options["phony_dims"] = "access"  # HDF5 without names of dimensions opens, and is described
-    return xr.open_dataset(path, engine=engine, **options)
-
-
-def _netcdf_engine(path: Path) -> str:
-    """NetCDF 3 files begin with CDF; NetCDF 4 files are HDF5."""
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start[:4] in (b"CDF\x01", b"CDF\x02"):
-        return "scipy"
-    if start == b"\x89HDF\r\n\x1a\n":
-        return "h5netcdf"
-    if start[:4] == b"CDF\x05":
-        raise UserError(
-            f"{path} is a NetCDF file of the kind CDF-5 (64-bit data, as PnetCDF writes it), which "
-            f"is not read. Convert it first: nccopy -k nc4 {path.name} {path.stem}_nc4.nc"
-        )
-    raise UserError(f"{path} is neither NetCDF 3 nor NetCDF 4: its first bytes are {start!r}")
 
 
 def _check_sizes(path: Path, name: str, variable: xr.Variable, coordinate: bool) -> None:

@@ -1,53 +1,75 @@
-"""A file of frames, by what it is."""
+"""Frames of whatever a user names: a file, a folder, a pattern, or a list of these."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from framecast.base.claim import heal
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
 from framecast.frames.frames import Frames
-from framecast.readers import arrays, decoding, gridded
-from framecast.readers.guard import check_file
+from framecast.readers.file import open_file
+from framecast.readers.kinds import Kind, kind_of
+from framecast.readers.paths import Paths, files_in, find_paths, name_of
 from framecast.readers.selection import Selection
+from framecast.readers.series import read_series
 from framecast.readers.video import read_videos
 
-READABLE = (*gridded.SUFFIXES, *arrays.SUFFIXES, *decoding.SUFFIXES)
-"""Suffixes of the files that are read."""
 
-
-def read_frames(path: PathLike, variables: Sequence[str] | None = None, **further: Any) -> Frames:
-    """Read a file of frames, by its suffix.
+def read_frames(
+    path: PathLike | Sequence[PathLike], variables: Sequence[str] | None = None, **further: Any
+) -> Frames:
+    """Read frames, whatever they are stored in: what a file is follows from its content.
 
     Args:
-        path: NetCDF, Zarr, NumPy or video.
+        path: a file, a folder of files, a pattern such as 'obs/2019-*.nc', or a list of files,
+            which are one series.
         variables: which become prognostic channels, in this order; None for all.
-        further: diagnostic, forcings, static, missing and the other attributes of
-            `readers.selection.Selection`.
+        further: diagnostic, forcings, static, missing, join, times_from, group and the other
+            attributes of `readers.selection.Selection`.
 
     Raises:
         UserError: if it is missing, of an unknown kind, or cannot be read.
     """
     chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in further.items()}
     names = None if variables is None else tuple(variables)
-    return open_frames(Path(path), Selection(variables=names, **chosen))
+    return open_frames(path, Selection(variables=names, **chosen))
 
 
-def open_frames(path: Path, selection: Selection) -> Frames:
-    """Read what is selected of a file of frames, by its suffix.
+def open_frames(place: Paths, selection: Selection) -> Frames:
+    """Read what is selected of a file, or of all files that a place means.
+
+    Videos are sequences, other files one series.
 
     Raises:
         UserError: as `read_frames`.
     """
-    heal(path)
-    check_file(path)
-    if path.suffix in gridded.SUFFIXES:
-        return gridded.read_gridded(path, selection)
-    if path.suffix in arrays.SUFFIXES:
-        return arrays.read_arrays(path, selection)
-    if path.suffix.lower() in decoding.SUFFIXES:
-        return read_videos([path], selection)
-    raise UserError(
-        f"{path}: cannot tell its kind from its name; readable are {', '.join(READABLE)}"
-    )
+    paths, source = find_paths(place), name_of(place)
+    files = [file for path in paths for file in _files_of(path)]
+    if len(files) == 1:
+        return open_file(files[0], selection)
+    kinds = {file: kind_of(file) for file in files}
+    if set(kinds.values()) == {"video"} and selection.join != "time":
+        return read_videos(files, selection, source)
+    _check_kinds(kinds, source)
+    return read_series(files, selection, source)
+
+
+def _files_of(path: Path) -> list[Path]:
+    if kind_of(path) != "folder":
+        return [path]
+    files = files_in(path)
+    if not files:
+        raise UserError(f"{path} is a folder that holds no file of frames")
+    return files
+
+
+def _check_kinds(kinds: dict[Path, Kind], source: str) -> None:
+    """Refuse files of different kinds, which are hardly one series."""
+    first = next(iter(kinds))
+    for file, kind in kinds.items():
+        if kind != kinds[first]:
+            raise UserError(
+                f"{source} holds files of several kinds: {first} ({kinds[first]}) and {file} "
+                f"({kind}). Name those that belong together by a pattern in quotes, such as "
+                f"'{first.parent}/*{first.suffix}'"
+            )

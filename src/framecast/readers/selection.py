@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor
 from framecast.frames.channels import Channel, Role
 from framecast.frames.roles import FrameSpec
 from framecast.frames.times import TOLERANCE
+
+Join = Literal["time", "sequences"]
+"""How several files are one: behind one another in time, or beside one another as sequences."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Selection:
             where its shape says it.
         size: (H, W) to which a video is resized; None for its own.
         rate: frames a second that are taken from a video; None for all.
+        join: how several files belong together: one after the other in time, or each a sequence;
+            None for time, where the files have times.
+        times_from: pattern of the times in the names of files (strptime's); None to guess it.
+        group: the group of a NetCDF, HDF5 or Zarr file; None for the only one with variables.
+        lazy: whether values are read a window at a time, however few they are.
     """
 
     variables: tuple[str, ...] | None = None
@@ -53,6 +61,10 @@ class Selection:
     layout: str | None = None
     size: tuple[int, int] | None = None
     rate: float | None = None
+    join: Join | None = None
+    times_from: str | None = None
+    group: str | None = None
+    lazy: bool = False
 
     @classmethod
     def of(cls, spec: FrameSpec) -> "Selection":

@@ -12,11 +12,12 @@ from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike, whole, write_text
 from framecast.evaluate import Evaluation, evaluate
+from framecast.frames.leads import lead_times
 from framecast.metrics import IMAGES, MetricChoice
+from framecast.readers.paths import Paths
 from framecast.report.pictures import draw_curves, draw_image_curves, draw_strips
 from framecast.report.records import averages_to_csv, describe, to_csv
 from framecast.report.table import print_table
-from framecast.report.words import lead_times
 
 __all__ = [
     "describe",
@@ -37,7 +38,7 @@ def evaluate_to(
     runs: Sequence[PathLike],
     out: PathLike,
     *,
-    data: PathLike | None = None,
+    data: Paths | None = None,
     steps: int | None = None,
     context: int | None = None,
     metrics: MetricChoice | None = None,

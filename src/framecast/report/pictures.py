@@ -15,8 +15,9 @@ from matplotlib.ticker import MaxNLocator
 from framecast.evaluate import Evaluation
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import load
+from framecast.frames.leads import lead_times, with_units
 from framecast.metrics import ERRORS, METRICS
-from framecast.report.words import chosen, lead_times, title, with_units
+from framecast.report.words import chosen, title
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's, which the colour-blind can tell apart."""

@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from framecast.evaluate import Evaluation, Forecasts, Run
+from framecast.frames.leads import lead_times
 from framecast.metrics import METRICS
-from framecast.report.words import lead_times
 
 COLUMNS = (
     "model", "phase", "frame", "lead", "lead_time", "channel", "metric", "value", "spread", "group"

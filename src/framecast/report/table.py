@@ -11,9 +11,10 @@ from rich.table import Table
 from torch import Tensor
 
 from framecast.evaluate import Evaluation, Forecasts
+from framecast.frames.leads import lead_times, with_units
 from framecast.metrics import IMAGES, METRICS
 from framecast.report.records import columns_of, each_group
-from framecast.report.words import chosen, lead_times, title, with_units
+from framecast.report.words import chosen, title
 
 _TABLE_ROWS = 12
 _PIPE_WIDTH = 160

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import cast
@@ -12,36 +13,32 @@ from typing import cast
 import av
 import numpy as np
 from av.filter import Graph
-from matplotlib import colormaps
 from torch import Tensor
 
 from framecast.forecast.writers.destination import GIF_END, MARK
 from framecast.forecast.writers.labels import ForecastLabels
+from framecast.forecast.writers.panels import Panels, Truth
 from framecast.readers.decoding import COLOUR, GREY
 
 FRAMES_PER_SECOND = 5
 """Of frames that have no times in seconds."""
-SHORTER_SIDE = 256
-"""Pixels: small grids, but not video, are enlarged, cell by cell, to at least this."""
-_COLOURS = colormaps["viridis"].with_extremes(bad="0.8")
-"""What is missing is grey."""
 MOST_TILES = 4
 GAP = 4
 
 
 @contextmanager
 def animation_writer(path: Path, labels: ForecastLabels) -> Iterator[Callable[[Tensor], None]]:
-    """Write a GIF or MP4: a row of tiles for each channel, a column for each forecast.
+    """Write a GIF or MP4, whose pictures `Panels` draws: truth, forecast and difference.
 
-    Colours run over the range that a channel declares, or over that of the input frames. At most
-    four forecasts are shown. Rows are drawn from north to south where the row coordinate ascends.
-    Video keeps its colours and its size, but for odd sides: MP4 needs even ones, so that their
-    last row or column is repeated. Frames with times in seconds keep their rate.
+    Colours run over the range that a channel declares, or over that of the input frames. Frames
+    with times in seconds keep their rate. A video of which nothing more is known goes on as it is,
+    with its colours and its size, but for odd sides: MP4 needs even ones, so that their last row
+    or column is repeated.
     """
     gif, rate, draw = path.suffix == ".gif", _frame_rate(labels), _painter(labels)
     blank = np.zeros((len(labels.frames.values), len(labels.starts), *_frame_shape(labels)))
-    height, width = draw(blank).shape[:2]
-    places = count()
+    height, width = draw(blank, 1).shape[:2]
+    leads = count(1)
     with av.open(path, "w", format="gif" if gif else "mp4") as file:
         file.metadata["comment"] = MARK
         stream = file.add_stream("gif" if gif else "h264", rate=rate)
@@ -51,8 +48,9 @@ def animation_writer(path: Path, labels: ForecastLabels) -> Iterator[Callable[[T
         quantise = _quantiser(height, width, rate)
 
         def write(frame: Tensor) -> None:
-            picture = av.VideoFrame.from_ndarray(draw(frame.numpy()), "rgb24")
-            picture.pts, picture.time_base = next(places), 1 / rate
+            lead = next(leads)
+            picture = av.VideoFrame.from_ndarray(draw(frame.numpy(), lead), "rgb24")
+            picture.pts, picture.time_base = lead - 1, 1 / rate
             file.mux(stream.encode(quantise(picture) if gif else picture))
 
         yield write
@@ -72,24 +70,21 @@ def _frame_shape(labels: ForecastLabels) -> tuple[int, int, int]:
     return len(labels.channels), *labels.frames.grid
 
 
-def _painter(labels: ForecastLabels) -> Callable[[np.ndarray], np.ndarray]:
-    """How a frame [N,S,C,H,W] becomes a picture [H,W,3] of bytes."""
-    names = labels.names
+def _painter(labels: ForecastLabels) -> Callable[[np.ndarray, int], np.ndarray]:
+    """How the frame [N,S,C,H,W] of a lead becomes a picture [H,W,3] of bytes."""
     low, high = _ranges(labels)
-    flip = _ascends(labels)
+    if labels.names in (GREY, COLOUR) and not Truth(labels).known:
+        return partial(_as_video, low=low, high=high)
+    panels = Panels(labels, np.stack([low, high], 1))
+    return lambda frame, lead: _even(panels.draw(frame, lead))
 
-    def draw(frame: np.ndarray) -> np.ndarray:
-        tiles = frame.reshape(-1, *frame.shape[2:])[:MOST_TILES]
-        share = np.clip((tiles - low[:, None, None]) / (high - low)[:, None, None], 0, 1)
-        if names == COLOUR:
-            coloured = np.nan_to_num(share).transpose(0, 2, 3, 1)[:, None]
-        elif names == GREY:
-            coloured = np.nan_to_num(share)[..., None].repeat(3, -1)
-        else:
-            coloured = _enlarge(_COLOURS(share)[..., :3])
-        return _arrange((coloured[:, :, ::-1] if flip else coloured) * 255)
 
-    return draw
+def _as_video(frame: np.ndarray, lead: int, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Forecasts of a video side by side, in its own colours and size."""
+    tiles = frame.reshape(-1, *frame.shape[2:])[:MOST_TILES]
+    share = np.clip((tiles - low[:, None, None]) / (high - low)[:, None, None], 0, 1)
+    colours = np.nan_to_num(share).transpose(0, 2, 3, 1)
+    return _side_by_side(colours.repeat(4 - colours.shape[-1], -1)[..., :3] * 255)
 
 
 def _ranges(labels: ForecastLabels) -> tuple[np.ndarray, np.ndarray]:
@@ -118,11 +113,6 @@ def _shown(labels: ForecastLabels) -> dict[str, tuple[float, float]]:
     return {name: (a, b) for name, a, b in ends if a == a}
 
 
-def _ascends(labels: ForecastLabels) -> bool:
-    rows = labels.frames.coordinates.get(labels.frames.dims[-2])
-    return rows is not None and len(rows.values) > 1 and bool(rows.values[-1] > rows.values[0])
-
-
 def _frame_rate(labels: ForecastLabels) -> Fraction:
     """Frames a second: the input's own, where its times are seconds."""
     frames = labels.frames
@@ -132,20 +122,18 @@ def _frame_rate(labels: ForecastLabels) -> Fraction:
     return Fraction(1 / float(frames.step.difference)).limit_denominator(1001)
 
 
-def _enlarge(tiles: np.ndarray) -> np.ndarray:
-    scale = max(1, -(-SHORTER_SIDE // min(tiles.shape[2:4])))
-    return tiles.repeat(scale, 2).repeat(scale, 3)
-
-
-def _arrange(tiles: np.ndarray) -> np.ndarray:
-    """Tiles [columns,rows,H,W,3] side by side, with white between them."""
-    space = ((0, 0), (0, 0), (0, GAP), (0, GAP), (0, 0))
+def _side_by_side(tiles: np.ndarray) -> np.ndarray:
+    """Tiles [columns,H,W,3] beside each other, with white between them."""
+    space = ((0, 0), (0, 0), (0, GAP), (0, 0))
     tiles = np.pad(tiles.round().astype(np.uint8), space, constant_values=255)
-    columns, rows, height, width, _ = tiles.shape
-    picture = tiles.transpose(1, 2, 0, 3, 4).reshape(rows * height, columns * width, 3)
-    picture = picture[:-GAP, :-GAP]
-    odd = ((0, picture.shape[0] % 2), (0, picture.shape[1] % 2), (0, 0))
-    return np.pad(picture, odd, mode="edge")
+    columns, height, width, _ = tiles.shape
+    picture = tiles.transpose(1, 0, 2, 3).reshape(height, columns * width, 3)
+    return _even(picture[:, :-GAP])
+
+
+def _even(picture: np.ndarray) -> np.ndarray:
+    """Repeat the last row, or column, where their number is odd."""
+    return np.pad(picture, [(0, side % 2) for side in picture.shape[:2]] + [(0, 0)], mode="edge")
 
 
 def _quantiser(height: int, width: int, rate: Fraction) -> Callable[[av.VideoFrame], av.VideoFrame]:

@@ -1,0 +1,269 @@
+"""A forecast as pictures with what one needs to read them: truth, forecast and difference.
+
+A row for each variable of each forecast, with a colour bar; times above; coordinates where the
+grid has them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice, product
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
+
+from framecast.forecast.writers.labels import ForecastLabels
+from framecast.frames.frames import Frames
+from framecast.frames.leads import lead_times, with_units
+from framecast.frames.times import readable
+from framecast.readers.decoding import COLOUR, GREY
+
+MOST_ROWS = 6
+"""Variables and forecasts that are shown, the first ones."""
+INCHES = 2.6
+"""Longer side of a panel."""
+SLIMMEST = 4
+"""A grid that is longer than this for its other side is stretched, so that it can be seen."""
+LEADS_SEEN = 3
+"""Leads whose truth tells how far a forecast may be off, for the colours of differences."""
+
+Image = Float[np.ndarray, "H W"] | Float[np.ndarray, "H W 3"]
+Picture = UInt8[np.ndarray, "height width 3"]
+
+
+class Row(NamedTuple):
+    """A variable of a forecast: places of the sequence, the start and the channel.
+
+    The three colours of a video are one picture: their channel is that of the first.
+    """
+
+    sequence: int
+    start: int
+    channel: int
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The frames of the input that follow the starts of a forecast, where it has them.
+
+    Args:
+        labels: of the forecast.
+    """
+
+    labels: ForecastLabels
+
+    def at(self, row: Row, lead: int) -> Image | None:
+        """Return the true frame of a lead, 0 for the last known one; None if it is not known."""
+        labels, frames = self.labels, self.labels.frames
+        names = labels.names if labels.names == COLOUR else labels.names[row.channel :][:1]
+        place = int(labels.starts[row.start]) + lead
+        if not set(names) <= set(frames.names) or place >= frames.lengths[row.sequence]:
+            return None
+        if lead and frames.times[place] != labels.valid_times[row.start, lead - 1]:
+            return None  # a gap: the frame that follows is of a later time
+        values = frames.values[row.sequence, place : place + 1]
+        channels = [frames.names.index(name) for name in names]
+        return _as_image(values[0, channels].double().numpy())
+
+    @property
+    def known(self) -> bool:
+        """Whether any lead of any forecast is known."""
+        starts = range(len(self.labels.starts))
+        sequences = range(len(self.labels.frames.values))
+        return any(self.at(Row(n, s, 0), 1) is not None for n, s in product(sequences, starts))
+
+
+class Panels:
+    """Draws one frame of a forecast after the other.
+
+    Args:
+        labels: of the forecast.
+        ranges: least and greatest value of each channel, [C,2].
+    """
+
+    def __init__(self, labels: ForecastLabels, ranges: Float[np.ndarray, "C 2"]) -> None:
+        self.labels, self.truth, self.ranges = labels, Truth(labels), ranges
+        self.rows = list(islice(_rows(labels), MOST_ROWS))
+        self.times, self.units = lead_times(labels.frames, labels.steps)
+        columns = ("truth", "forecast", "forecast − truth") if self.truth.known else ("forecast",)
+        self.figure = Figure(figsize=_size(labels, len(self.rows), len(columns)), dpi=100)
+        self.canvas: Any = FigureCanvasAgg(self.figure)
+        self.title = self.figure.suptitle(" ", fontsize="medium")
+        self.images = self._lay_out(columns)
+
+    def draw(self, frame: Float[np.ndarray, "N S C H W"], lead: int) -> Picture:
+        """Draw the frame of a lead, 1 for the first."""
+        self.title.set_text(self._describe(lead))
+        for row, images in zip(self.rows, self.images, strict=True):
+            channels = frame[row.sequence, row.start].astype(np.float64)
+            shown = channels if self.labels.names == COLOUR else channels[[row.channel]]
+            forecast = _as_image(shown)
+            truth = self.truth.at(row, lead) if len(images) > 1 else None
+            unknown = np.full_like(forecast, np.nan)
+            values = [unknown, forecast, unknown] if truth is None else [truth, forecast]
+            if truth is not None:
+                values.append(forecast - truth)
+            self._show(images, values if len(images) > 1 else [forecast])
+        self.canvas.draw()
+        return np.array(self.canvas.buffer_rgba())[..., :3]
+
+    def _show(self, images: list[AxesImage], values: list[Image]) -> None:
+        """Put values into panels: colours from 0 to 1, and their differences as one number."""
+        for place, (image, value) in enumerate(zip(images, values, strict=True)):
+            if value.ndim == 2:
+                image.set_data(value)
+            elif place == 2:
+                image.set_data(value.mean(-1))
+            else:
+                low, high = self.ranges[0]
+                image.set_data(np.nan_to_num((value - low) / (high - low), nan=0.8).clip(0, 1))
+
+    def _describe(self, lead: int) -> str:
+        ahead = f"{self.times[lead - 1]:g} {self.units}".strip()
+        if len({str(time) for time in self.labels.valid_times[:, lead - 1]}) > 1:
+            return f"{ahead} ahead"
+        time = readable(self.labels.valid_times[0, lead - 1]).replace("T", " ")
+        return f"{time}, {ahead} ahead"
+
+    def _lay_out(self, columns: tuple[str, ...]) -> list[list[AxesImage]]:
+        """Make panels, colour bars and names; return the images, a list for each row."""
+        self.figure.set_layout_engine("constrained")
+        axes = self.figure.subplots(len(self.rows), len(columns), squeeze=False)
+        images = []
+        for place, row in enumerate(self.rows):
+            channel, values = self.labels.channels[row.channel], self._value_scale(row)
+            differences = self._difference_scale(row)
+            scales = [values, values, differences] if len(columns) > 1 else [values]
+            panels = [self._panel(*pair) for pair in zip(axes[place], scales, strict=True)]
+            if self.labels.names not in (GREY, COLOUR):
+                self._bar(panels[:2], with_units(channel.name, channel.units))
+            if len(columns) > 1:
+                self._bar(panels[2:], with_units("difference", channel.units))
+            across = _axis_name(self.labels.frames, self.labels.frames.dims[-2])
+            axes[place, 0].set_ylabel(self._name(row) or across, fontsize="x-small")
+            images.append(panels)
+        for column, name in enumerate(columns):
+            axes[0, column].set_title(name, fontsize="small")
+        return images
+
+    def _panel(self, axes: Any, scale: ScalarMappable) -> AxesImage:
+        frames = self.labels.frames
+        height, width = frames.grid
+        extent = _extent(frames)
+        slim = not 1 / SLIMMEST <= height / width <= SLIMMEST
+        image: AxesImage = axes.imshow(
+            np.full(frames.grid, np.nan),
+            norm=scale.norm,
+            cmap=scale.cmap,
+            origin=_origin(frames),
+            extent=extent,
+            interpolation="nearest",
+        )
+        # Cells are squares, whatever the units of the sides.
+        ratio = 1.0 if extent is None else _ratio(extent) * height / width
+        axes.set_aspect("auto" if slim else ratio)
+        axes.set_facecolor("0.8")
+        axes.tick_params(labelsize="x-small", length=2)
+        for axis, count in ((axes.xaxis, width), (axes.yaxis, height)):
+            axis.set_major_locator(MaxNLocator(4, integer=extent is None))
+            axis.set_visible(count > 1)
+        if axes.get_subplotspec().is_last_row():
+            axes.set_xlabel(_axis_name(frames, frames.dims[-1]), fontsize="x-small")
+        return image
+
+    def _bar(self, images: list[AxesImage], label: str) -> None:
+        """Add one colour bar for images that share their colours."""
+        axes = [image.axes for image in images]
+        bar = self.figure.colorbar(images[0], ax=axes, extend="both", ticks=MaxNLocator(4))
+        bar.set_label(label, fontsize="small")
+        bar.ax.tick_params(labelsize="x-small")
+
+    def _name(self, row: Row) -> str:
+        """Which forecast a row is of, where there are several."""
+        labels = self.labels
+        sequence = [f"sequence {row.sequence}"] if len(labels.frames.values) > 1 else []
+        start = readable(labels.frames.times[labels.starts[row.start]])
+        return "\n".join([*sequence, *([] if labels.single else [f"from {start}"])])
+
+    def _value_scale(self, row: Row) -> ScalarMappable:
+        """Colours of values: grey for pictures, diverging about zero where there are both signs."""
+        low, high = self.ranges[row.channel]
+        if self.labels.names in (GREY, COLOUR):
+            return ScalarMappable(Normalize(low, high), "gray")
+        if low < 0 < high:
+            limit = max(-low, high)
+            return ScalarMappable(Normalize(-limit, limit), "RdBu_r")
+        return ScalarMappable(Normalize(low, high), "viridis")
+
+    def _difference_scale(self, row: Row) -> ScalarMappable:
+        """Colours of differences, as far as the truth moves away from the last known frame."""
+        last = self.truth.at(row, 0)
+        leads = [self.truth.at(row, lead) for lead in range(1, LEADS_SEEN + 1)]
+        moved = [abs(truth - last) for truth in leads if truth is not None and last is not None]
+        farthest = np.nanmax(moved) if moved and not np.isnan(moved).all() else np.nan
+        low, high = self.ranges[row.channel]
+        limit = farthest if farthest > 0 else (high - low) / 2
+        return ScalarMappable(Normalize(-limit, limit), "RdBu_r")
+
+
+def _as_image(channels: Float[np.ndarray, "C H W"]) -> Image:
+    """One channel as it is, three as a picture."""
+    return channels[0] if len(channels) == 1 else channels.transpose(1, 2, 0)
+
+
+def _rows(labels: ForecastLabels) -> Iterator[Row]:
+    channels = 1 if labels.names == COLOUR else len(labels.channels)
+    counts = (len(labels.frames.values), len(labels.starts), channels)
+    return (Row(*places) for places in product(*map(range, counts)))
+
+
+def _size(labels: ForecastLabels, rows: int, columns: int) -> tuple[float, float]:
+    """Inches of the figure, which make an even number of pixels."""
+    height, width = labels.frames.grid
+    stretch = min(max(width / height, 1 / SLIMMEST), SLIMMEST)
+    across, down = (INCHES, INCHES / stretch) if stretch > 1 else (INCHES * stretch, INCHES)
+    size = (columns * (max(across, 1.2) + 0.7) + 1.0, rows * (max(down, 0.9) + 0.4) + 0.6)
+    return round(size[0] * 50) / 50, round(size[1] * 50) / 50
+
+
+def _extent(frames: Frames) -> tuple[float, float, float, float] | None:
+    """Outer edges of the grid (left, right, bottom, top), where its coordinates are even."""
+    rows, columns = (_edges(frames, dim) for dim in frames.dims[-2:])
+    if rows is None or columns is None:
+        return None
+    bottom, top = rows if _origin(frames) == "lower" else rows[::-1]
+    return (*columns, bottom, top)
+
+
+def _axis_name(frames: Frames, dim: str) -> str:
+    axis = frames.coordinates.get(dim)
+    return "" if axis is None else with_units(dim, str(axis.attributes.get("units", "")))
+
+
+def _edges(frames: Frames, dim: str) -> tuple[float, float] | None:
+    axis = frames.coordinates.get(dim)
+    if axis is None or axis.values.dtype.kind not in "fiu" or len(axis.values) < 2:
+        return None
+    values = axis.values.astype(np.float64)
+    steps = np.diff(values)
+    if not np.allclose(steps, steps[0], rtol=0.01) or steps[0] == 0:
+        return None
+    return float(values[0] - steps[0] / 2), float(values[-1] + steps[0] / 2)
+
+
+def _ratio(extent: tuple[float, float, float, float]) -> float:
+    left, right, bottom, top = extent
+    return abs((right - left) / (top - bottom))
+
+
+def _origin(frames: Frames) -> Literal["lower", "upper"]:
+    """North is up: rows are drawn from the last one on where their coordinate ascends."""
+    axis = frames.coordinates.get(frames.dims[-2])
+    ascends = axis is not None and len(axis.values) > 1 and axis.values[-1] > axis.values[0]
+    return "lower" if ascends else "upper"

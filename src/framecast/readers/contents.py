@@ -1,0 +1,195 @@
+"""Arrays without labels in files of other programs: MATLAB, PyTorch, safetensors, HDF5 and Zarr.
+
+They are read as those of a `.npz` file are: by name, and in memory.
+"""
+
+import math
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy.io
+import torch
+import zarr
+from safetensors import safe_open
+
+from framecast.base.errors import UserError
+from framecast.readers.guard import guarded
+from framecast.readers.kinds import Kind, kind_of
+from framecast.readers.raw import choose_group, open_store
+
+_NUMBERS = (
+    *("double", "single", "logical", "int8", "int16", "int32", "int64"),
+    *("uint8", "uint16", "uint32", "uint64"),
+)
+"""Classes of MATLAB whose arrays are read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """The arrays of a file, by name; read when they are asked for.
+
+    Attributes:
+        sizes: bytes of each array.
+        read: gives an array.
+    """
+
+    sizes: Mapping[str, int]
+    read: Callable[[str], np.ndarray]
+
+    @property
+    def files(self) -> list[str]:
+        """The names of the arrays."""
+        return list(self.sizes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.sizes
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.read(name)
+
+
+def open_contents(path: Path, group: str | None = None) -> Contents:
+    """Find the arrays of numbers in a file.
+
+    Args:
+        path: `.mat` of version 5 or 7.3, `.pt`, `.safetensors`, HDF5 or Zarr.
+        group: of an HDF5 file or a Zarr store; None for the only one with arrays.
+
+    Raises:
+        UserError: if it cannot be read, or holds objects whose reading would run code.
+    """
+    openers: dict[Kind, Callable[[Path, str | None], Contents]] = {
+        "matlab": _matlab,
+        "torch": _torch,
+        "safetensors": _safetensors,
+        "netcdf": _hdf5,
+        "zarr": _zarr,
+    }
+    kind = kind_of(path)
+    hint = "it may be truncated, damaged, or hold something else than arrays of numbers"
+    with guarded(path, f"cannot be read ({kind})", hint):
+        return openers[kind](path, group)
+
+
+def is_unlabelled(path: Path, group: str | None) -> bool:
+    """Whether an HDF5 file or a Zarr store names no dimension of any of its arrays.
+
+    Raises:
+        UserError: if it cannot be opened.
+    """
+    kind = "Zarr" if kind_of(path) == "zarr" else "NetCDF"
+    hint = "it may be truncated, or in another format than its name says"
+    with guarded(path, f"cannot be read as {kind}", hint):
+        if kind == "Zarr":
+            return _zarr_is_unlabelled(path, group)
+        return bool(h5py.is_hdf5(path)) and _hdf5_is_unlabelled(path, group)
+    raise AssertionError("guarded lets no error pass in silence")
+
+
+def _matlab(path: Path, group: str | None) -> Contents:
+    """A file of MATLAB; those of version 7.3 are HDF5, whose axes are in the opposite order."""
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            sizes = {name: item.nbytes for name, item in file.items() if _is_grid(item)}
+        return Contents(sizes, lambda name: _from_hdf5(path, name).T)
+    shapes = {name: shape for name, shape, kind in scipy.io.whosmat(path) if kind in _NUMBERS}
+    sizes = {name: 8 * math.prod(shape) for name, shape in shapes.items()}
+    return Contents(sizes, lambda name: scipy.io.loadmat(path, variable_names=[name])[name])
+
+
+def _torch(path: Path, group: str | None) -> Contents:
+    """A file of PyTorch: a tensor, or tensors by name; never code."""
+    if not zipfile.is_zipfile(path):
+        raise UserError(
+            f"{path} is no file of PyTorch 1.6 or later: load it, and save it again (torch.save)"
+        )
+    loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    named = loaded if isinstance(loaded, Mapping) else {"frames": loaded}
+    tensors = {str(name): t for name, t in named.items() if isinstance(t, torch.Tensor)}
+    sizes = {name: t.numel() * t.element_size() for name, t in tensors.items()}
+    return Contents(sizes, lambda name: _as_array(tensors[name]))
+
+
+def _safetensors(path: Path, group: str | None) -> Contents:
+    with safe_open(path, framework="pt") as file:
+        sizes = {name: 8 * math.prod(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+    def read(name: str) -> np.ndarray:
+        with safe_open(path, framework="pt") as file:
+            return _as_array(file.get_tensor(name))
+
+    return Contents(sizes, read)
+
+
+def _as_array(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor as an array; NumPy has no numbers of 16 bits with the range of float32."""
+    array: np.ndarray = (
+        tensor.float() if tensor.dtype == torch.bfloat16 else tensor.detach()
+    ).numpy()
+    return array
+
+
+def _hdf5(path: Path, group: str | None) -> Contents:
+    place = choose_group(path, group)
+    with h5py.File(path) as file:
+        items = file[place or "/"].items()
+        sizes = {name: item.nbytes for name, item in items if _is_grid(item)}
+    return Contents(sizes, lambda name: _from_hdf5(path, f"{place}/{name}"))
+
+
+def _from_hdf5(path: Path, name: str) -> np.ndarray:
+    with h5py.File(path) as file:
+        array: np.ndarray = file[name][()]
+    return array
+
+
+def _zarr(path: Path, group: str | None) -> Contents:
+    """A store of arrays, or a single array."""
+    store, place = open_store(path, group)
+    try:
+        top = zarr.open(store=store, path=place, mode="r")
+        arrays = {"frames": top} if isinstance(top, zarr.Array) else dict(top.arrays())
+        sizes = {name: array.nbytes for name, array in arrays.items() if array.ndim > 1}
+    finally:
+        store.close()
+
+    def read(name: str) -> np.ndarray:
+        store, place = open_store(path, group)
+        try:
+            found: Any = zarr.open(store=store, path=place, mode="r")
+            return np.asarray((found if isinstance(found, zarr.Array) else found[name])[...])
+        finally:
+            store.close()
+
+    return Contents(sizes, read)
+
+
+def _hdf5_is_unlabelled(path: Path, group: str | None) -> bool:
+    with h5py.File(path) as file:
+        items = [i for i in file[choose_group(path, group) or "/"].values() if _is_grid(i)]
+        known = ("DIMENSION_LIST", "_Netcdf4Coordinates", "_Netcdf4Dimid")
+        return bool(items) and not any(key in item.attrs for item in items for key in known)
+
+
+def _zarr_is_unlabelled(path: Path, group: str | None) -> bool:
+    store, place = open_store(path, group)
+    try:
+        top = zarr.open(store=store, path=place, mode="r")
+        arrays = [top] if isinstance(top, zarr.Array) else [a for _, a in top.arrays()]
+        return bool(arrays) and not any(map(_names_dims, arrays))
+    finally:
+        store.close()
+
+
+def _names_dims(array: Any) -> bool:
+    named = getattr(array.metadata, "dimension_names", None)
+    return bool(named) or "_ARRAY_DIMENSIONS" in array.attrs
+
+
+def _is_grid(item: Any) -> bool:
+    return isinstance(item, h5py.Dataset) and item.ndim > 1 and item.dtype.kind in "iufb"

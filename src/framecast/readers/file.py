@@ -1,0 +1,80 @@
+"""One file of frames, by what it is."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from framecast.base.claim import heal
+from framecast.base.errors import UserError
+from framecast.frames.frames import Frames
+from framecast.readers import arrays, gridded
+from framecast.readers.contents import is_unlabelled
+from framecast.readers.guard import check_file
+from framecast.readers.kinds import SUFFIXES, Kind, kind_of
+from framecast.readers.labelled import close_labelled, open_labelled
+from framecast.readers.packed import named, unpack
+from framecast.readers.selection import Selection
+from framecast.readers.video import read_videos
+
+
+def _read_labelled(path: Path, selection: Selection) -> Frames:
+    """A labelled file; HDF5 and Zarr may hold arrays without labels instead."""
+    if is_unlabelled(path, selection.group):
+        return arrays.read_contents(path, selection)
+    return gridded.read_gridded(path, selection)
+
+
+_READERS: dict[Kind, Callable[[Path, Selection], Frames]] = {
+    "netcdf": _read_labelled,
+    "zarr": _read_labelled,
+    "numpy": arrays.read_arrays,
+    "matlab": arrays.read_contents,
+    "torch": arrays.read_contents,
+    "safetensors": arrays.read_contents,
+    "video": lambda path, selection: read_videos([path], selection),
+}
+
+
+def open_file(path: Path, selection: Selection) -> Frames:
+    """Read what is selected of one file of frames, or of a Zarr store.
+
+    Raises:
+        UserError: if it is missing, of an unknown kind, or cannot be read.
+    """
+    heal(path)
+    check_file(path)
+    kind = kind_of(path)
+    if kind == "gzip":
+        return _open_packed(path, selection)
+    read = _READERS.get(kind)
+    if read is None:
+        raise UserError(
+            f"{path}: cannot tell its kind from its content or its name; readable are "
+            + ", ".join(SUFFIXES)
+        )
+    return read(path, selection)
+
+
+def _open_packed(path: Path, selection: Selection) -> Frames:
+    inner = unpack(path)
+    if kind_of(inner) in ("gzip", "folder"):
+        raise UserError(f"{path} is packed twice: unpack it first (gunzip)")
+    with named(path, inner):
+        return replace(open_file(inner, selection), source=str(path))
+
+
+def names_in(path: Path, selection: Selection) -> tuple[str, ...] | None:
+    """Return the names of the variables of a labelled file; None for other kinds.
+
+    Raises:
+        UserError: if it cannot be opened.
+    """
+    if kind_of(path) == "gzip":
+        return names_in(unpack(path), selection)
+    labelled = kind_of(path) in ("netcdf", "zarr")
+    if not labelled or is_unlabelled(path, selection.group):
+        return None
+    dataset = open_labelled(path, selection.group)
+    names = tuple(map(str, dataset.data_vars))
+    close_labelled(dataset, path)
+    return names
