@@ -1,17 +1,22 @@
-"""framecast inspect: describe a file or folder of frames, and say what to do next."""
+"""framecast inspect: say what data hold, by what evidence, and propose how to learn from them."""
 
-from framecast.cli.parser import (
-    CommandParser,
-    command_parser,
-    number,
-    one_or_many,
-    print_table,
-    whole_number,
+import json
+from pathlib import Path
+
+from framecast.base.config import load_config
+from framecast.base.errors import UserError
+from framecast.base.whole import write_text
+from framecast.cli.parser import CommandParser, command_parser, number, overrides, print_table
+from framecast.runs.config import Experiment
+
+COMMON = (
+    *("data.variables", "data.missing", "data.source", "data.validation_fraction"),
+    *("data.test_fraction", "training.context", "training.horizon"),
 )
-from framecast.runs.config import TrainingConfig
+"""The keys that the short help explains."""
 
 
-def parser() -> CommandParser:
+def parser(everything: bool = False) -> CommandParser:
     """Return the parser of the command."""
     parser = command_parser("inspect", usage="framecast inspect PATH [PATH ...] [options]")
     parser.add_argument(
@@ -21,35 +26,62 @@ def parser() -> CommandParser:
         help="a file, a folder or a pattern in quotes; several files are one series",
     )
     parser.add_argument(
-        "--context",
-        type=whole_number,
-        default=TrainingConfig.context,
-        metavar="N",
-        help="number of frames given before a forecast, to count windows by (default: %(default)s)",
+        "--write",
+        type=Path,
+        metavar="FILE",
+        help="write the configuration that is proposed, with the reason for each key (.yaml)",
     )
     parser.add_argument(
-        "--horizon",
-        type=whole_number,
-        default=TrainingConfig.horizon,
-        metavar="K",
-        help="number of frames forecast, to count windows by (default: %(default)s)",
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help="draw the frames into a file (.png) rather than in the terminal",
     )
-    parser.add_argument(
-        "--missing",
-        nargs="+",
-        type=number,
-        default=[],
-        metavar="X",
-        help="values that stand for a missing one, beside NaN and what the file declares",
-    )
+    add_minutes(parser)
+    parser.add_config(Experiment, COMMON, everything)
     return parser
 
 
-def run(arguments: list[str]) -> None:
-    """Print what the frames are, and the command that trains on them."""
-    options = parser().parse_args(arguments)
-    from framecast.datasets.inspect import inspect
-
-    print_table(
-        inspect(one_or_many(options.path), options.context, options.horizon, options.missing)
+def add_minutes(parser: CommandParser) -> None:
+    """Add the option that says how long training may take."""
+    parser.add_argument(
+        "--minutes",
+        type=number,
+        metavar="M",
+        help="how long training may take: the size of the network and the epochs are chosen by "
+        "what a step takes here, which is measured",
     )
+
+
+def run(arguments: list[str]) -> None:
+    """Print what was found and what is proposed, and write what is asked for."""
+    options = parser("--help-all" in arguments).parse_args(arguments)
+    given = overrides(Experiment, options)
+    if "data.path" in given:
+        raise UserError("data.path is what PATH names already: give it once")
+    if options.write is not None and options.write.exists():
+        raise UserError(f"--write {options.write} exists already: choose another name")
+    path = options.path[0] if len(options.path) == 1 else json.dumps(options.path)
+    from framecast.doctor import examine, propose
+    from framecast.doctor.config_file import write_config
+    from framecast.doctor.picture import save_picture
+    from framecast.doctor.screen import commands, describe, draw
+
+    data = load_config(Experiment, None, {**given, "data.path": path}).data
+    findings = examine(data)
+    proposal = propose(findings, given)
+    if options.minutes is not None:
+        from framecast.doctor.speed import fit_to_time
+
+        proposal = fit_to_time(proposal, options.minutes)
+    print_table(describe(findings, proposal))
+    if options.picture is not None:
+        save_picture(findings, options.picture)
+    elif picture := draw(findings.frames):
+        print(f"\n{picture}")
+    if options.write is not None:
+        write_text(options.write, write_config(findings, proposal))
+        print(f"\nNext:  framecast train {options.write} --out runs/first")
+    else:
+        train, write = commands(findings, given)
+        print(f"\nNext:  {train}\n  or:  {write}")

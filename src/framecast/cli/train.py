@@ -1,12 +1,16 @@
 """framecast train: train a forecaster from a recipe or a YAML file."""
 
+import argparse
+import sys
 from pathlib import Path
 
 from framecast.base.config import load_config
 from framecast.base.errors import UserError
+from framecast.cli.inspect import add_minutes
 from framecast.cli.parser import CommandParser, add_device, command_parser, overrides
+from framecast.readers.paths import is_pattern
 from framecast.runs.config import Experiment
-from framecast.runs.recipes import find_recipe
+from framecast.runs.recipes import find_recipe, recipes
 
 COMMON = (
     *("data.path", "data.variables", "data.diagnostic", "data.forcings", "data.static"),
@@ -23,13 +27,15 @@ def parser(everything: bool = False) -> CommandParser:
     parser = command_parser(
         "train",
         usage="framecast train RECIPE --out RUN [--KEY VALUE ...]\n"
+        "       framecast train DATA --out RUN [--minutes M] [--KEY VALUE ...]\n"
         "       framecast train --resume --out RUN",
     )
     parser.add_argument(
         "recipe",
         nargs="?",
         metavar="RECIPE",
-        help="name of a recipe (framecast recipes lists them), or YAML file of such keys as below",
+        help="name of a recipe (framecast recipes lists them), or YAML file of such keys as below; "
+        "or data, for which a configuration is proposed as framecast inspect does",
     )
     parser.add_argument(
         "--out",
@@ -41,6 +47,7 @@ def parser(everything: bool = False) -> CommandParser:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run at --out, as if never stopped"
     )
+    add_minutes(parser)
     add_device(parser)
     parser.add_config(Experiment, COMMON, everything)
     return parser
@@ -50,10 +57,44 @@ def run(arguments: list[str]) -> None:
     """Train, and say what to do next."""
     options = parser("--help-all" in arguments).parse_args(arguments)
     if options.recipe is None and not options.resume:
-        raise UserError("name a recipe or a YAML file (framecast recipes lists the recipes)")
+        raise UserError("name a recipe, a YAML file or data (framecast recipes lists the recipes)")
+    given = overrides(Experiment, options)
     from framecast.train import find_config, train
 
-    file = find_recipe(options.recipe) if options.recipe else find_config(options.out)
-    experiment = load_config(Experiment, file, overrides(Experiment, options))
+    if options.recipe is None:
+        experiment = load_config(Experiment, find_config(options.out), given)
+    elif _is_data(options.recipe):
+        experiment = _proposed(options, given)
+    else:
+        experiment = load_config(Experiment, find_recipe(options.recipe), given)
     train(experiment, options.out, options.resume, options.device)
     print(f"Trained {options.out}. Next: framecast evaluate {options.out} --out EVALUATION")
+
+
+def _is_data(name: str) -> bool:
+    """Whether a name is neither that of a recipe nor of a YAML file, but of something there."""
+    path = Path(name)
+    if name in recipes() or (path.suffix in (".yaml", ".yml") and path.is_file()):
+        return False
+    return path.exists() or is_pattern(name)
+
+
+def _proposed(options: argparse.Namespace, given: dict[str, str]) -> Experiment:
+    """Return the configuration that the data doctor proposes, and say what it is."""
+    if "data.path" in given:
+        raise UserError(f"{options.recipe} is data already: leave --data.path out")
+    if options.resume:
+        raise UserError("--resume goes on with what was begun: leave the data out")
+    from framecast.doctor import examine, propose
+
+    data = load_config(Experiment, None, {**given, "data.path": options.recipe}).data
+    proposal = propose(examine(data), given)
+    if options.minutes is not None:
+        from framecast.doctor.speed import fit_to_time
+
+        proposal = fit_to_time(proposal, options.minutes, options.device)
+    for key, choice in proposal.choices.items():
+        print(f"{key}: {choice.value}  ({choice.why})", file=sys.stderr)
+    for note in proposal.notes:
+        print(f"note: {note}", file=sys.stderr)
+    return proposal.experiment()

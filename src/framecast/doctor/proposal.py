@@ -1,0 +1,185 @@
+"""A configuration that learns from the data at once, and the reason for each of its keys."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import yaml
+
+from framecast.base.config import load_config
+from framecast.doctor.findings import Findings
+from framecast.doctor.windows import Division, divide
+from framecast.frames.frames import Frames
+from framecast.frames.places import area_weights, find_axis
+from framecast.readers.decoding import COLOUR, GREY
+from framecast.runs.config import Experiment
+
+LARGEST_SIDE = 128
+"""Points beyond which video is made smaller."""
+STEPS = 2000
+"""Steps of the optimiser that a run aims at, where no time is given."""
+MOST_EPOCHS, FEWEST_EPOCHS = 100, 5
+STEPS_OF_EPOCH = 20
+"""Steps that an epoch should have at least, so that it is worth a validation."""
+ALIKE = 0.8
+"""Correlation of successive frames from which on the change is predicted, not the frame."""
+UNEQUAL = 1.1
+"""Largest area of a cell over the smallest, from which on the loss is weighed by area."""
+
+
+class Choice(NamedTuple):
+    """A value of a key, and why."""
+
+    value: Any
+    why: str
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration in the making.
+
+    Attributes:
+        choices: values of keys by their dotted names, in order, each with its reason.
+        given: texts of the keys that the user set, which count before all choices.
+        notes: what a reader should know beside.
+    """
+
+    choices: Mapping[str, Choice]
+    given: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def experiment(self) -> Experiment:
+        """Build the configuration.
+
+        Raises:
+            UserError: if what the user gave does not fit.
+        """
+        texts = {key: _as_text(choice.value) for key, choice in self.choices.items()}
+        return load_config(Experiment, None, {**texts, **self.given})
+
+    def with_choices(self, choices: Mapping[str, Choice]) -> "Proposal":
+        """Return the proposal with other values of some keys, those that the user set left out."""
+        free = {key: choice for key, choice in choices.items() if key not in self.given}
+        return Proposal({**self.choices, **free}, self.given, self.notes)
+
+
+def propose(findings: Findings, given: Mapping[str, str]) -> Proposal:
+    """Propose how to learn from data.
+
+    Args:
+        findings: what is known of them.
+        given: texts of the keys that the user set, by their dotted names.
+
+    Raises:
+        UserError: if no window fits into them.
+    """
+    division = divide(findings, given)
+    choices = dict(_data(findings, division))
+    choices |= dict(_roles(findings))
+    choices |= dict(_model(findings))
+    choices |= dict(_training(findings, division, given))
+    notes = (*division.notes, *_notes(findings))
+    free = {key: choice for key, choice in choices.items() if key not in given}
+    return Proposal(free, given, notes)
+
+
+def _data(findings: Findings, division: Division) -> Iterator[tuple[str, Choice]]:
+    data, frames = findings.data, findings.frames
+    yield "data.path", Choice(data.path, findings.kind)
+    if data.source != "files":
+        yield "data.source", Choice(data.source, "what reads such a folder")
+    pictures = set(frames.names) <= {*GREY, *COLOUR}
+    if pictures and max(frames.grid) > LARGEST_SIDE and data.source in ("files", "videos"):
+        smaller = [max(8, round(side * LARGEST_SIDE / max(frames.grid))) for side in frames.grid]
+        yield "data.source", Choice("videos", "what resizes video")
+        yield "data.options.size", Choice(smaller, "[rows, columns]: large pictures take long")
+    if pictures:
+        yield "data.normalise", Choice("unit", "pictures have a range, which becomes [0, 1]")
+    if not findings.divided:
+        why = f"{division.counts}"
+        yield "data.validation_fraction", Choice(division.validation, why)
+        yield "data.test_fraction", Choice(division.test, "the last, never learned from")
+    if division.crops is not None:
+        why = "windows from each stretch in an epoch: all places at which one may begin"
+        yield "data.crops_per_sequence", Choice(division.crops, why)
+
+
+def _roles(findings: Findings) -> Iterator[tuple[str, Choice]]:
+    """Leave out what never changes, and derive what the dates and places tell."""
+    if findings.data.variables is None:
+        still = [c.name for c in findings.channels if c.constant or c.uniform]
+        moving = [c.name for c in findings.channels if c.name not in still]
+        if still and moving:
+            yield "data.variables", Choice(moving, f"{', '.join(still)} never changes in time")
+    frames, step = findings.frames, findings.frames.step
+    sphere = (
+        find_axis(frames, "latitude") is not None and find_axis(frames, "longitude") is not None
+    )
+    if not sphere:
+        return
+    yield "data.static", Choice(["latitude", "longitude"], "weather depends on where it is")
+    forcings = []
+    if step is not None and step.seconds is not None and step.seconds < 86400:
+        forcings.append("time_of_day")
+    if (findings.days or 0) > 60:
+        forcings.append("time_of_year")
+    if forcings:
+        yield "data.forcings", Choice(forcings, "known ahead of time, from the dates")
+
+
+def _model(findings: Findings) -> Iterator[tuple[str, Choice]]:
+    yield "model.layer", Choice("min_conv_gru", "learns a window in parallel over time: fast")
+    yield "model.depth", Choice(4, "layers")
+    yield "model.hidden", Choice(48, "channels of a layer")
+    yield "model.padding", Choice(findings.grid.padding, f"{findings.grid.name} grid")
+    correlations = [c.correlation for c in findings.channels if not math.isnan(c.correlation)]
+    if set(findings.frames.names) <= {*GREY, *COLOUR}:
+        yield "model.output", Choice("sigmoid", "pictures stay within their range")
+    elif correlations and min(correlations) > ALIKE:
+        why = f"successive frames resemble each other (correlation {min(correlations):.2f})"
+        yield "model.predicts", Choice("change", why)
+
+
+def _training(
+    findings: Findings, division: Division, given: Mapping[str, str]
+) -> Iterator[tuple[str, Choice]]:
+    yield "training.context", Choice(division.context, "frames that are given")
+    yield "training.horizon", Choice(division.horizon, "frames that are forecast")
+    batch = max(1, min(8, division.windows // STEPS_OF_EPOCH))
+    batch = int(given.get("training.batch_size", batch))
+    yield "training.batch_size", Choice(batch, f"of {division.windows} windows in an epoch")
+    steps = max(1, math.ceil(division.windows / batch))
+    epochs = max(FEWEST_EPOCHS, min(MOST_EPOCHS, math.ceil(STEPS / steps)))
+    yield "training.epochs", Choice(epochs, f"of {steps} steps")
+    yield "training.warmup_steps", Choice(min(50, epochs * steps // 20), "a twentieth of all steps")
+    yield "training.optimiser", Choice("adamw", "with a weight decay of its own")
+    yield "training.learning_rate", Choice(1e-3, "falls with a cosine to 0")
+    yield "training.weight_decay", Choice(1e-4, "keeps weights small")
+    yield "training.gradient_clip", Choice(1.0, "no single window throws the weights off")
+    yield "training.noise", Choice(0.01, "the forecast bears its own errors better")
+    if _areas_differ(findings.frames):
+        yield "training.area_weights", Choice(True, "cells near the poles are small")
+
+
+def _areas_differ(frames: Frames) -> bool:
+    if find_axis(frames, "latitude") is None:
+        return False
+    weights = area_weights(frames)
+    return float(weights.max()) > UNEQUAL * float(weights.min())
+
+
+def _notes(findings: Findings) -> Iterator[str]:
+    for channel in findings.channels:
+        if channel.sentinel is not None:
+            value, share = channel.sentinel
+            yield (
+                f"{channel.name}: {value:g} ({100 * share:.2g} % of the values) lies far from all "
+                f"others: if it stands for a missing value, add --data.missing '[{value:g}]'"
+            )
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n").removesuffix("\n...")

@@ -1,0 +1,81 @@
+"""How long training takes here: measured, so that a run fits into the time there is."""
+
+import math
+import time
+from dataclasses import replace
+from itertools import cycle, islice
+from typing import Any
+
+import torch
+
+from framecast.base.errors import UserError
+from framecast.doctor.proposal import Choice, Proposal
+from framecast.frames.splits import Splits
+from framecast.runs.config import Experiment
+from framecast.runs.device import choose_device
+from framecast.train.loop import make_training, prepare
+from framecast.train.precision import resolve_precision
+
+SIZES = ((4, 64), (4, 48), (4, 32), (3, 24), (2, 16), (2, 8))
+"""Depth and hidden channels of the networks that are tried, the largest first."""
+ENOUGH = 300
+"""Steps of the optimiser that a network should make; below, a smaller one learns more."""
+MEASURED = 4
+"""Steps that are timed, after one that is not."""
+OVERHEAD = 1.3
+"""A run over its steps alone: validation, saving and reading."""
+
+
+def fit_to_time(proposal: Proposal, minutes: float, device: str = "auto") -> Proposal:
+    """Choose the largest network that makes enough steps in the time there is, and its epochs.
+
+    Args:
+        proposal: what is proposed so far.
+        minutes: for the whole training, above 0.
+        device: that it trains on.
+
+    Raises:
+        UserError: if `minutes` is not positive, or the data and the keys do not fit together.
+    """
+    if not minutes > 0:
+        raise UserError(f"--minutes {minutes:g} must be above 0")
+    splits = proposal.experiment().data.open().splits()
+    sizes = SIZES if not {"model.depth", "model.hidden"} & proposal.given.keys() else (None,)
+    for size in sizes:
+        tried = proposal if size is None else proposal.with_choices(_size(size))
+        seconds, steps = _measure(tried.experiment(), splits, device)
+        affordable = int(60 * minutes / (OVERHEAD * seconds))
+        if affordable >= ENOUGH:
+            break
+    epochs = max(1, affordable // steps)
+    why = f"{minutes:g} minutes, at {seconds:.2g} s a step and {steps} steps an epoch"
+    choices = {
+        "training.epochs": Choice(epochs, why),
+        "training.warmup_steps": Choice(min(50, epochs * steps // 20), "a twentieth of all steps"),
+    }
+    return tried.with_choices(choices)
+
+
+def _size(size: tuple[int, int]) -> dict[str, Choice]:
+    why = "the largest of those tried that learns enough in the time there is"
+    return {"model.depth": Choice(size[0], why), "model.hidden": Choice(size[1], why)}
+
+
+def _measure(experiment: Experiment, splits: Splits, device: str) -> tuple[float, int]:
+    """Seconds of a step, and steps of an epoch."""
+    chosen = choose_device(device)
+    precision = resolve_precision(experiment.training.precision, chosen)
+    training = replace(experiment.training, precision=precision)
+    experiment = replace(experiment, training=training)
+    start = prepare(experiment, splits)
+    stepping = make_training(start.model, training, len(start.batches), start.shares, chosen)
+    loader: Any = stepping.fabric.setup_dataloaders(start.batches)
+    taken = []
+    for place, batch in enumerate(islice(cycle(loader), MEASURED + 1)):
+        began = time.perf_counter()
+        stepping.learn((batch,), 0, place, 1.0 if training.teacher_forcing else 0.0)
+        if chosen.type == "cuda":
+            torch.cuda.synchronize(chosen)
+        taken.append(time.perf_counter() - began)
+    seconds = sorted(taken[1:])[MEASURED // 2] * training.accumulate
+    return seconds, math.ceil(len(start.batches) / training.accumulate)

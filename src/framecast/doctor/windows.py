@@ -1,0 +1,135 @@
+"""Windows that fit the data: their length, and how a single series is divided into parts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from framecast.base.errors import UserError
+from framecast.datasets.files import Files
+from framecast.doctor.findings import Findings
+from framecast.frames.frames import Frames
+from framecast.frames.splits import split
+from framecast.runs.config import TrainingConfig
+
+SHORTEST = 2
+"""Frames of the shortest window: one given, one forecast."""
+MOST_CROPS = 200
+"""Windows that are drawn from one stretch in an epoch, at most."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """How data are divided.
+
+    Attributes:
+        context: frames of a window that are given.
+        horizon: frames of a window that are forecast.
+        validation: share of the data for validation.
+        test: share of the data for the test.
+        windows: windows of the training part in an epoch.
+        crops: windows drawn from each stretch in an epoch; None for as many as lie side by side.
+        counts: windows that lie side by side in each part, in words.
+        notes: what a reader should know.
+    """
+
+    context: int
+    horizon: int
+    validation: float
+    test: float
+    windows: int
+    crops: int | None
+    counts: str
+    notes: tuple[str, ...] = ()
+
+
+def divide(findings: Findings, given: Mapping[str, str]) -> Division:
+    """Choose windows and parts that fit each other.
+
+    Args:
+        findings: what the data hold.
+        given: texts of the keys that the user set.
+
+    Raises:
+        UserError: if there are too few frames for any window.
+    """
+    wanted = [int(given.get(f"training.{n}", getattr(TrainingConfig, n))) for n in SIZES]
+    fixed = [f"training.{name}" in given for name in SIZES]
+    shares = _shares(findings, given)
+    parts = findings.parts if findings.divided else _split(findings.frames, *shares)
+    longest = min(max(map(len, frames.pieces)) for frames in parts.values())
+    if longest < SHORTEST:
+        raise UserError(
+            f"{findings.frames.source}: a part has stretches of {longest} frame(s), but a window "
+            f"takes at least {SHORTEST}: more frames are needed, or fewer gaps"
+        )
+    context, horizon = _window(wanted, fixed, longest)
+    pieces = [len(piece) for piece in next(iter(parts.values())).pieces]
+    windows, crops = _crops(pieces, context + horizon)
+    counts = ", ".join(
+        f"{sum(len(piece) // (context + horizon) for piece in frames.pieces)} {name or 'all'}"
+        for name, frames in parts.items()
+    )
+    notes = _notes(wanted, (context, horizon), shares)
+    return Division(
+        context, horizon, *shares, windows, crops, f"windows side by side: {counts}", notes
+    )
+
+
+SIZES = ("context", "horizon")
+
+
+def _window(wanted: Sequence[int], fixed: Sequence[bool], longest: int) -> tuple[int, int]:
+    """The wanted window, or one in the same proportion that fits."""
+    context, horizon = wanted
+    if sum(wanted) <= longest or all(fixed):
+        return context, horizon
+    if fixed[0]:
+        return context, max(1, longest - context)
+    if fixed[1]:
+        return max(1, longest - horizon), horizon
+    fewer = min(max(1, round(longest * horizon / (context + horizon))), longest - 1)
+    return longest - fewer, fewer
+
+
+def _shares(findings: Findings, given: Mapping[str, str]) -> tuple[float, float]:
+    """Shares of validation and test, such that each part can hold a window, where there are few."""
+    data, frames = findings.data, findings.frames
+    if findings.divided:
+        return 0.0, 0.0
+    usual = (Files.validation_fraction, Files.test_fraction)
+    by_time = len(frames.values) == 1
+    total = frames.length if by_time else len(frames.values)
+    least = SHORTEST if by_time else 1
+    share = max(usual[0], least / total)
+    room = total >= 3 * least
+    chosen = (share, share) if room else (0.0, 0.0)
+    told = (data.validation_fraction, data.test_fraction)
+    validation, test = (c if t is None else t for c, t in zip(chosen, told, strict=True))
+    return round(validation, 4), round(test, 4)
+
+
+def _split(frames: Frames, validation: float, test: float) -> Mapping[str, Frames]:
+    parts = split(frames, validation, test)._asdict()
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def _crops(pieces: Sequence[int], window: int) -> tuple[int, int | None]:
+    """Windows in an epoch; drawn at all places where few lie side by side."""
+    side_by_side = sum(length // window for length in pieces)
+    if side_by_side >= MOST_CROPS:
+        return side_by_side, None
+    fitting = [length - window + 1 for length in pieces if length >= window]
+    crops = min(MOST_CROPS, max(fitting, default=1))
+    return crops * max(1, len(fitting)), crops
+
+
+def _notes(
+    wanted: Sequence[int], window: tuple[int, int], shares: tuple[float, float]
+) -> tuple[str, ...]:
+    notes = []
+    if tuple(wanted) != window:
+        notes.append(
+            f"windows of {window[0]} + {window[1]} frames: more would not fit into each part"
+        )
+    if shares == (0.0, 0.0):
+        notes.append("too few frames for parts of validation and test: the last weights are kept")
+    return tuple(notes)
