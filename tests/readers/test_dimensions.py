@@ -11,7 +11,6 @@ import xarray as xr
 from framecast.base.errors import UserError
 from framecast.cli import main
 from framecast.datasets.config import DataConfig
-from framecast.datasets.inspect import inspect
 from framecast.frames.roles import FrameSpec
 from framecast.readers import gridded
 from framecast.readers.open import read_frames
@@ -402,15 +401,17 @@ def test_what_forecast_writes_is_read_again(tmp_path):
     assert several.times.astype("timedelta64[h]").astype(int).tolist() == [6, 12, 18]
 
 
-def test_inspect_says_what_was_recognised_and_proposes_the_same_reading(tmp_path):
+def test_inspect_says_what_was_recognised_and_proposes_the_same_reading(tmp_path, capsys):
     path = with_dimension(tmp_path, "level", coordinate=[300, 500, 850])
-    rows = inspect(path, 2, 1, DataConfig(select={"level": [300, 500]}, dims={"row": "y"}))
-    assert rows["channels"] == "z_300 [m], z_500 [m]"
-    assert "level: channels (its name)" in rows["dimensions"]
-    assert "time: time (its dates)" in rows["dimensions"]
-    assert "y: rows (data.dims)" in rows["dimensions"]
-    assert "--data.select.level '[300, 500]'" in rows["next"]
-    assert "--data.dims.row y" in rows["next"]
+    command(f"inspect {path} --data.select.level '[300, 500]' --data.dims.row y")
+    said = capsys.readouterr().out
+    assert (
+        "time is time (its dates); y is rows (data.dims); x is columns (its name); level is" in said
+    )
+    assert "level is channels (its name)" in said
+    assert "z_500 [m]" in said
+    assert "z_850" not in said
+    assert "--data.select.level '[300, 500]' --data.dims.row y" in said
 
 
 def test_settings_are_stored_in_the_checkpoint_and_checked(tmp_path):

@@ -11,7 +11,6 @@ import torch
 from framecast.base.errors import UserError
 from framecast.cli import main
 from framecast.datasets.config import DataConfig
-from framecast.datasets.inspect import inspect
 from framecast.readers import arrays, layout
 from framecast.readers.open import read_frames
 from small import travelling_wave
@@ -171,8 +170,9 @@ def test_a_run_reads_as_it_was_told_and_its_forecasts_are_read_again(tmp_path):
     assert read_frames(tmp_path / "all.nc").values.shape == (12, 3, 1, 18, 18)
 
 
-def test_inspect_takes_the_layout_and_proposes_it(tmp_path):
-    path = saved(tmp_path, np.zeros((9, 20, 8, 8), np.float32))
-    rows = inspect(path, 4, 2, DataConfig(layout="nthw"))
-    assert (rows["sequences"], rows["frames"]) == ("9", "20, 180 together")
-    assert "--data.layout nthw" in rows["next"]
+def test_inspect_takes_the_layout_and_proposes_it(tmp_path, capsys):
+    path = saved(tmp_path, travelling_wave(9, 20, 8)[:, :, 0])
+    assert main(["inspect", str(path), "--data.layout", "nthw"]) == 0
+    said = capsys.readouterr().out
+    assert "20 in each of 9 sequences" in said
+    assert "--data.layout nthw" in said

@@ -197,9 +197,7 @@ def _sizes(content: Any) -> Mapping[str, int]:
     return {info.filename.removesuffix(".npy"): info.file_size for info in content.zip.filelist}
 
 
-def _stack(
-    content: Any, path: Path, names: Sequence[str], layout: str
-) -> np.ndarray:
+def _stack(content: Any, path: Path, names: Sequence[str], layout: str) -> np.ndarray:
     """Arrays [T,H,W], or of another layout of these three axes, as [T,C,H,W]."""
     arrays = _members(content, path, names)
     shapes = {name: array.shape for name, array in zip(names, arrays, strict=True)}

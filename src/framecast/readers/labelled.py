@@ -71,8 +71,6 @@ def values_of(variable: xr.DataArray, source: Path | str) -> np.ndarray:
         return values
 
 
-
-
 def _check_sizes(path: Path, name: str, variable: xr.Variable, coordinate: bool) -> None:
     """Refuse what must be in memory at once, and is larger: a chunk, or a coordinate."""
     chunk = variable.encoding.get("chunks") or variable.encoding.get("chunksizes")
