@@ -312,6 +312,8 @@ def enormous(path, chunks, shape=(1_000_000, 100_000, 100_000), time=None):
             for axis, name in enumerate(("time", "y", "x")):
                 size = time if name == "time" and time else shape[axis]
                 file.create_dataset(name, (size,), "f8", chunks=(min(size, 1000),))
+                if name == "time" and size < 100_000:
+                    file[name][:] = np.arange(size)
                 file[name].make_scale(name)
                 file["t"].dims[axis].attach_scale(file[name])
         return path

@@ -119,11 +119,6 @@ def with_infinity(path):
     data.to_netcdf(path, engine="h5netcdf")
 
 
-def with_two_more_dims(path):
-    data = dataset(members=2).drop_vars("orography")
-    data.expand_dims(level=[1, 2]).to_netcdf(path, engine="h5netcdf")
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -131,7 +126,6 @@ def with_two_more_dims(path):
         (foreign, "neither NetCDF 3 nor NetCDF 4"),
         (without_time, "no variable with a time and two space dimensions"),
         (with_infinity, "1 values are infinite, the first in u at sequence 0, time .*12:00.*row 1"),
-        (with_two_more_dims, "at most one of independent sequences"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(tmp_path, make, message):

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from framecast.base.config import check_options
+from framecast.base.config import check_options, nearest
 
 # Each data set registers itself.
 from framecast.datasets import files, kth, moving_mnist, videos  # noqa: F401
@@ -13,7 +13,10 @@ from framecast.frames.derived import FORCINGS, STATIC
 from framecast.frames.frames import Frames
 from framecast.frames.roles import Bounds, FrameSpec
 from framecast.frames.statistics import Normalise, Statistics
-from framecast.readers.selection import Join, Selection
+from framecast.frames.times import TOLERANCE
+from framecast.readers.layout import check_layout
+from framecast.readers.recognise import GIVEN
+from framecast.readers.selection import EVERYTHING, Join, Selection
 from framecast.readers.stamps import check_pattern
 
 SHARED = ("path", "variables", "validation_fraction", "test_fraction")
@@ -21,9 +24,9 @@ SHARED = ("path", "variables", "validation_fraction", "test_fraction")
 
 SELECTED = (
     *("diagnostic", "forcings", "static", "missing", "actions", "action_shift", "irregular"),
-    *("join", "times_from", "group"),
+    *("join", "times_from", "group", "dims", "select", "layout", "time_tolerance"),
 )
-"""Keys that only data sets of labelled files read, together with variables."""
+"""Keys that only data sets of files read, together with variables."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,16 @@ class DataConfig:
             %Y%m%d_%H%M; null looks for it where files have no times.
         group: group of a NetCDF, HDF5 or Zarr file that holds the variables, such as Grid; null
             stands for the only one that does.
+        dims: what the dimensions of a labelled file are, where they are not recognised rightly:
+            the name of one for some of time, row, column, sequence and channel, such as
+            {sequence: run}.
+        select: what is read of dimensions of a labelled file, such as {level: [500, 850]}: values
+            of the coordinate, or places from 0 along a dimension without one. One value stands
+            for a dimension that is then dropped.
+        time_tolerance: share of a step that each time may be off the even axis, in [0, 0.25]: times
+            that jitter or are rounded. The times themselves are kept.
+        layout: what the axes of a NumPy array are, a letter for each: n (sequences), t (times), c
+            (channels), h (rows), w (columns), such as nthw; null where its shape says it.
         validation_fraction: share of a single file that is kept for validation, in [0, 1); null
             stands for the source's own. It is the last sequences, or the last stretch of time
             before the test's if the file holds one sequence. With 0, the last weights count as
@@ -94,6 +107,10 @@ class DataConfig:
     join: Join | None = None
     times_from: str | None = None
     group: str | None = None
+    dims: dict[str, str] = field(default_factory=dict)
+    select: dict[str, Any] = field(default_factory=dict)
+    time_tolerance: float = TOLERANCE
+    layout: str | None = None
     validation_fraction: float | None = None
     test_fraction: float | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -116,6 +133,13 @@ class DataConfig:
             check_pattern(self.times_from)
         if isinstance(self.path, list) and self.source != "files":
             raise ValueError(f"data.source {self.source} reads one path, not {self.path}")
+        for name in self.dims:
+            if name not in GIVEN:
+                raise ValueError(f"dims.{name} is none of {', '.join(GIVEN)}{nearest(name, GIVEN)}")
+        if not 0 <= self.time_tolerance <= 0.25:
+            raise ValueError(f"time_tolerance {self.time_tolerance} must be in [0, 0.25]")
+        if self.layout is not None:
+            check_layout(self.layout)
         self.open()
 
     def _check_roles(self) -> None:
@@ -147,6 +171,10 @@ class DataConfig:
             join=self.join,
             times_from=self.times_from,
             group=self.group,
+            dims=self.dims,
+            select=self.select,
+            time_tolerance=self.time_tolerance,
+            layout=self.layout,
         )
 
     def open(self) -> Source:
@@ -162,7 +190,7 @@ class DataConfig:
             given.pop("variables", None)
             given["selection"] = self.selection
         else:
-            asked = {n for n in SELECTED if getattr(self.selection, n)}
+            asked = {n for n in SELECTED if getattr(self.selection, n) != getattr(EVERYTHING, n)}
             given |= dict.fromkeys(asked)
         for name in given:
             if name not in known:
@@ -193,6 +221,10 @@ class DataConfig:
             missing=tuple(self.missing),
             action_variable=self.actions,
             action_shift=self.action_shift,
+            dims=self.dims,
+            select=self.select,
+            time_tolerance=self.time_tolerance,
+            layout=self.layout,
         )
         predicted = [channel.name for channel in spec.predicted]
         for name in self.bounds:

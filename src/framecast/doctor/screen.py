@@ -83,8 +83,15 @@ def _describe(frames: Frames) -> dict[str, str]:
         "times": _times(frames),
         "grid": f"{frames.grid[0]} rows ({frames.dims[-2]}) × {frames.grid[1]} columns "
         f"({frames.dims[-1]})",
+        **_dimensions(frames),
         **_gaps(frames),
     }
+
+
+def _dimensions(frames: Frames) -> dict[str, str]:
+    """Say what the dimensions of a labelled file were read as, and why; nothing of others."""
+    said = "; ".join(f"{dim} is {why}" for dim, why in frames.evidence.items())
+    return {"dimensions": said} if said else {}
 
 
 def _times(frames: Frames) -> str:

@@ -1,7 +1,8 @@
 """Frames: sequences of grids with everything that is known about them, validated once."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.frames.channels import Channel, Coordinate, Role
 from framecast.frames.lazy import Values, lengths, load
-from framecast.frames.times import Step, even_stretches, readable, step_of, times_after
+from framecast.frames.times import TOLERANCE, Step, even_stretches, readable, step_of, times_after
 
 __all__ = ["Channel", "Coordinate", "Frames", "Piece", "StaticFields"]
 
@@ -52,6 +53,8 @@ class Frames:
         static: fields that are the same at all times; None if there are none.
         actions: what is done between each frame and the next, [N,T,A]; None if nothing is.
         irregular: whether steps of any length are allowed, so that time axes are not cut.
+        tolerance: share of a step that each time may be off.
+        evidence: by dimension of the source, what it was read as, and what that was seen by.
 
     Raises:
         UserError: if the parts do not fit together, or a value is infinite.
@@ -66,6 +69,8 @@ class Frames:
     static: StaticFields | None = None
     actions: Float[Tensor, "N T A"] | None = None
     irregular: bool = False
+    tolerance: float = TOLERANCE
+    evidence: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.values.ndim != 5 or 0 in self.values.shape:
@@ -118,12 +123,18 @@ class Frames:
     @property
     def step(self) -> Step | None:
         """Step of the time axis, None where there is one frame only."""
-        return step_of(self.times, self.irregular) if self.length > 1 else None
+        if self.length < 2:
+            return None
+        with self._named():
+            return step_of(self.times, self.irregular, self.tolerance)
 
     @cached_property
     def pieces(self) -> list[Piece]:
         """The sequences, cut where frames are missing from the time axis."""
-        even = [range(self.length)] if self.irregular else even_stretches(self.times)
+        with self._named():
+            even = [range(self.length)]
+            if not self.irregular:
+                even = even_stretches(self.times, self.tolerance)
         return [
             Piece(sequence, part.start, min(part.stop, length))
             for sequence, length in enumerate(self.lengths)
@@ -195,6 +206,14 @@ class Frames:
             if further is not None:
                 digest.update(further.contiguous().numpy().data)
         return digest.hexdigest()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name the source in messages about its times."""
+        try:
+            yield
+        except UserError as error:
+            raise UserError(f"{self.source}: {error}") from error
 
     def _check_coordinates(self) -> None:
         sizes = dict(zip(reversed(self.dims), self._sizes(), strict=False))

@@ -7,6 +7,7 @@ from typing import Any
 from framecast.frames.channels import Channel, Role
 from framecast.frames.derived import derived_forcing_channels, derived_static_channels
 from framecast.frames.frames import Frames
+from framecast.frames.times import TOLERANCE
 
 Bounds = tuple[float | None, float | None]
 """Least and greatest value that a variable may have; None for no bound."""
@@ -30,6 +31,10 @@ class FrameSpec:
         missing: values that stand for a missing one in the data.
         action_variable: name of the actions in the data; None if there are none.
         action_shift: frames by which the data store actions late.
+        dims: what dimensions of the data are, where the user said it, by data.dims.
+        select: what was read of dimensions of the data, by data.select.
+        time_tolerance: share of a step that each time of the data may be off.
+        layout: what the axes of unlabelled arrays are, where the user said it, by data.layout.
     """
 
     channels: tuple[Channel, ...]
@@ -45,6 +50,10 @@ class FrameSpec:
     missing: tuple[float, ...] = ()
     action_variable: str | None = None
     action_shift: int = 0
+    dims: Mapping[str, str] = field(default_factory=dict)
+    select: Mapping[str, Any] = field(default_factory=dict)
+    time_tolerance: float = TOLERANCE
+    layout: str | None = None
 
     @classmethod
     def of(cls, frames: Frames, **settings: Any) -> "FrameSpec":

@@ -1,5 +1,6 @@
 """Time axes: the step from frame to frame, gaps, and the times that come after the last one."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,14 +11,31 @@ import numpy as np
 from jaxtyping import Float64
 
 from framecast.base.errors import UserError
+from framecast.frames.months import Place, later_month, months_of, place_of
+
+TOLERANCE = 0.02
+"""Share of a step that a time may be off by default: jitter of scans, and rounding."""
+
+_ODD = 0.1
+"""Share of steps that may be neither the usual one nor as long as a gap: each cuts the axis."""
+
+_EXACT = 1e-4
+"""Share of a step by which times are off that were rounded to float32."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """The step of a time axis: a fixed difference, or a whole number of calendar months."""
+    """The step of a time axis: a fixed difference, or a whole number of calendar months.
+
+    Attributes:
+        difference: from time to time; None for months.
+        months: how many; 0 for a fixed difference.
+        place: of the times within their months.
+    """
 
     difference: Any = None
     months: int = 0
+    place: Place | None = None
 
     def __str__(self) -> str:
         if self.months:
@@ -29,47 +47,86 @@ class Step:
     @property
     def seconds(self) -> float | None:
         """Length in seconds; None for months, and on an axis of plain numbers."""
-        if isinstance(self.difference, np.timedelta64):
-            return float(self.difference / np.timedelta64(1, "s"))
-        if isinstance(self.difference, timedelta):
-            return self.difference.total_seconds()
-        return None
+        return None if self.difference is None else seconds_of(self.difference)
 
 
-def step_of(times: np.ndarray, irregular: bool = False) -> Step:
+def step_of(times: np.ndarray, irregular: bool = False, tolerance: float = TOLERANCE) -> Step:
     """Return the step of a time axis: the one that most frames follow each other at.
 
     Args:
-        times: [T], T ≥ 2, numbers, datetime64 or cftime objects, ascending.
+        times: [T], T ≥ 2, numbers, datetime64, timedelta64 or cftime objects, ascending.
         irregular: whether the axis may be uneven throughout; its median step is returned then.
+        tolerance: share of a step that each time may be off.
 
     Raises:
-        UserError: if the times do not ascend, or no step holds for more than half of them; the
-            first place where the step changes is named.
+        UserError: if the times do not ascend, or no step holds for more than half of them, or a
+            tenth of them is neither at the step nor behind a gap; the first place where the step
+            changes is named.
     """
     if len(times) < 2:
         raise UserError("one time alone has no step: give at least two frames")
+    check_ascending(times)
     differences = np.diff(times)
-    _check_ascending(times, differences)
     if irregular:
         return Step(difference=np.sort(differences)[len(differences) // 2])
-    step, agrees = _commonest(times, differences)
-    if 2 * agrees.sum() > len(agrees):
+    step, agrees = _commonest(times, differences, tolerance)
+    odd = ~agrees & (differences < 1.5 * step.difference) if step.difference else np.zeros(1, bool)
+    if 2 * agrees.sum() > len(agrees) and odd.sum() <= _ODD * len(agrees):
         return step
-    odd = int(np.argmax(differences != differences[0]))
+    raise _uneven(times, differences)
+
+
+def check_ascending(times: np.ndarray, name: str = "time") -> None:
+    """Raise a UserError, with the remedy, for times that are missing, doubled or unsorted.
+
+    Args:
+        times: [T], numbers, datetime64, timedelta64 or cftime objects.
+        name: of the axis, for the remedy.
+    """
+    unknown = np.isnat(times) if times.dtype.kind in "mM" else times != times
+    if np.any(unknown):
+        raise UserError(
+            f"the axis {name} has no time (NaT or NaN) at {int(np.sum(unknown))} of "
+            f"{len(times)} places, the first of which is {int(np.argmax(unknown))}: cut these "
+            f"frames off first (xarray: data.sel({name}=data.{name}.notnull()))"
+        )
+    later = times[1:] > times[:-1]
+    if np.all(later):
+        return
+    place = int(np.argmin(later))
+    this, after = readable(times[place]), readable(times[place + 1])
+    doubled = times[1:] == times[:-1]
+    if np.all(later | doubled):
+        raise UserError(
+            f"the axis {name} has the same time twice, {int(doubled.sum())} times in all, first "
+            f"{this} at the places {place} and {place + 1}: drop the doubled frames first "
+            f"(xarray: data.drop_duplicates('{name}'))"
+        )
+    order = "descends" if not np.any(later) else "is not sorted"
     raise UserError(
-        f"the times are not evenly spaced: the step is {differences[0]} at first, but "
-        f"{differences[odd]} from {readable(times[odd])} to {readable(times[odd + 1])}, and no "
-        "step holds for more than half of the frames. Resample them first (xarray's resample "
-        "can), or set data.irregular for a layer that reads the time between frames (conv_s5)"
+        f"the axis {name} {order}: {this} is followed by {after}. Sort the frames first "
+        f"(xarray: data.sortby('{name}'))"
     )
 
 
-def even_stretches(times: np.ndarray) -> list[range]:
+def _uneven(times: np.ndarray, differences: np.ndarray) -> UserError:
+    odd = int(np.argmax(differences != differences[0]))
+    first, other = in_words(differences[0]), in_words(differences[odd])
+    return UserError(
+        f"the times are not evenly spaced: the step is {first} at first, but {other} from "
+        f"{readable(times[odd])} to {readable(times[odd + 1])}, and no step holds for most of "
+        "the frames. If they only jitter, allow it with data.time_tolerance; else resample "
+        "them first (xarray's resample can), or set data.irregular for a layer that reads the time "
+        "between frames (conv_s5)"
+    )
+
+
+def even_stretches(times: np.ndarray, tolerance: float = TOLERANCE) -> list[range]:
     """Cut a time axis where frames are missing from it.
 
     Args:
         times: [T], as `step_of` takes them; one time alone is a stretch.
+        tolerance: share of a step that each time may be off.
 
     Returns:
         Stretches of places in which each time follows the one before at the axis' step.
@@ -79,8 +136,8 @@ def even_stretches(times: np.ndarray) -> list[range]:
     """
     if len(times) < 2:
         return [range(len(times))]
-    step_of(times)
-    _, agrees = _commonest(times, np.diff(times))
+    step_of(times, tolerance=tolerance)
+    _, agrees = _commonest(times, np.diff(times), tolerance)
     ends = [0, *(np.flatnonzero(~agrees) + 1).tolist(), len(times)]
     return [range(start, stop) for start, stop in pairwise(ends)]
 
@@ -101,75 +158,110 @@ def times_after(time: Any, step: Step, count: int) -> np.ndarray:
     ahead = np.arange(1, count + 1)
     if not step.months:
         return np.asarray(time + ahead * step.difference)
-    return np.array([_add_months(time, int(n) * step.months) for n in ahead])
+    place = step.place or place_of(np.array([time]))
+    return np.array([later_month(time, int(n) * step.months, place) for n in ahead])
 
 
 def readable(time: Any) -> str:
     """Write a time for people: dates to the second, without zeros that say nothing."""
+    if isinstance(time, np.timedelta64 | timedelta):
+        return in_words(time)
     if not isinstance(time, np.datetime64):
         return str(time)
     text = str(np.datetime_as_string(time, unit="s"))
     return text.removesuffix(":00").removesuffix("T00:00")
 
 
-def _check_ascending(times: np.ndarray, differences: np.ndarray) -> None:
-    wrong = ~(differences > 0 * differences[0])
-    if wrong.any():
-        place = int(np.argmax(wrong))
-        raise UserError(
-            f"the times do not ascend: {readable(times[place])} is followed by "
-            f"{readable(times[place + 1])}"
-        )
+def in_words(difference: Any) -> str:
+    """Write a duration in the largest unit that suits it, such as 6 hours; numbers as they are."""
+    seconds = seconds_of(difference)
+    if seconds is None:
+        return f"{difference:g}"
+    for name, size in (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0)):
+        if abs(seconds) >= size and (seconds / size) % 1 == 0:
+            return _counted(seconds / size, name)
+    return _counted(seconds, "second")
 
 
-def _commonest(times: np.ndarray, differences: np.ndarray) -> tuple[Step, np.ndarray]:
+def seconds_of(difference: Any) -> float | None:
+    """Return the length of a duration in seconds; None for a plain number."""
+    if isinstance(difference, np.timedelta64):
+        return float(difference / np.timedelta64(1, "s"))
+    return difference.total_seconds() if isinstance(difference, timedelta) else None
+
+
+def _counted(number: float, name: str) -> str:
+    return f"{number:g} {name}" if number == 1 else f"{number:g} {name}s"
+
+
+def _commonest(
+    times: np.ndarray, differences: np.ndarray, tolerance: float
+) -> tuple[Step, np.ndarray]:
     """The step that most differences have, and which ones have it."""
     usual = _usual(differences)
-    agrees = _is_close(differences, usual)
-    if not agrees.all() and not np.issubdtype(times.dtype, np.number):
-        months = np.diff(_months(times))
-        usual_months = _usual(months)
-        if usual_months > 0 and (months == usual_months).sum() > agrees.sum():
-            return Step(months=int(usual_months)), months == usual_months
-    if times.dtype.kind == "f" and agrees.all():
-        usual = (times[-1] - times[0]) / (len(times) - 1)  # single steps are rounded
+    agrees = _is_close(differences, usual, tolerance)
+    even = _is_close(differences, usual, 0.0).all()
+    if not even and times.dtype.kind in "MO":
+        months = np.diff(months_of(times))
+        usual_months = int(_usual(months))
+        alike = months == usual_months
+        place = place_of(times) if usual_months > 0 else None
+        if place and (alike.sum() > agrees.sum() or (place.regular and alike.all())):
+            return Step(months=usual_months, place=place), alike
+    about = _is_close(differences, usual, 2 * tolerance)  # the median itself jitters
+    if about.any():
+        usual = _refined(differences[about], usual, tolerance)
+        agrees = _is_close(differences, usual, tolerance)
     return Step(difference=usual), agrees
 
 
 def _usual(differences: np.ndarray) -> Any:
-    """The commonest of differences; of rounded ones, the median."""
-    if np.issubdtype(differences.dtype, np.floating):
+    """The difference that more than half have; else, of differences that jitter, the median."""
+    if differences.dtype.kind == "f":
         return np.sort(differences)[(len(differences) - 1) // 2]
     if differences.dtype == object:
-        return Counter(differences.tolist()).most_common(1)[0][0]
-    values, counts = np.unique(differences, return_counts=True)
-    return values[counts.argmax()]
+        commonest, count = Counter(differences.tolist()).most_common(1)[0]
+    else:
+        values, counts = np.unique(differences, return_counts=True)
+        commonest, count = values[counts.argmax()], counts.max()
+    if 2 * count > len(differences):
+        return commonest
+    return np.sort(differences)[(len(differences) - 1) // 2]
 
 
-def _is_close(differences: np.ndarray, usual: Any) -> np.ndarray:
-    if np.issubdtype(differences.dtype, np.floating):
-        return np.asarray(np.isclose(differences, usual, rtol=1e-4))
-    return np.asarray(differences == usual)
+def _is_close(differences: np.ndarray, usual: Any, tolerance: float) -> np.ndarray:
+    """Which differences are the usual one, where each of their two ends may be off."""
+    if differences.dtype.kind == "f":
+        off = max(2 * tolerance, _EXACT) * abs(usual)
+        return np.asarray(np.abs(differences - usual) <= off * (1 + 1e-9))
+    off = np.abs(differences - usual) / usual
+    return np.asarray(off.astype(float) <= 2 * tolerance * (1 + 1e-9))
 
 
-def _months(times: np.ndarray) -> np.ndarray:
-    if np.issubdtype(times.dtype, np.datetime64):
-        return np.asarray(times.astype("datetime64[M]").astype(int))
-    return np.array([t.year * 12 + t.month for t in times])
+def _refined(differences: np.ndarray, usual: Any, tolerance: float) -> Any:
+    """The step that differences jitter about: their mean, or a round number as near to it.
+
+    The mean of n steps is off by no more than an n-th part of what both ends may be off.
+    """
+    if differences.dtype.kind == "f" and _is_close(differences, usual, 0.0).all():
+        return differences.mean(dtype=np.float64)  # single steps are rounded
+    if (differences == usual).all():
+        return usual
+    mean = differences.sum() / len(differences)
+    off = 2 * tolerance * abs(usual) / len(differences)
+    for unit in _units(usual):
+        rounded = round(mean / unit) * unit
+        if rounded > 0 * unit and abs(rounded - mean) <= off:
+            return rounded
+    return mean
 
 
-def _add_months(time: Any, months: int) -> Any:
-    """The same day and hour `months` later, or the last day of a shorter month."""
-    if isinstance(time, np.datetime64):
-        month = time.astype("datetime64[M]")
-        later = month + np.timedelta64(months, "M")
-        length = (later + np.timedelta64(1, "M")).astype("datetime64[D]") - later.astype(
-            "datetime64[D]"
-        )
-        within = time - month.astype(time.dtype)
-        day = min(within.astype("timedelta64[D]"), length - np.timedelta64(1, "D"))
-        hour = within - within.astype("timedelta64[D]")
-        return (later.astype("datetime64[D]") + day).astype(time.dtype) + hour
-    year, month0 = divmod(time.year * 12 + time.month - 1 + months, 12)
-    first = time.replace(year=year, month=month0 + 1, day=1)
-    return first.replace(day=min(time.day, first.daysinmonth))
+def _units(difference: Any) -> list[Any]:
+    """Units that a step is likely to be a multiple of, largest first."""
+    seconds = [86400, 3600, 60, 1]
+    if isinstance(difference, timedelta):
+        return [timedelta(seconds=second) for second in seconds]
+    if isinstance(difference, np.timedelta64):
+        return [np.timedelta64(second, "s") for second in seconds]
+    size = math.floor(math.log10(abs(difference)))
+    return [10.0 ** (size - digit) for digit in range(5)]

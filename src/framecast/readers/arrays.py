@@ -17,25 +17,29 @@ from framecast.frames.lazy import HELD, LazyValues, Values
 from framecast.readers.actions import make_actions
 from framecast.readers.contents import Contents, open_contents
 from framecast.readers.guard import check_file, guarded
+from framecast.readers.layout import arranged, layout_of
 from framecast.readers.selection import EVERYTHING, Selection
 
 SUFFIXES = (".npy", ".npz")
 
-_LAYOUT = "[T,H,W], [T,C,H,W] or [N,T,C,H,W]"
+WRITTEN = ["frames", "channels", "times", "starts"]
+"""Arrays of a forecast in a `.npz` file, whose frames are [T,C,H,W]."""
+
+_SHAPES = "[T,H,W], [T,C,H,W] or [N,T,C,H,W]"
 
 
 def read_arrays(path: Path, selection: Selection = EVERYTHING) -> Frames:
     """Read frames from a `.npy` or `.npz` file.
 
     Args:
-        path: an array [T,H,W], [T,C,H,W] or [N,T,C,H,W] of numbers; in a `.npz` file the
-            array named `frames`, or the only one.
+        path: an array [T,H,W], [T,C,H,W] or [N,T,C,H,W] of numbers, or of the layout that is
+            selected; in a `.npz` file the array named `frames`, or the only one.
         selection: names of arrays [T,H,W] in a `.npz` file that become channels, in this
             order, of static arrays [H,W], and of actions [T], [T,A] or [N,T,A]. For a single
             array, names of its channels; none numbers them.
 
     Raises:
-        UserError: if the file cannot be read, or the shape is none of these.
+        UserError: if the file cannot be read, the shape is none of these, or could be two.
     """
     content = _load(path)
     if isinstance(content, np.ndarray):
@@ -63,7 +67,8 @@ def read_contents(path: Path, selection: Selection = EVERYTHING) -> Frames:
 
 
 def _read(content: Any, path: Path, selection: Selection) -> Frames:
-    frames = _frames(_main_array(content, path, selection), path, selection)
+    array, layout = _main_array(content, path, selection)
+    frames = _frames(array, path, replace(selection, layout=layout or selection.layout))
     return replace(
         frames,
         static=_static(content, path, selection),
@@ -71,14 +76,14 @@ def _read(content: Any, path: Path, selection: Selection) -> Frames:
     )
 
 
-def _main_array(content: Any, path: Path, selection: Selection) -> np.ndarray:
-    """The values of all channels that change in time."""
+def _main_array(content: Any, path: Path, selection: Selection) -> tuple[np.ndarray, str | None]:
+    """The values of all channels that change in time, and their layout where that is known."""
     for name in selection.others:
         if name not in content:
             raise UserError(f"{path} has no array {name}; it has {', '.join(content.files)}")
     named = (*(selection.variables or ()), *selection.diagnostic, *selection.forcings)
     if named and all(v in content for v in named):
-        return _stack(content, path, named)
+        return _stack(content, path, named, selection.layout or "thw"), "tchw"
     if not content.files:
         raise UserError(f"{path} holds no array")
     others = [name for name in content.files if name not in selection.others]
@@ -87,7 +92,8 @@ def _main_array(content: Any, path: Path, selection: Selection) -> np.ndarray:
             f"{path} holds several arrays ({', '.join(content.files)}) and none is named "
             "frames: name the channels with --data.variables"
         )
-    return _members(content, path, ["frames" if "frames" in others else others[0]])[0]
+    array = _members(content, path, ["frames" if "frames" in others else others[0]])[0]
+    return array, "tchw" if array.ndim == 4 and content.files == WRITTEN else None
 
 
 def _static(content: Any, path: Path, selection: Selection) -> StaticFields | None:
@@ -191,24 +197,22 @@ def _sizes(content: Any) -> Mapping[str, int]:
     return {info.filename.removesuffix(".npy"): info.file_size for info in content.zip.filelist}
 
 
-def _stack(content: Any, path: Path, names: Sequence[str]) -> np.ndarray:
+def _stack(content: Any, path: Path, names: Sequence[str], layout: str) -> np.ndarray:
+    """Arrays [T,H,W], or of another layout of these three axes, as [T,C,H,W]."""
     arrays = _members(content, path, names)
     shapes = {name: array.shape for name, array in zip(names, arrays, strict=True)}
     if any(len(s) != 3 for s in shapes.values()) or len(set(shapes.values())) > 1:
         raise UserError(f"{path}: as channels these must all be [T,H,W] and alike: {shapes}")
-    return np.stack(arrays, axis=1)
+    return np.concatenate([arranged(array, layout, str(path))[0][0] for array in arrays], axis=1)
 
 
 def _frames(array: np.ndarray, path: Path, selection: Selection) -> Frames:
     if array.ndim not in (3, 4, 5) or array.dtype.kind not in "fiub":
         raise UserError(
-            f"{path} holds {array.dtype} {list(array.shape)}; needed are numbers {_LAYOUT}"
+            f"{path} holds {array.dtype} {list(array.shape)}; needed are numbers {_SHAPES}"
         )
-    dims = ("sequence", "time", "y", "x") if array.ndim == 5 else ("time", "y", "x")
-    if array.ndim == 3:
-        array = array[:, None]
-    if array.ndim == 4:
-        array = array[None]
+    layout = selection.layout or layout_of(array, str(path), selection.count)
+    array, several = arranged(array, layout, str(path))
     names = _names(selection, array.shape[2])
     if len(names) != array.shape[2]:
         raise UserError(
@@ -222,7 +226,7 @@ def _frames(array: np.ndarray, path: Path, selection: Selection) -> Frames:
     return Frames(
         values=values,
         channels=tuple(selection.channel(name, {}) for name in names),
-        dims=dims,
+        dims=("sequence", "time", "y", "x") if several else ("time", "y", "x"),
         source=str(path),
     )
 

@@ -1,11 +1,9 @@
 """Labelled files as other programs wrote them: opened through xarray, odd attributes mended."""
 
 import math
-import re
 import warnings
 from collections import defaultdict
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import xarray as xr
 
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
+from framecast.readers.dates import decode_odd_units, text_of, with_dates
 from framecast.readers.guard import guarded
 from framecast.readers.kinds import kind_of
 from framecast.readers.raw import open_raw
@@ -26,8 +25,8 @@ _KINDS = defaultdict(lambda: "NetCDF", zarr="Zarr", grib="GRIB", geotiff="GeoTIF
 def open_labelled(path: Path, group: str | None = None) -> xr.Dataset:
     """Open a NetCDF 3 or 4 file or a Zarr store: coordinates are read, variables are not.
 
-    Texts that stand for dates become dates, and texts that stand for numbers in the attributes
-    that say how values are packed become numbers.
+    Times become dates or durations, in whatever form they are (`readers.dates`), and texts that
+    stand for numbers in the attributes that say how values are packed become numbers.
 
     Args:
         path: file or store.
@@ -44,8 +43,8 @@ def open_labelled(path: Path, group: str | None = None) -> xr.Dataset:
         for name, variable in raw.variables.items():
             _check_sizes(path, str(name), variable, coordinate=name in raw.dims)
             _mend_attributes(path, str(name), variable)
-        dataset = xr.decode_cf(raw, decode_timedelta=False)
-        dataset = dataset.assign_coords(_dates(dataset))
+        dataset = xr.decode_cf(decode_odd_units(raw, path), decode_timedelta=False)
+        dataset = with_dates(dataset)
         dataset.set_close(raw.close)
         stack.pop_all()  # open until the data set is closed
         return dataset
@@ -74,13 +73,6 @@ def values_of(variable: xr.DataArray, source: Path | str) -> np.ndarray:
         return values
 
 
-def is_text(coordinate: xr.DataArray) -> bool:
-    """Whether the values of a coordinate are texts; objects may be dates, too."""
-    if coordinate.dtype == object:
-        return coordinate.size > 0 and isinstance(coordinate.to_numpy().flat[0], str | bytes)
-    return coordinate.dtype.kind in "SUT"
-
-
 def _check_sizes(path: Path, name: str, variable: xr.Variable, coordinate: bool) -> None:
     """Refuse what must be in memory at once, and is larger: a chunk, or a coordinate."""
     chunk = variable.encoding.get("chunks") or variable.encoding.get("chunksizes")
@@ -99,7 +91,7 @@ def _mend_attributes(path: Path, name: str, variable: xr.Variable) -> None:
     """Make numbers of the texts that say how numbers are packed, and which are missing."""
     if variable.dtype.kind not in "iuf":
         return
-    texts = {key: _text(variable.attrs.get(key)) for key in (*_FACTORS, *_MARKS)}
+    texts = {key: text_of(variable.attrs.get(key)) for key in (*_FACTORS, *_MARKS)}
     for key, text in texts.items():
         if text is None:
             continue
@@ -128,32 +120,3 @@ def _number(text: str, dtype: np.dtype[Any]) -> Any:
         return None if whole and number != int(number) else dtype.type(number)
     except (ValueError, OverflowError):
         return None
-
-
-def _text(value: Any) -> str | None:
-    """The text that an attribute or a coordinate holds, as its kind of file has it."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else None
-
-
-def _dates(dataset: xr.Dataset) -> dict[str, Any]:
-    """The coordinates of dimensions that are dates, written as texts, as dates."""
-    found = {}
-    for dim in map(str, dataset.dims):
-        if dim in dataset.coords and is_text(dataset[dim]):
-            dates = [_date(_text(value) or "") for value in dataset[dim].to_numpy().tolist()]
-            if dates and None not in dates:
-                found[dim] = (dim, np.array(dates, "datetime64[us]"), dataset[dim].attrs)
-    return found
-
-
-def _date(text: str) -> datetime | None:
-    """The date that a text stands for, in UTC; None if it is not one that ISO 8601 knows."""
-    if not re.match(r"\d{4}-\d\d", text := text.strip()):
-        return None
-    try:
-        date = datetime.fromisoformat(text if len(text) > 7 else f"{text}-01")
-    except ValueError:
-        return None
-    return date if date.tzinfo is None else date.astimezone(UTC).replace(tzinfo=None)

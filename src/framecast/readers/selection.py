@@ -1,7 +1,8 @@
 """What is read of a file: which variables, for what, and how their values are understood."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from framecast.frames.channels import Channel, Role
 from framecast.frames.roles import FrameSpec
+from framecast.frames.times import TOLERANCE
 
 Join = Literal["time", "sequences"]
 """How several files are one: behind one another in time, or beside one another as sequences."""
@@ -29,6 +31,13 @@ class Selection:
         action_shift: frames by which actions are stored late: 0 where `actions[t]` acts between
             frames t and t + 1; 1 where it led to frame t.
         irregular: whether the time between frames may vary throughout.
+        dims: what dimensions of a labelled file are, the name of one for some of time, row,
+            column, sequence and channel; what is not named is recognised.
+        select: what is read of dimensions of a labelled file, by their name: values of the
+            coordinate, or places along it where it has none.
+        time_tolerance: share of a step that each time of a labelled file may be off.
+        layout: what the axes of an unlabelled array are, a letter for each: n, t, c, h and w; None
+            where its shape says it.
         size: (H, W) to which a video is resized; None for its own.
         rate: frames a second that are taken from a video; None for all.
         join: how several files belong together: one after the other in time, or each a sequence;
@@ -46,6 +55,10 @@ class Selection:
     actions: str | None = None
     action_shift: int = 0
     irregular: bool = False
+    dims: Mapping[str, str] = field(default_factory=dict)
+    select: Mapping[str, Any] = field(default_factory=dict)
+    time_tolerance: float = TOLERANCE
+    layout: str | None = None
     size: tuple[int, int] | None = None
     rate: float | None = None
     join: Join | None = None
@@ -65,6 +78,10 @@ class Selection:
             actions=spec.action_variable,
             action_shift=spec.action_shift,
             irregular=spec.irregular,
+            dims=spec.dims,
+            select=spec.select,
+            time_tolerance=spec.time_tolerance,
+            layout=spec.layout,
             size=spec.grid,
             rate=spec.rate,
         )
@@ -79,6 +96,13 @@ class Selection:
         """Names that are no prognostic variables."""
         actions = () if self.actions is None else (self.actions,)
         return (*self.diagnostic, *self.forcings, *self.static, *actions)
+
+    @property
+    def count(self) -> int | None:
+        """How many channels are asked for; None where no prognostic ones are named."""
+        if self.variables is None:
+            return None
+        return len(self.variables) + len(self.diagnostic) + len(self.forcings)
 
     def role(self, name: str) -> Role:
         """Return the role of a variable that changes in time."""

@@ -50,10 +50,20 @@ class ForecastLabels:
         return len(self.starts) == 1
 
     @property
+    def start_name(self) -> str:
+        """What the last known times are called: start, unless the input has it as a dimension."""
+        return "start" if "start" not in self.frames.dims else "forecast_start"
+
+    @property
+    def lead_name(self) -> str:
+        """What the lead times are called, in the same way."""
+        return "lead_time" if "lead_time" not in self.frames.dims else "forecast_lead_time"
+
+    @property
     def dims(self) -> tuple[str, ...]:
         """Dimensions of a variable: the input's, or (start, lead_time) for time if several."""
         *sequence, time, row, column = self.frames.dims
-        ahead = (time,) if self.single else ("start", "lead_time")
+        ahead = (time,) if self.single else (self.start_name, self.lead_name)
         return (*sequence, *ahead, row, column)
 
     @property
@@ -102,13 +112,13 @@ class ForecastLabels:
         if self.single:
             return {
                 time: ((time,), self.valid_times[0], attributes, encoding),
-                "lead_time": ((time,), lead, lead_attributes),
-                "start": ((), starts[0], start_attributes, encoding),
+                self.lead_name: ((time,), lead, lead_attributes),
+                self.start_name: ((), starts[0], start_attributes, encoding),
             }
         return {
-            "start": (("start",), starts, start_attributes, encoding),
-            "lead_time": (("lead_time",), lead, lead_attributes),
-            time: (("start", "lead_time"), self.valid_times, attributes, encoding),
+            self.start_name: ((self.start_name,), starts, start_attributes, encoding),
+            self.lead_name: ((self.lead_name,), lead, lead_attributes),
+            time: ((self.start_name, self.lead_name), self.valid_times, attributes, encoding),
         }
 
     def _lead_times(self, starts: np.ndarray) -> tuple[np.ndarray, dict[str, str]]:

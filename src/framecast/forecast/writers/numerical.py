@@ -134,7 +134,7 @@ def _plain_times(times: np.ndarray) -> np.ndarray:
 
 def _chunks(labels: ForecastLabels) -> tuple[int, ...]:
     """One frame of all sequences: what is written at a time."""
-    ahead = labels.dims.index(labels.frames.time_dim if labels.single else "lead_time")
+    ahead = labels.dims.index(labels.frames.time_dim if labels.single else labels.lead_name)
     return tuple(1 if i == ahead else size for i, size in enumerate(labels.shape))
 
 
