@@ -80,5 +80,10 @@ def test_a_group_and_times_in_names(tmp_path):
         frame = (100 + 100 * np.sin(n / 3 + np.arange(8)) * np.ones((6, 1))).astype(np.uint8)
         Image.fromarray(frame).save(pictures / f"{n % 7}_20200102{n:02}.png")
     shutil.rmtree("run")
-    learn("png", "--data.times_from", "_%Y%m%d%H")
+    learn(
+        "png",
+        "--data.times_from",
+        "_%Y%m%d%H",
+        *["--data.validation_fraction", "0.3", "--data.test_fraction", "0"],
+    )
     assert str(forecast(pictures)["time"].values.ravel()[0])[:13] == "2020-01-02T20"
