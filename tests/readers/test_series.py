@@ -266,7 +266,7 @@ def test_times_in_names_are_guessed_where_they_are_clear_and_it_is_said(tmp_path
 
 def test_times_in_names_are_read_by_a_pattern_without_a_word(tmp_path):
     radar(tmp_path, ["2_01022020-06.npy", "1_02022020-06.npy", "0_31012020-06.npy"])
-    frames = read_frames(tmp_path, times_from="%d%m%Y-%H")
+    frames = read_frames(tmp_path, times_from="_%d%m%Y-%H")
     assert hours(frames) == [2, 0, 1]
     assert str(frames.step) == "24 h"
 

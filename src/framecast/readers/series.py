@@ -46,7 +46,7 @@ def read_series(paths: Sequence[Path], selection: Selection, source: str) -> Fra
     stamps = stamps_of(paths, selection.times_from)
     opened, narrowed = OpenFiles(stamps), _narrowed(paths, selection)
     each = track(list(narrowed.items()), "open files", len(narrowed), len(narrowed) > MANY)
-    parts = [opened.header(path, part) for path, part in each]
+    parts = [_as_asked(opened.header(path, part), path, selection) for path, part in each]
     say_guessed(parts[0], stamps, source)
     if any(part.time_dim not in part.coordinates for part in parts):
         check_alike(parts, sequences=False)  # nothing says which frames belong together
@@ -189,6 +189,19 @@ def _variable(name: str, names: Sequence[str], path: Path, paths: Sequence[Path]
     if any(name.endswith(f"_{other.stem}") for other in paths):
         return None
     return name if any(name.startswith(f"{own}_") for own in names) else None
+
+
+def _as_asked(part: Frames, path: Path, selection: Selection) -> Frames:
+    """The frames of a file, whose variables are called as they are where files tell them apart."""
+    asked = (*(selection.variables or ()), *selection.others)
+    longer = {c.name: f"{c.name}_{path.stem}" for c in part.channels if c.name not in asked}
+    return replace(
+        part,
+        channels=tuple(
+            replace(c, name=longer[c.name]) if longer.get(c.name) in asked else c
+            for c in part.channels
+        ),
+    )
 
 
 def _by_variables(parts: Sequence[Frames]) -> list[list[Frames]]:
