@@ -7,6 +7,7 @@ from framecast.base.claim import heal
 from framecast.base.errors import UserError
 from framecast.datasets.source import Source, register_source
 from framecast.frames.frames import Frames
+from framecast.frames.sentinels import warn_of_sentinels
 from framecast.frames.splits import Splits, split
 from framecast.readers.folder import has_parts, is_folder, read_parts, read_test
 from framecast.readers.open import open_frames
@@ -41,9 +42,12 @@ class Files(Source):
         """
         place = self._existing_place()
         if (folder := _folder(place)) and (has_parts(folder) or not files_in(folder)):
-            return read_parts(folder, self.selection)
-        frames = open_frames(place, self.selection)
-        return split(frames, self.validation_fraction, self.test_fraction)
+            parts = read_parts(folder, self.selection)
+        else:
+            frames = open_frames(place, self.selection)
+            parts = split(frames, self.validation_fraction, self.test_fraction)
+        warn_of_sentinels(parts.train)
+        return parts
 
     def test(self) -> Frames | None:
         """Read the test part; of a folder that names its parts, no other file.

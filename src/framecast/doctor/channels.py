@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.frames.frames import Frames, Piece
+from framecast.frames.sentinels import find_sentinel
 
 STRETCHES = 24
 """Places, spread over all the frames, that are looked at."""
@@ -17,8 +18,6 @@ LEADS = (1, 2, 4, 8)
 """Frames ahead at which a frame is compared with what followed it."""
 VALUES = 1 << 25
 """Values that are looked at in all, about."""
-ISOLATED = 3.0
-"""A value that lies so many times the range of all others away from them stands for something."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def _examine(name: str, units: str, stretches: Sequence[Float[Tensor, "T H W"]])
         constant=bool(changes) and not any(change > 0 for change in changes),
         uniform=bool(low == high),
         persistence=_persistence(stretches),
-        sentinel=_sentinel(known),
+        sentinel=find_sentinel(known),
     )
 
 
@@ -108,16 +107,3 @@ def _persistence(stretches: Sequence[Float[Tensor, "T H W"]]) -> dict[int, float
         if (known := squared[~squared.isnan()]).numel():
             errors[lead] = known.mean().sqrt().item()
     return errors
-
-
-def _sentinel(known: Float[Tensor, " N"]) -> tuple[float, float] | None:
-    """The least or greatest value, where it repeats and lies far away from all others."""
-    for candidate in (known.min(), known.max()) if len(known) else ():
-        is_it = known == candidate
-        others = known[~is_it]
-        if is_it.sum() < 2 or len(others) < 2 or others.min() == others.max():
-            continue
-        distance = torch.minimum((candidate - others.min()).abs(), (candidate - others.max()).abs())
-        if distance > ISOLATED * (others.max() - others.min()):
-            return candidate.item(), is_it.double().mean().item()
-    return None

@@ -11,6 +11,10 @@ Role = Literal["prognostic", "diagnostic", "forcing", "static"]
 only, and known ahead of time; or read only, and the same at all times."""
 
 
+NAMED = "name_in_source"
+"""The attribute that holds the name of a channel, where a file could not have it as it is."""
+
+
 @dataclass(frozen=True)
 class Channel:
     """One variable of the frames: its name, attributes (units, long_name, ...), and its role."""

@@ -47,7 +47,8 @@ class Frames:
         channels: one for each of C: prognostic, then diagnostic, then forcing ones.
         dims: names of the dimensions of the source: (time, row, column), or (sequence,
             time, row, column) where it holds several sequences.
-        coordinates: by name; the time axis is the one named after its dimension.
+        coordinates: by name; the time axis is the one named after its dimension. They may have
+            further dimensions, as bounds of cells do.
         attributes: of the whole source.
         source: where the frames come from, for messages.
         static: fields that are the same at all times; None if there are none.
@@ -176,10 +177,7 @@ class Frames:
         kept = range(self.length)[times][: values.shape[1]]
         times = slice(kept.start, kept.stop, kept.step)
         chosen = {self.time_dim: times} | ({self.dims[0]: sequences} if len(self.dims) == 4 else {})
-        coordinates = {
-            name: replace(c, values=c.values[tuple(chosen.get(d, slice(None)) for d in c.dims)])
-            for name, c in self.coordinates.items()
-        }
+        coordinates = {name: _cut(c, chosen) for name, c in self.coordinates.items()}
         actions = None if self.actions is None else self.actions[sequences, times]
         return replace(self, values=values, coordinates=coordinates, actions=actions)
 
@@ -218,7 +216,8 @@ class Frames:
     def _check_coordinates(self) -> None:
         sizes = dict(zip(reversed(self.dims), self._sizes(), strict=False))
         for name, c in self.coordinates.items():
-            expected = tuple(sizes.get(d, -1) for d in c.dims)
+            own = dict(zip(c.dims, c.values.shape, strict=False))  # such as both ends of a cell
+            expected = tuple(sizes.get(d, own.get(d, -1)) for d in c.dims)
             if c.values.shape != expected:
                 raise UserError(
                     f"{self.source}: coordinate {name} {c.values.shape} does not fit "
@@ -242,3 +241,9 @@ class Frames:
             f"{self.names[c]} at {place}. Infinity is no measurement: write NaN where a value is "
             "missing"
         )
+
+
+def _cut(coordinate: Coordinate, chosen: Mapping[str, slice]) -> Coordinate:
+    """A stretch of a coordinate along some dimensions."""
+    place: tuple[Any, ...] = tuple(chosen.get(dim, slice(None)) for dim in coordinate.dims)
+    return replace(coordinate, values=coordinate.values[(*place, ...)])

@@ -1,7 +1,7 @@
 """Which channels a labelled file holds, by name: variables, and levels or bands of variables."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import xarray as xr
 
 from framecast.base.config import nearest
 from framecast.base.errors import UserError
+from framecast.frames.channels import NAMED
 from framecast.frames.derived import FORCINGS, STATIC
 from framecast.readers.dates import axis_of, is_text
 from framecast.readers.recognise import (
@@ -85,6 +86,7 @@ def catalogue(dataset: xr.Dataset, selection: Selection, path: Path) -> Catalogu
             raise _refusal(path, name, found, dataset[name].dims)
         entries += known[name]
     roles = {e.variable: known.roles[e.variable] for e in entries}
+    _check_real(dataset, roles, path)
     _check_shared(roles, dataset, path)
     return Catalogue(tuple(entries), roles)
 
@@ -116,6 +118,8 @@ class _Known:
         for name, entries in self.of.items():
             self.named[name] = entries
         for name, entries in self.of.items():
+            if given := dataset[name].attrs.get(NAMED):
+                self.named.setdefault(str(given), [Entry(str(given), name, entries[0].place)])
             for entry, long in zip(entries, _long_names(dataset, name, roles[name]), strict=True):
                 self.named.setdefault(entry.name, [entry])
                 self.named.setdefault(long, [Entry(long, name, entry.place)])
@@ -254,6 +258,16 @@ def _check_dims(dataset: xr.Dataset, selection: Selection, path: Path) -> None:
             raise UserError(
                 f"{path} has no dimension {dim}, which data.dims.{meaning} names; it has "
                 f"{', '.join(map(str, dataset.dims))}"
+            )
+
+
+def _check_real(dataset: xr.Dataset, names: Iterable[str], path: Path) -> None:
+    for name in names:
+        if dataset[name].dtype.kind == "c":
+            raise UserError(
+                f"{path}: {name} holds complex numbers: write its real and its imaginary part, or "
+                "its modulus, as variables of their own (xarray: data.real, data.imag), or choose "
+                "others with --data.variables"
             )
 
 

@@ -1,7 +1,8 @@
 """Coordinates of a labelled file that frames keep: axes, grids, projections, names of sequences."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,9 @@ def coordinates_of(dataset: xr.Dataset, chosen: Catalogue, path: Path) -> dict[s
     _check_times(dataset, roles.time, path)
     dropped = {dim: 0 for each in chosen.roles.values() for dim in each.dropped}
     dataset = dataset.isel(dropped)
-    kept = {}
-    for name, coordinate in dataset.coords.items():
-        if set(coordinate.dims) <= set(roles.shared):
-            kept[str(name)] = _coordinate(coordinate, dataset, roles, path)
-    return kept
+    names = [n for n, c in dataset.coords.items() if set(c.dims) <= set(roles.shared)]
+    names += _belonging(dataset, names, chosen)
+    return {str(name): _coordinate(dataset[name], dataset, roles, path) for name in names}
 
 
 def plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,6 +54,19 @@ def plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
         str(key): value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         for key, value in attributes.items()
     }
+
+
+def _belonging(dataset: xr.Dataset, names: Sequence[Any], chosen: Catalogue) -> list[str]:
+    """Variables that kept ones name: bounds of cells, and mappings of the grid."""
+    found = []
+    for name in names:
+        said = {**dataset[name].encoding, **dataset[name].attrs}
+        found += [str(said[key]) for key in ("bounds", "climatology") if key in said]
+    for variable in chosen.roles:
+        said = {**dataset[variable].encoding, **dataset[variable].attrs}
+        found += re.findall(r"\w+", str(said.get("grid_mapping", "")))
+    known = {*map(str, names), *chosen.roles}
+    return [n for n in dict.fromkeys(found) if n in dataset.variables and n not in known]
 
 
 def _coordinate(

@@ -109,12 +109,13 @@ def _decoded(name: str, variable: xr.Variable, path: Path) -> xr.Variable | None
     since = _SINCE.match(units)
     unit = since["unit"].lower() if since else ""
     singular = unit.removesuffix("s") if len(unit) > 1 else unit
-    kept = {k: v for k, v in variable.attrs.items() if k not in ("units", "calendar")}
+    stored = ("units", "calendar", "_FillValue", "missing_value")
+    kept = {k: v for k, v in variable.attrs.items() if k not in stored}
     if since and singular in _MONTHS:
-        values = variable.to_numpy().astype(float) * _MONTHS[singular]
+        values = _numbers(variable) * _MONTHS[singular]
         return xr.Variable(variable.dims, _months_after(_reference(since), values), kept)
     if since and int(since["year"]) == 0 and singular in _SECONDS and calendar in _REAL:
-        seconds = variable.to_numpy().astype(float) * _SECONDS[singular]
+        seconds = _numbers(variable) * _SECONDS[singular]
         dates = _reference(since) + np.round(seconds * 1e6).astype("timedelta64[us]")
         warnings.warn(
             f"{path}: the times {name} count {units}, a year that the calendar of dates does not "
@@ -135,6 +136,15 @@ def _decoded(name: str, variable: xr.Variable, path: Path) -> xr.Variable | None
     return None
 
 
+def _numbers(variable: xr.Variable) -> np.ndarray:
+    """The values of a variable in float64, with NaN where they are missing."""
+    values = variable.to_numpy().astype(float)
+    for key in ("_FillValue", "missing_value"):
+        if key in variable.attrs:
+            values[np.isin(values, variable.attrs[key])] = np.nan
+    return values
+
+
 def _reference(since: re.Match[str]) -> np.datetime64:
     """The date that times are counted from; a month or day 0 is the one before the first."""
     month, day = int(since["month"]), int(since["day"])
@@ -146,13 +156,16 @@ def _reference(since: re.Match[str]) -> np.datetime64:
 
 def _months_after(start: np.datetime64, months: np.ndarray) -> np.ndarray:
     """Dates that lie months after another: whole months, then a share of the next one."""
+    unknown = np.isnan(months)
+    months = np.where(unknown, 0, months)
     whole = np.floor(months)
     first = start.astype("datetime64[M]") + whole.astype(int).astype("timedelta64[M]")
     after = (first + np.timedelta64(1, "M")).astype("datetime64[us]")
     first = first.astype("datetime64[us]")
     within = start - start.astype("datetime64[M]").astype("datetime64[us]")
     share = np.round((months - whole) * (after - first).astype(float))
-    return np.asarray(first + within + share.astype("timedelta64[us]"))
+    dates = first + within + share.astype("timedelta64[us]")
+    return np.where(unknown, np.datetime64("NaT"), dates)
 
 
 def _texts(dataset: xr.Dataset) -> _Coordinates:

@@ -164,7 +164,8 @@ def _say_gaps(parts: Sequence[Frames], joined: Frames) -> None:
     times = joined.times
     if joined.irregular or joined.time_dim not in joined.coordinates or len(times) < 3:
         return
-    step_of(times, tolerance=parts[0].tolerance)  # says what is wrong with the axis as a whole
+    # It says what is wrong with the axis before its pieces are looked at.
+    step_of(times, tolerance=joined.tolerance)
     cuts = {piece.start for piece in joined.pieces if piece.start > 0}
     ends = accumulate(part.length for part in parts)
     gaps = [

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+import zipfile
 from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from framecast.readers.raw import open_raw
 _FACTORS = ("scale_factor", "add_offset")
 _MARKS = ("_FillValue", "missing_value")
 _KINDS = defaultdict(lambda: "NetCDF", zarr="Zarr", grib="GRIB", geotiff="GeoTIFF")
+_ZARR_2 = (".zgroup", ".zarray", ".zmetadata")
 
 
 def open_labelled(path: Path, group: str | None = None) -> xr.Dataset:
@@ -43,7 +45,11 @@ def open_labelled(path: Path, group: str | None = None) -> xr.Dataset:
         for name, variable in raw.variables.items():
             _check_sizes(path, str(name), variable, coordinate=name in raw.dims)
             _mend_attributes(path, str(name), variable)
+            if kind == "Zarr" and _is_default_fill(path, variable):
+                del variable.attrs["_FillValue"]
         dataset = xr.decode_cf(decode_odd_units(raw, path), decode_timedelta=False)
+        for variable in dataset.variables.values():
+            _unpack_range(variable)
         dataset = with_dates(dataset)
         dataset.set_close(raw.close)
         stack.pop_all()  # open until the data set is closed
@@ -110,6 +116,37 @@ def _mend_attributes(path: Path, name: str, variable: xr.Variable) -> None:
                 "missing value with data.missing",
                 stacklevel=2,
             )
+
+
+def _is_default_fill(path: Path, variable: xr.Variable) -> bool:
+    """Whether a fill value is the 0 that Zarr 2 gives to all arrays, where zeros are values."""
+    fill = variable.attrs.get("_FillValue")
+    if not isinstance(fill, int | float | np.number | np.bool_) or fill != 0:
+        return False
+    if path.is_dir():
+        return any((path / name).exists() for name in _ZARR_2)
+    with zipfile.ZipFile(path) as file:
+        return any(name.endswith(_ZARR_2) for name in file.namelist())
+
+
+def _unpack_range(variable: xr.Variable) -> None:
+    """Unpack the range that packed values declare: whole numbers are of the packed kind."""
+    factors = [variable.encoding.get(key) for key in _FACTORS]
+    if factors == [None, None]:
+        return
+    scale, offset = (
+        float(usual if factor is None else factor)
+        for factor, usual in zip(factors, (1, 0), strict=True)
+    )
+    for key in ("valid_range", "valid_min", "valid_max"):
+        ends = np.asarray(variable.attrs.get(key))
+        if ends.dtype.kind in "iu":
+            variable.attrs[key] = np.sort(ends * scale + offset, axis=None).tolist()
+            variable.attrs[key] = variable.attrs[key] if ends.ndim else variable.attrs[key][0]
+    if scale < 0:
+        turned = {"valid_min": "valid_max", "valid_max": "valid_min"}
+        ends_by_key = {turned[key]: variable.attrs.pop(key, None) for key in turned}
+        variable.attrs.update({k: end for k, end in ends_by_key.items() if end is not None})
 
 
 def _number(text: str, dtype: np.dtype[Any]) -> Any:

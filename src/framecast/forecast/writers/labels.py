@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from framecast.forecast.writers.attributes import carried
 from framecast.forecast.writers.destination import MARK, MARKED
 from framecast.frames.frames import Channel, Frames
 from framecast.frames.times import readable
@@ -84,11 +85,12 @@ class ForecastLabels:
         """Coordinates and attributes of the forecast, without its variables."""
         frames = self.frames
         kept = {
-            name: (c.dims, c.values, dict(c.attributes), dict(c.encoding))
+            name: (c.dims, c.values, carried(c.attributes), dict(c.encoding))
             for name, c in frames.coordinates.items()
             if frames.time_dim not in c.dims
         }
-        dataset = xr.Dataset(coords=kept | self._time_coordinates(), attrs=dict(frames.attributes))
+        attributes = carried(frames.attributes)
+        dataset = xr.Dataset(coords=kept | self._time_coordinates(), attrs=attributes)
         dataset.attrs["history"] = self._history()
         dataset.attrs[MARKED] = MARK
         return dataset
@@ -97,13 +99,13 @@ class ForecastLabels:
         """The history of the input, and a line of our own: date, command and version."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         line = f"{now}: {self.command} (framecast {version('framecast')})"
-        before = self.frames.attributes.get("history")
+        before = carried(self.frames.attributes).get("history")
         return f"{before}\n{line}" if before else line
 
     def _time_coordinates(self) -> dict[str, Any]:
         time = self.frames.time_dim
         axis = self.frames.coordinates.get(time)
-        attributes = dict(axis.attributes) if axis else {}
+        attributes = carried(axis.attributes, "bounds", "climatology") if axis else {}
         encoding = {k: v for k, v in axis.encoding.items() if k != "dtype"} if axis else {}
         starts = self.frames.times[self.starts]
         lead, lead_attributes = self._lead_times(starts)

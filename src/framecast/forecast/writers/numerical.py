@@ -12,19 +12,18 @@ import h5netcdf
 import numpy as np
 import zarr
 from torch import Tensor
-from zarr.errors import ZarrUserWarning
+from zarr.errors import UnstableSpecificationWarning, ZarrUserWarning
 
 from framecast.base.disk import reserve
+from framecast.forecast.writers.attributes import carried
 from framecast.forecast.writers.destination import MARK
 from framecast.forecast.writers.labels import ForecastLabels
-from framecast.frames.frames import Channel
+from framecast.frames.channels import NAMED, Channel
 
 Write = Callable[[Tensor], None]
 
-_NOT_CARRIED = {
-    *("_FillValue", "missing_value", "scale_factor", "add_offset", "valid_range", "actual_range")
-}
-"""Attributes that speak of how the input was stored or of its values, not of their meaning."""
+_NOT_CARRIED = ("valid_range", "valid_min", "valid_max", "actual_range")
+"""Attributes that speak of the values of the input, not of their meaning."""
 
 
 @contextmanager
@@ -44,7 +43,7 @@ def netcdf_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
         variables = []
         for channel in labels.channels:
             variable = file.create_variable(
-                channel.name, labels.dims, "f4", chunks=_chunks(labels), fillvalue=np.nan
+                _name(channel), labels.dims, "f4", chunks=_chunks(labels), fillvalue=np.nan
             )
             variable.attrs.update(_attributes(channel))
             variables.append(variable)
@@ -54,11 +53,13 @@ def netcdf_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
 @contextmanager
 def zarr_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
     """Write a Zarr store, float32, with the labels of the input carried on."""
-    labels.coordinates().to_zarr(path, consolidated=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnstableSpecificationWarning)  # of texts, which it reads
+        labels.coordinates().to_zarr(path, consolidated=False)
     group = zarr.open_group(path, mode="a", use_consolidated=False)
     variables = [
         group.create_array(
-            channel.name,
+            _name(channel),
             shape=labels.shape,
             chunks=_chunks(labels),
             dtype="f4",
@@ -138,5 +139,11 @@ def _chunks(labels: ForecastLabels) -> tuple[int, ...]:
     return tuple(1 if i == ahead else size for i, size in enumerate(labels.shape))
 
 
+def _name(channel: Channel) -> str:
+    """What a variable is called: a slash would make a group of what is before it."""
+    return channel.name.replace("/", "_")
+
+
 def _attributes(channel: Channel) -> dict[str, Any]:
-    return {k: v for k, v in channel.attributes.items() if k not in _NOT_CARRIED}
+    attributes = carried(channel.attributes, *_NOT_CARRIED)
+    return attributes if _name(channel) == channel.name else {**attributes, NAMED: channel.name}
