@@ -22,12 +22,10 @@ COMMANDS = {
     "fetch": Command(
         "data", "download a data set or weights and check them, or list what there is", "fetch"
     ),
-    "inspect": Command(
-        "data", "describe a file or folder of frames, and say what to do next", "inspect"
-    ),
+    "inspect": Command("data", "say what data hold, and propose how to learn from them", "inspect"),
     "recipes": Command("training", "list the recipes, or print one", "recipes"),
     "models": Command("training", "list the recurrent layers, their papers and options", "models"),
-    "train": Command("training", "train a forecaster from a recipe or a YAML file", "train"),
+    "train": Command("training", "train a forecaster from data, a recipe or a YAML file", "train"),
     "import": Command(
         "training", "make a run from a published ConvLSTM or Conv-TT-LSTM network", "importing"
     ),

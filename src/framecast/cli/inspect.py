@@ -48,8 +48,7 @@ def add_minutes(parser: CommandParser) -> None:
         "--minutes",
         type=number,
         metavar="M",
-        help="how long training may take: the size of the network and the epochs are chosen by "
-        "what a step takes here, which is measured",
+        help="how long training may take: network and epochs follow from what a step takes here",
     )
 
 

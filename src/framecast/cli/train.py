@@ -34,8 +34,8 @@ def parser(everything: bool = False) -> CommandParser:
         "recipe",
         nargs="?",
         metavar="RECIPE",
-        help="name of a recipe (framecast recipes lists them), or YAML file of such keys as below; "
-        "or data, for which a configuration is proposed as framecast inspect does",
+        help="name of a recipe (framecast recipes lists them), YAML file of such keys as below, or "
+        "data, for which framecast inspect proposes the keys",
     )
     parser.add_argument(
         "--out",
