@@ -8,15 +8,19 @@ import gzip
 import random
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import scipy.io
 import torch
 import xarray as xr
+from PIL import Image
 from safetensors.torch import save_file
 
+from foreign import geotiff, radar
 from framecast.base.errors import UserError
 from framecast.readers.open import read_frames
 from videos import noise, write_video
@@ -258,6 +262,22 @@ def _safetensors(folder: Path) -> Path:
     return folder / "x.safetensors"
 
 
+def _picture(name: str, dtype: str, **settings: Any) -> Callable[[Path], Path]:
+    """A picture of noise, or several of them: pages of a TIFF, frames of a WebP."""
+
+    def write(folder: Path) -> Path:
+        random = np.random.default_rng(0)
+        pages = [
+            Image.fromarray(random.integers(0, np.iinfo(dtype).max, (16, 24)).astype(dtype))
+            for _ in range(FRAMES)
+        ]
+        several = {"save_all": True, "append_images": pages[1:]} if "save_all" in settings else {}
+        pages[0].save(folder / name, **settings | several)
+        return folder / name
+
+    return write
+
+
 def _video(suffix: str, codec: str, form: str) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
         return write_video(folder / f"x{suffix}", noise(FRAMES, 16, 32), 10, codec, form)
@@ -281,12 +301,21 @@ SEEDS: dict[str, Callable[[Path], Path]] = {
     "mat7.3": _mat("7.3"),
     "pt": _torch,
     "safetensors": _safetensors,
+    "odim": lambda folder: radar(folder / "x.h5"),
+    "png": _picture("x.png", "uint16"),
+    "jpeg": _picture("x.jpg", "uint8"),
+    "tiff": _picture("x.tif", "uint16", save_all=True, compression="tiff_lzw"),
+    "webp": _picture("x.webp", "uint8", save_all=True, duration=40, lossless=True),
+    "mpg": _video(".mpg", "mpeg2video", "yuv420p"),
+    "ts": _video(".ts", "mpeg2video", "yuv420p"),
     "gif": _video(".gif", "gif", "rgb8"),
     "mp4": _video(".mp4", "h264", "yuv420p"),
     "avi": _video(".avi", "mpeg4", "yuv420p"),
     "ffv1": _video(".avi", "ffv1", "bgr0"),
 }
 """Whole files by kind: each writes one into a folder."""
+if find_spec("rasterio"):  # GRIB is left out: eccodes ends the process on some damaged messages
+    SEEDS["geotiff"] = lambda folder: geotiff(folder / "x.tif", _data()["u"].to_numpy())
 
 ENDLESS = {("netcdf4", 69), ("hdf5", 195), ("hdf5", 252), ("hdf5", 683)}
 """Kinds and seeds for which the C library of HDF5 never returns from reading DIMENSION_LIST, whose

@@ -19,13 +19,14 @@ from scipy.io import netcdf_file
 from conftest import DATA
 from framecast.base import limits
 from framecast.base.errors import UserError
-from framecast.datasets.inspect import inspect
+from framecast.datasets.config import DataConfig
 from framecast.datasets.mnist import read_idx
+from framecast.doctor import examine
 from framecast.frames.lazy import LazyValues
 from framecast.readers import arrays, gridded
 from framecast.readers.folder import read_parts
 from framecast.readers.open import read_frames
-from videos import noise, write_video
+from videos import write_video
 
 AIR = DATA / "air_temperature_small.nc"
 SHAPE = (6, 4, 5)
@@ -390,12 +391,6 @@ def test_a_video_whose_frame_does_not_fit_into_memory_is_refused(large_gif, monk
     refused(large_gif, "one frame of 200×300.* needs 600 kB of memory.*smaller first")
 
 
-def test_a_large_video_is_examined_a_few_frames_at_a_time(tmp_path, little_memory, monkeypatch):
-    path = write_video(tmp_path / "x.avi", noise(30, 200, 300))
-    monkeypatch.setattr("framecast.datasets.inspect.PIXELS", 4 * 200 * 300 * 3)
-    assert inspect(path, 2, 2)["values"] == "0 to 255, all known (in 4 frames examined)"
-
-
 # No files
 
 
@@ -412,7 +407,7 @@ def test_what_is_no_file_is_refused(tmp_path, name, kind, monkeypatch):
         with socket.socket(socket.AF_UNIX) as opened:
             opened.bind(name)
     refused(path, "is no file but a pipe, a socket or a device")
-    refused(path, "is no file but a pipe", lambda path: inspect(path, 2, 2))
+    refused(path, "is no file but a pipe", lambda path: examine(DataConfig(path=str(path))))
 
 
 @pytest.mark.parametrize("inner", ["t/c/0/0/0", "t/zarr.json", "zarr.json", "time/c/0"])
@@ -433,7 +428,7 @@ def test_names_with_a_zero_byte_do_not_exist(name):
     with pytest.raises(UserError, match=r"'a\\x00b.*' does not exist"):
         read_frames(name)
     with pytest.raises(UserError, match=r"'a\\x00b.*' does not exist"):
-        inspect(name, 2, 2)
+        examine(DataConfig(path=name))
 
 
 @pytest.mark.parametrize("suffix", ["nc", "npz", "zarr"])

@@ -1,8 +1,5 @@
 """Many files that are one series."""
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +7,6 @@ import xarray as xr
 
 from framecast.base.errors import UserError
 from framecast.datasets.config import DataConfig
-from framecast.datasets.inspect import inspect
 from framecast.frames.lazy import LazyValues
 from framecast.readers import series
 from framecast.readers.open import read_frames
@@ -270,7 +266,7 @@ def test_times_in_names_are_guessed_where_they_are_clear_and_it_is_said(tmp_path
 
 def test_times_in_names_are_read_by_a_pattern_without_a_word(tmp_path):
     radar(tmp_path, ["2_01022020-06.npy", "1_02022020-06.npy", "0_31012020-06.npy"])
-    frames = read_frames(tmp_path, times_from="%d%m%Y-%H")
+    frames = read_frames(tmp_path, times_from="_%d%m%Y-%H")
     assert hours(frames) == [2, 0, 1]
     assert str(frames.step) == "24 h"
 
@@ -331,17 +327,3 @@ def test_settings_hold_where_other_files_are_read_later(tmp_path):
     from framecast.readers.selection import EVERYTHING
 
     assert len(source.read(str(tmp_path), EVERYTHING).values) == 2
-
-
-def test_many_files_are_inspected(tmp_path):
-    files = days(tmp_path / "obs")
-    rows = inspect(f"{tmp_path}/obs/*.nc", 2, 1)
-    assert rows["kind"] == "5 files, each a NetCDF file"
-    assert rows["frames"] == "20"
-    assert f"--data.path '{tmp_path}/obs/*.nc'" in rows["next"]
-    rows = inspect(files[:2], 2, 1)
-    assert f"--data.path '[{files[0]}, {files[1]}]'" in rows["next"]
-    shutil.move(tmp_path / "obs", tmp_path / "my obs")
-    rows = inspect(Path(tmp_path / "my obs"), 2, 1)
-    assert f"--data.path '{tmp_path}/my obs'" in rows["next"]
-    assert rows["next"].endswith("--out runs/my_obs")

@@ -16,7 +16,6 @@ from framecast.base import whole as base
 from framecast.base.errors import StoppedError, UserError
 from framecast.base.hidden import lock_of, partial_of
 from framecast.cli import main
-from framecast.runs.checkpoint import load_checkpoint
 from framecast.train import train
 from framecast.train.journal import Journal
 from framecast.train.loop import Training
@@ -346,14 +345,3 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path):
     partial_of(run / "last.safetensors").write_text("half")
     train(experiment(tmp_path), run, resume=True)
     assert not partial_of(run / "last.safetensors").exists()
-
-
-def test_a_new_run_starts_from_the_weights_of_another(tmp_path):
-    first = train(experiment(tmp_path), tmp_path / "first")
-    plan = experiment(tmp_path, init=str(first), epochs=1, learning_rate=1e-12)
-    second = train(plan, tmp_path / "second")
-    weights = [load_checkpoint(run).model.state_dict() for run in (first, second)]
-    for name, weight in weights[0].items():
-        torch.testing.assert_close(weights[1][name], weight)
-    with pytest.raises(UserError, match=r"init .* of another network: its \S+ is \[6"):
-        train(experiment(tmp_path, model={"hidden": 8}, init=str(first)), tmp_path / "third")

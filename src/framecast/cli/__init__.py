@@ -25,7 +25,7 @@ Forecast the next frames of anything that comes as a sequence of grids: video, w
 fields, radar, fluid simulations. With data of your own:
 
   framecast inspect my_frames.nc
-  framecast train starter --data.path my_frames.nc --out runs/first
+  framecast train my_frames.nc --out runs/first
   framecast evaluate runs/first --out runs/first/evaluation
   framecast forecast runs/first my_frames.nc --steps 24 --out forecast.nc
 

@@ -12,6 +12,7 @@ from framecast.frames.splits import Splits, split
 from framecast.readers.folder import has_parts, is_folder, read_parts, read_test
 from framecast.readers.open import open_frames
 from framecast.readers.paths import Paths, files_in, is_pattern
+from framecast.readers.remote import is_address
 from framecast.readers.selection import EVERYTHING, Selection
 
 
@@ -75,6 +76,8 @@ class Files(Source):
                 "first (framecast simulate --help)"
             )
         for path in [self.path] if isinstance(self.path, str) else self.path:
+            if is_address(path):
+                continue
             heal(Path(path))
             if not is_pattern(path) and not Path(path).exists():
                 raise UserError(

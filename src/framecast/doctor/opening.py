@@ -24,6 +24,7 @@ KINDS: dict[Kind, str] = {
     "torch": "PyTorch file",
     "safetensors": "safetensors file",
     "grib": "GRIB file",
+    "geotiff": "GeoTIFF",
 }
 
 

@@ -40,7 +40,7 @@ def _draw(findings: Findings) -> Figure:
     rows = frames.coordinates.get(frames.dims[-2])
     ascends = rows is not None and len(rows.values) > 1 and rows.values[-1] > rows.values[0]
     for column, place in enumerate(places):
-        values = frames.values[0, place : place + 1][0]
+        values = frames.values[0, place : place + 1][0].numpy()
         axes[0, column].set_title(readable(frames.times[place]), fontsize="small")
         for row, channel in enumerate(channels):
             axes[row, column].imshow(

@@ -117,7 +117,7 @@ def _gaps(frames: Frames) -> dict[str, str]:
 
 
 def _describe_channel(channel: ChannelFindings, frames: Frames) -> str:
-    said = [f"{channel.low:.4g} to {channel.high:.4g}"]
+    said = [f"{_plain(channel.low)} to {_plain(channel.high)}"]
     said.append(f"{100 * channel.missing:.2g} % missing" if channel.missing else "all known")
     if channel.uniform or channel.constant:
         said.append("never changes" + ("" if channel.uniform else " in time"))
@@ -125,9 +125,18 @@ def _describe_channel(channel: ChannelFindings, frames: Frames) -> str:
         said.append(f"correlation with the next frame {channel.correlation:.2f}")
         leads = list(channel.persistence)
         times, units = lead_times(frames, max(leads))
-        errors = (f"{channel.persistence[k]:.3g} at {times[k - 1]:g}" for k in leads)
+        errors = (f"{_plain(channel.persistence[k], 3)} at {times[k - 1]:g}" for k in leads)
         said.append(f"persistence errs by {', '.join(errors)} {units}".rstrip())
     return "; ".join(said)
+
+
+def _plain(value: float, digits: int = 4) -> str:
+    """Write a number without an exponent, where it is of a usual size."""
+    if value == 0 or not 1e-4 <= abs(value) < 1e7:
+        return f"{value:.{digits}g}"
+    return np.format_float_positional(
+        value, precision=digits, unique=False, fractional=False, trim="-"
+    )
 
 
 def _plan(proposal: Proposal) -> Iterator[tuple[str, str]]:

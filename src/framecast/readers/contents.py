@@ -20,7 +20,8 @@ from safetensors import safe_open
 from framecast.base.errors import UserError
 from framecast.readers.guard import guarded
 from framecast.readers.kinds import Kind, kind_of
-from framecast.readers.raw import choose_group, open_store
+from framecast.readers.odim import is_odim
+from framecast.readers.raw import choose_group, is_grid, open_store
 
 _NUMBERS = (
     *("double", "single", "logical", "int8", "int16", "int32", "int64"),
@@ -95,7 +96,7 @@ def _matlab(path: Path, group: str | None) -> Contents:
     """A file of MATLAB; those of version 7.3 are HDF5, whose axes are in the opposite order."""
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
-            sizes = {name: item.nbytes for name, item in file.items() if _is_grid(item)}
+            sizes = {name: item.nbytes for name, item in _grids(file).items()}
         return Contents(sizes, lambda name: _from_hdf5(path, name).T)
     shapes = {name: shape for name, shape, kind in scipy.io.whosmat(path) if kind in _NUMBERS}
     sizes = {name: 8 * math.prod(shape) for name, shape in shapes.items()}
@@ -137,8 +138,7 @@ def _as_array(tensor: torch.Tensor) -> np.ndarray:
 def _hdf5(path: Path, group: str | None) -> Contents:
     place = choose_group(path, group)
     with h5py.File(path) as file:
-        items = file[place or "/"].items()
-        sizes = {name: item.nbytes for name, item in items if _is_grid(item)}
+        sizes = {name: item.nbytes for name, item in _grids(file[place or "/"]).items()}
     return Contents(sizes, lambda name: _from_hdf5(path, f"{place}/{name}"))
 
 
@@ -170,8 +170,10 @@ def _zarr(path: Path, group: str | None) -> Contents:
 
 
 def _hdf5_is_unlabelled(path: Path, group: str | None) -> bool:
+    if is_odim(path):
+        return False
     with h5py.File(path) as file:
-        items = [i for i in file[choose_group(path, group) or "/"].values() if _is_grid(i)]
+        items = _grids(file[choose_group(path, group) or "/"]).values()
         known = ("DIMENSION_LIST", "_Netcdf4Coordinates", "_Netcdf4Dimid")
         return bool(items) and not any(key in item.attrs for item in items for key in known)
 
@@ -191,5 +193,6 @@ def _names_dims(array: Any) -> bool:
     return bool(named) or "_ARRAY_DIMENSIONS" in array.attrs
 
 
-def _is_grid(item: Any) -> bool:
-    return isinstance(item, h5py.Dataset) and item.ndim > 1 and item.dtype.kind in "iufb"
+def _grids(group: Any) -> dict[str, Any]:
+    """The arrays of an HDF5 group; names that are no text, in a damaged file, are left out."""
+    return {name: i for name, i in group.items() if isinstance(name, str) and is_grid(i)}

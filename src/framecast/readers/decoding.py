@@ -24,7 +24,10 @@ from framecast.base.whole import whole
 from framecast.frames.frames import Channel
 from framecast.readers.guard import check_file, guarded
 
-SUFFIXES = (".mp4", ".avi", ".gif", ".mov", ".mkv", ".webm")
+SUFFIXES = (
+    *(".mp4", ".avi", ".gif", ".mov", ".mkv", ".webm"),
+    *(".mpg", ".mpeg", ".ts", ".m4v"),
+)
 
 GREY, COLOUR = ("grey",), ("red", "green", "blue")
 """Names of the channels of a video: one of these two sets."""

@@ -13,6 +13,8 @@ from framecast.readers.guard import check_file
 from framecast.readers.kinds import SUFFIXES, Kind, kind_of
 from framecast.readers.labelled import close_labelled, open_labelled
 from framecast.readers.packed import named, unpack
+from framecast.readers.pictures import read_pictures
+from framecast.readers.remote import address_of
 from framecast.readers.selection import Selection
 from framecast.readers.video import read_videos
 
@@ -27,10 +29,13 @@ def _read_labelled(path: Path, selection: Selection) -> Frames:
 _READERS: dict[Kind, Callable[[Path, Selection], Frames]] = {
     "netcdf": _read_labelled,
     "zarr": _read_labelled,
+    "grib": gridded.read_gridded,
+    "geotiff": gridded.read_gridded,
     "numpy": arrays.read_arrays,
     "matlab": arrays.read_contents,
     "torch": arrays.read_contents,
     "safetensors": arrays.read_contents,
+    "picture": read_pictures,
     "video": lambda path, selection: read_videos([path], selection),
 }
 
@@ -43,6 +48,13 @@ def open_file(path: Path, selection: Selection) -> Frames:
     """
     heal(path)
     check_file(path)
+    if address := address_of(path):
+        with named(address, path):
+            return replace(_open(path, selection), source=address)
+    return _open(path, selection)
+
+
+def _open(path: Path, selection: Selection) -> Frames:
     kind = kind_of(path)
     if kind == "gzip":
         return _open_packed(path, selection)
@@ -71,8 +83,10 @@ def names_in(path: Path, selection: Selection) -> tuple[str, ...] | None:
     """
     if kind_of(path) == "gzip":
         return names_in(unpack(path), selection)
-    labelled = kind_of(path) in ("netcdf", "zarr")
-    if not labelled or is_unlabelled(path, selection.group):
+    kind = kind_of(path)
+    if kind not in ("netcdf", "zarr", "grib", "geotiff"):
+        return None
+    if kind in ("netcdf", "zarr") and is_unlabelled(path, selection.group):
         return None
     dataset = open_labelled(path, selection.group)
     names = tuple(map(str, dataset.data_vars))

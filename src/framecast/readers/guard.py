@@ -13,7 +13,19 @@ from framecast.base.errors import UserError
 LONGEST = 300
 """Letters of another library's message that are repeated."""
 
-_LIBRARIES = ("h5netcdf", "h5py", "scipy", "xarray", "zarr", "numpy", "zipfile", "av")
+_LIBRARIES = (
+    "h5netcdf",
+    "h5py",
+    "scipy",
+    "xarray",
+    "zarr",
+    "numpy",
+    "zipfile",
+    "av",
+    "PIL",
+    "rasterio",
+    "cfgrib",
+)
 """Packages whose half-opened files are given up without a word."""
 
 

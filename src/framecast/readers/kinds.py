@@ -1,15 +1,17 @@
 """What kind of file a path is: by its content, and by its name where content does not say."""
 
+import struct
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 Kind = Literal[
     "folder", "netcdf", "zarr", "numpy", "video", "picture", "gzip", "matlab", "torch",
-    "safetensors", "grib", "unknown",
+    "safetensors", "grib", "geotiff", "unknown",
 ]  # fmt: skip
-"""A folder of files; labelled grids (NetCDF or other HDF5; Zarr, zipped or not; GRIB); arrays
-without labels (NumPy, MATLAB, PyTorch, safetensors); videos and pictures; a packed file."""
+"""A folder of files; labelled grids (NetCDF or other HDF5; Zarr, zipped or not; GRIB; GeoTIFF);
+arrays without labels (NumPy, MATLAB, PyTorch, safetensors); videos and pictures; a packed file."""
 
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 """A folder with one of these is a Zarr store, whatever its name."""
@@ -28,6 +30,11 @@ SUFFIXES: dict[str, Kind] = {
     ".gz": "gzip",
 }
 """Suffixes, in small letters, that say what is read where the first bytes do not."""
+
+_GEO_KEYS = 34735
+"""The tag of a TIFF that holds the keys of its coordinates."""
+_MOST_TAGS = 1000
+"""Tags that are looked at; a damaged file may claim to hold any number."""
 
 _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"CDF\x01", "netcdf"),
@@ -83,7 +90,26 @@ def _by_content(path: Path) -> Kind | None:
         return "picture"
     if start.startswith(b"PK\x03\x04"):
         return _by_members(path)
-    return next((kind for bytes_, kind in _STARTS if start.startswith(bytes_)), None)
+    kind = next((kind for bytes_, kind in _STARTS if start.startswith(bytes_)), None)
+    tiff = kind == "picture" and start[:2] in (b"II", b"MM")
+    return "geotiff" if tiff and _has_coordinates(path) else kind
+
+
+def _has_coordinates(path: Path) -> bool:
+    """Whether a TIFF, of 32 or 64 bits, says where on the earth it lies."""
+    with suppress(OSError, OverflowError, struct.error, ValueError), path.open("rb") as file:
+        start = file.read(16)
+        order = "<" if start[:2] == b"II" else ">"
+        wide = start[2:4] in (b"+\0", b"\0+")
+        first = ("Q", start[8:]) if wide else ("I", start[4:8])
+        (place,) = struct.unpack(order + first[0], first[1])
+        file.seek(place)
+        (count,) = struct.unpack(f"{order}Q" if wide else f"{order}H", file.read(8 if wide else 2))
+        size = 20 if wide else 12
+        entries = file.read(size * min(count, _MOST_TAGS))
+        tags = [entries[at : at + 2] for at in range(0, len(entries), size)]
+        return struct.pack(f"{order}H", _GEO_KEYS) in tags
+    return False
 
 
 def _by_members(path: Path) -> Kind | None:

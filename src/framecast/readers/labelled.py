@@ -3,6 +3,7 @@
 import math
 import warnings
 import zipfile
+from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from framecast.readers.raw import open_raw
 
 _FACTORS = ("scale_factor", "add_offset")
 _MARKS = ("_FillValue", "missing_value")
+_KINDS = defaultdict(lambda: "NetCDF", zarr="Zarr", grib="GRIB", geotiff="GeoTIFF")
 _ZARR_2 = (".zgroup", ".zarray", ".zmetadata")
 
 
@@ -36,7 +38,7 @@ def open_labelled(path: Path, group: str | None = None) -> xr.Dataset:
         UserError: if it cannot be opened, there is no such group, or a chunk or a coordinate does
             not fit into memory.
     """
-    kind = "Zarr" if kind_of(path) == "zarr" else "NetCDF"
+    kind = _KINDS[kind_of(path)]
     hint = "it may be truncated, or in another format than its name says"
     with guarded(path, f"cannot be read as {kind}", hint), ExitStack() as stack:
         raw = stack.enter_context(open_raw(path, group))

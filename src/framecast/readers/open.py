@@ -1,6 +1,7 @@
 """Frames of whatever a user names: a file, a folder, a pattern, or a list of these."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ def open_frames(place: Paths, selection: Selection) -> Frames:
     if set(kinds.values()) == {"video"} and selection.join != "time":
         return read_videos(files, selection, source)
     _check_kinds(kinds, source)
+    if set(kinds.values()) == {"picture"} and selection.join is None:
+        selection = replace(selection, join="time")  # numbered, where names have no times
     return read_series(files, selection, source)
 
 

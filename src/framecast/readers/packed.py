@@ -39,7 +39,7 @@ def unpack(path: Path) -> Path:
 
 
 @contextmanager
-def named(path: Path, stands_for: Path) -> Iterator[None]:
+def named(path: Path | str, stands_for: Path) -> Iterator[None]:
     """Name the file that users know in messages about the one in the cache that stands for it."""
     try:
         yield

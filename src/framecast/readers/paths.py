@@ -10,6 +10,7 @@ from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
 from framecast.readers.guard import check_file
 from framecast.readers.kinds import kind_of
+from framecast.readers.remote import fetch_address, is_address
 
 Paths = PathLike | Sequence[PathLike]
 """A path, a pattern such as 'obs/2019-*.nc', an address, or several of them."""
@@ -65,10 +66,12 @@ def name_of(place: Paths) -> str:
 
 def is_pattern(text: str) -> bool:
     """Whether a text stands for many paths, and is not itself the name of a file."""
-    return glob.has_magic(text) and not Path(text).exists()
+    return glob.has_magic(text) and not is_address(text) and not Path(text).exists()
 
 
 def _matches(text: str) -> list[Path]:
+    if is_address(text):
+        return [fetch_address(text)]
     if "\0" not in text and is_pattern(text):
         found = sorted(map(Path, glob.glob(text, recursive=True)), key=natural)
         if not found:

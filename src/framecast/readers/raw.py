@@ -12,8 +12,12 @@ from zarr.storage import LocalStore, ZipStore
 
 from framecast.base.errors import UserError, nearest
 from framecast.base.limits import check_memory
+from framecast.readers.geotiff import open_geotiff
+from framecast.readers.grib import open_grib
 from framecast.readers.guard import check_file
-from framecast.readers.kinds import ZARR_FILES
+from framecast.readers.kinds import ZARR_FILES, kind_of
+from framecast.readers.odim import is_odim, open_odim
+from framecast.readers.remote import CachedStore, address_of, open_remote_store
 
 OPTIONS: dict[str, Any] = {"decode_cf": False, "cache": False, "create_default_indexes": False}
 """Nothing is read when a file is opened, so that sizes can be looked at first."""
@@ -30,12 +34,19 @@ def open_raw(path: Path, group: str | None) -> xr.Dataset:
         UserError: if there is no such group, or several hold variables and none is named.
         Exception: whatever the libraries raise.
     """
-    if path.is_dir() or zipfile.is_zipfile(path):
+    kind = kind_of(path)
+    if kind == "zarr":
         return _open_zarr(path, group)
+    if kind == "grib":
+        return open_grib(path, group)
+    if kind == "geotiff":
+        return open_geotiff(path)
     engine = _netcdf_engine(path)
     if engine == "scipy":
         _check_group(path, group, [""])
         return xr.open_dataset(path, engine=engine, **OPTIONS)
+    if is_odim(path):
+        return open_odim(path, group)
     place = choose_group(path, group)
     # HDF5 without names of dimensions opens, and is described.
     options = {**OPTIONS, "engine": engine, "phony_dims": "access"}
@@ -56,11 +67,16 @@ def choose_group(path: Path, group: str | None) -> str:
         def look(name: str, item: Any) -> None:
             if isinstance(item, h5py.Group):
                 every.append(name)
-            elif item.ndim > 1 and item.dtype.kind in "iufb":
+            elif is_grid(item):
                 grids.append(name.rpartition("/")[0])
 
         file.visititems(look)
     return _choose(path, group, grids, every)
+
+
+def is_grid(item: Any) -> bool:
+    """Whether what stands in an HDF5 file is an array of numbers of two dimensions or more."""
+    return isinstance(item, h5py.Dataset) and item.ndim > 1 and item.dtype.kind in "iufb"
 
 
 def _choose(path: Path, group: str | None, grids: Iterable[str], every: Iterable[str]) -> str:
@@ -120,7 +136,11 @@ def _open_zarr(path: Path, group: str | None) -> xr.Dataset:
     store, place = open_store(path, group)
     try:
         opened = xr.open_dataset(
-            store, group=place or None, engine="zarr", consolidated=False, **OPTIONS
+            store,
+            group=place or None,
+            engine="zarr",
+            consolidated=_is_consolidated(store, place),
+            **OPTIONS,
         )
     except BaseException:
         store.close()
@@ -135,15 +155,25 @@ def _open_zarr(path: Path, group: str | None) -> xr.Dataset:
     return dataset
 
 
+def _is_consolidated(store: Any, place: str) -> bool:
+    """Whether a remote store has all metadata in one place: most servers list no folders."""
+    if not isinstance(store, CachedStore):
+        return False
+    top: Any = zarr.open_group(store=store, path=place, mode="r")
+    return top.metadata.consolidated_metadata is not None
+
+
 def open_store(path: Path, group: str | None) -> tuple[Any, str]:
     """Return a Zarr store, and the place in it of the group that is read.
 
     Raises:
         UserError: as `open_raw`.
     """
-    if path.is_dir():
-        store: Any = _Files(path, read_only=True)
-        root = ""
+    root = ""
+    if address := address_of(path):
+        store: Any = open_remote_store(path, address)
+    elif path.is_dir():
+        store = _Files(path, read_only=True)
     else:
         root = _check_zip(path)
         store = ZipStore(path, mode="r")
@@ -173,8 +203,11 @@ def _check_zip(path: Path) -> str:
     """The folder of a zipped store in its file; refuse members that do not fit into memory."""
     with zipfile.ZipFile(path) as file:
         members = file.infolist()
-    largest = max((member.file_size for member in members), default=0)
-    check_memory(largest, f"{path}: its largest member", "Unpack it first (unzip)")
+        largest = max((member.file_size for member in members), default=0)
+        check_memory(largest, f"{path}: its largest member", "Unpack it first (unzip)")
+        for member in members:
+            if member.filename.endswith((*ZARR_FILES, ".zattrs")):
+                file.read(member)  # Zarr reads them in tasks, whose errors would come out twice
     stores = [PurePosixPath(m.filename) for m in members if m.filename.endswith(ZARR_FILES)]
     outermost = min(stores, key=lambda name: len(name.parts)).parent
     return "" if str(outermost) == "." else str(outermost)

@@ -15,6 +15,7 @@ from framecast.base.errors import UserError
 from framecast.base.progress import track
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import HELD, LazyValues, Values, lengths, load
+from framecast.readers.differences import check_alike
 from framecast.readers.file import names_in, open_file
 from framecast.readers.joins import choose_channels, join_channels, join_sequences, join_times
 from framecast.readers.paths import name_of
@@ -45,8 +46,10 @@ def read_series(paths: Sequence[Path], selection: Selection, source: str) -> Fra
     stamps = stamps_of(paths, selection.times_from)
     opened, narrowed = OpenFiles(stamps), _narrowed(paths, selection)
     each = track(list(narrowed.items()), "open files", len(narrowed), len(narrowed) > MANY)
-    parts = [opened.header(path, part) for path, part in each]
+    parts = [_as_asked(opened.header(path, part), path, selection) for path, part in each]
     say_guessed(parts[0], stamps, source)
+    if any(part.time_dim not in part.coordinates for part in parts):
+        check_alike(parts, sequences=False)  # nothing says which frames belong together
     groups = _by_variables(parts)
     if selection.join == "sequences" and len(groups) > 1:
         raise UserError(
@@ -186,6 +189,19 @@ def _variable(name: str, names: Sequence[str], path: Path, paths: Sequence[Path]
     if any(name.endswith(f"_{other.stem}") for other in paths):
         return None
     return name if any(name.startswith(f"{own}_") for own in names) else None
+
+
+def _as_asked(part: Frames, path: Path, selection: Selection) -> Frames:
+    """The frames of a file, whose variables are called as they are where files tell them apart."""
+    asked = (*(selection.variables or ()), *selection.others)
+    longer = {c.name: f"{c.name}_{path.stem}" for c in part.channels if c.name not in asked}
+    return replace(
+        part,
+        channels=tuple(
+            replace(c, name=longer[c.name]) if longer.get(c.name) in asked else c
+            for c in part.channels
+        ),
+    )
 
 
 def _by_variables(parts: Sequence[Frames]) -> list[list[Frames]]:

@@ -145,7 +145,8 @@ def _time(path: Path, pattern: str) -> datetime | None:
         rf"\d{{{_DIGITS[part[1]]}}}" if part.startswith("%") else re.escape(part)
         for part in re.findall("%.|[^%]+", pattern)
     )
-    texts = set(re.findall(rf"(?<!\d){expression}(?!\d)", path.name))
+    before = r"(?<!\d)" if pattern.startswith("%") else ""
+    texts = set(re.findall(rf"{before}{expression}(?!\d)", path.name))
     if len(texts) != 1:
         return None
     with suppress(ValueError):

@@ -62,6 +62,7 @@ class TrainingConfig:
             bfloat16, and weights in float32. With auto, the one that this machine multiplies
             faster is chosen when a run begins, and kept when it is resumed.
         init: run folder or checkpoint whose weights a new run starts from; null for random ones.
+            Channels are matched by name; the weights of new ones start at zero.
         save_minutes: minutes after which the state is saved within an epoch, so that a run that is
             killed can be resumed from there; null for the ends of epochs alone.
         compile: whether the unrolled network is compiled with torch.compile.

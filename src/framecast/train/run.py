@@ -14,6 +14,7 @@ from framecast.runs.config import Experiment, TrainingConfig
 from framecast.runs.device import choose_device
 from framecast.train.folder import check_data, check_new, check_same, create, find_config
 from framecast.train.precision import resolve_precision
+from framecast.train.start import prepare
 from framecast.train.state import RunState, read_state
 
 
@@ -52,7 +53,7 @@ def train(
             check_same(folder, experiment, state)
         splits = experiment.data.open().splits()
         _check_data(splits, experiment.training)
-        from framecast.train.loop import fit, prepare  # Lightning takes seconds to import
+        from framecast.train.loop import fit  # Lightning takes seconds to import
 
         start = prepare(experiment, splits)
         if state is None:

@@ -1,0 +1,92 @@
+"""Weights of another run for a new one: the same network, perhaps with other channels."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from framecast.base.errors import UserError
+from framecast.frames.roles import FrameSpec
+from framecast.models.model import Model
+from framecast.runs.checkpoint import load_checkpoint
+
+
+def inherit(model: Model, spec: FrameSpec, name: str) -> None:
+    """Give a model the weights of another run.
+
+    Channels are matched by their names, in whatever order they stand. The weights of what is new,
+    at the entry of the encoder or the exit of the decoder, start at zero.
+
+    Args:
+        model: new, whose weights are replaced.
+        spec: of the frames that it reads and predicts.
+        name: of the other run, or a checkpoint.
+
+    Raises:
+        UserError: if its network differs in more than channels; the first weight is named.
+    """
+    other = load_checkpoint(name)
+    theirs, ours = other.model.state_dict(), model.state_dict()
+    for key in (*ours, *theirs):
+        if key not in theirs or key not in ours:
+            raise UserError(
+                f"training.init {name} is of another network: {key} is "
+                f"{'missing there' if key not in theirs else 'unknown here'}"
+            )
+    read, predicted = (
+        (names(other.frames), names(spec)) for names in (read_names, predicted_names)
+    )
+    ends = dict.fromkeys(_exit(ours), predicted) | dict.fromkeys(_entry(ours), read)
+    model.load_state_dict(
+        {
+            key: _matched(theirs[key], ours[key], key, *ends[key])
+            if key in ends and ends[key][0] != ends[key][1]
+            else _same(theirs[key], ours[key], key, name)
+            for key in ours
+        }
+    )
+
+
+def read_names(spec: FrameSpec) -> list[str]:
+    """Return names of what a network reads, in the order in which its encoder does."""
+    prognostic = [channel.name for channel in spec.of_role("prognostic")]
+    masks = [f"mask of {name}" for name in prognostic if name in spec.flagged]
+    return [*prognostic, *masks, *spec.conditions]
+
+
+def predicted_names(spec: FrameSpec) -> list[str]:
+    """Return names of what a network predicts, in the order in which its decoder does."""
+    return [channel.name for channel in spec.predicted]
+
+
+def _entry(weights: Mapping[str, Tensor]) -> list[str]:
+    """The weight that reads the channels."""
+    return [k for k, w in weights.items() if k.startswith("encoder.") and w.ndim > 1][:1]
+
+
+def _exit(weights: Mapping[str, Tensor]) -> list[str]:
+    """The weight and the bias that put the channels out."""
+    return [key for key in weights if key.startswith("decoder.")][-2:]
+
+
+def _matched(
+    theirs: Tensor, ours: Tensor, key: str, before: Sequence[str], now: Sequence[str]
+) -> Tensor:
+    """Their weight in our shape: each channel where its name is here, zero where it is new."""
+    sizes = (len(before), len(now))
+    dims = [1] if key.startswith("encoder.") else range(theirs.ndim)
+    dim = next(d for d in dims if (theirs.shape[d], ours.shape[d]) == sizes)
+    matched = torch.zeros_like(ours)
+    for place, channel in enumerate(now):
+        if channel in before:
+            matched.select(dim, place).copy_(theirs.select(dim, before.index(channel)))
+    return matched
+
+
+def _same(theirs: Tensor, ours: Tensor, key: str, name: str) -> Tensor:
+    if theirs.shape != ours.shape:
+        raise UserError(
+            f"training.init {name} is of another network: its {key} is {list(theirs.shape)}, here "
+            f"it is {list(ours.shape)}"
+        )
+    return theirs

@@ -1,0 +1,146 @@
+"""What a run begins with: network, scaling and windows, once everything fits together."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from framecast.base.errors import UserError
+from framecast.base.limits import check_memory
+from framecast.frames.batch import Batch
+from framecast.frames.frames import Frames
+from framecast.frames.scaling import Scaling
+from framecast.frames.splits import Splits
+from framecast.frames.statistics import Statistics
+from framecast.frames.windows import CropSampler, Windows, allowed_starts, side_by_side
+from framecast.models import Forecaster
+from framecast.models.size import TRAINING_COPIES, weight_shapes
+from framecast.models.spec import Ports
+from framecast.runs.config import Experiment, TrainingConfig
+from framecast.train.inherit import inherit
+
+VALIDATION_FRAMES = 400
+"""Frames in a validation step: no gradient is kept, so more fit than in training."""
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """All that a run begins with, once everything fits together.
+
+    Attributes:
+        model: the network, with its first weights.
+        scaling: how frames become what it sees.
+        shares: weight of each predicted variable in the loss.
+        batches: of the training part.
+        validation: of the validation part; None if there is none.
+    """
+
+    model: Forecaster
+    scaling: Scaling
+    shares: Tensor
+    batches: DataLoader[Batch]
+    validation: DataLoader[Batch] | None
+
+
+def prepare(experiment: Experiment, splits: Splits) -> Start:
+    """Build what a run begins with; nothing is written yet.
+
+    Raises:
+        UserError: if the data, the network and their settings do not fit together.
+    """
+    config, train = experiment.training, splits.train
+    statistics = Statistics.of(train, experiment.data.normalise)
+    torch.manual_seed(config.seed)
+    try:
+        scaling = Scaling(experiment.data.describe(train, statistics), statistics)
+        model = _make_model(experiment, Ports.of(scaling.spec), train.grid)
+    except ValueError as error:
+        raise UserError(f"the network cannot be built: {error}") from error
+    if config.init is not None:
+        inherit(model, scaling.spec, config.init)
+    return Start(
+        model=model,
+        scaling=scaling,
+        shares=_shares(scaling, config),
+        batches=_batches(train, scaling, experiment),
+        validation=_validation_batches(splits.validation, scaling, experiment),
+    )
+
+
+def _make_model(experiment: Experiment, ports: Ports, grid: tuple[int, int]) -> Forecaster:
+    """Build the network, once it is known that its training fits into memory."""
+
+    def make() -> Forecaster:
+        return Forecaster(experiment.model, ports, grid=grid)
+
+    weight_shapes(make, "training the network", TRAINING_COPIES)
+    return make()
+
+
+def _check_batch(frames: Frames, windows: int, config: TrainingConfig) -> None:
+    """Raise a UserError if the frames of a batch alone would not fit into memory."""
+    values = min(config.batch_size, windows) * config.window * math.prod(frames.values.shape[2:])
+    check_memory(
+        4 * values,
+        f"a batch of {min(config.batch_size, windows)} windows of {config.window} frames",
+        "Choose a smaller training.batch_size, training.context or training.horizon.",
+    )
+
+
+def _shares(scaling: Scaling, config: TrainingConfig) -> Tensor:
+    """Weight of each predicted variable in the loss, [V]."""
+    names = [channel.name for channel in scaling.spec.predicted]
+    for name in config.variable_weights:
+        if name not in names:
+            raise UserError(
+                f"training.variable_weights names {name}, but predicted are {', '.join(names)}"
+            )
+    return torch.tensor([config.variable_weights.get(name, 1.0) for name in names])
+
+
+def _batches(frames: Frames, scaling: Scaling, experiment: Experiment) -> DataLoader[Batch]:
+    data, config = experiment.data, experiment.training
+    sampler = CropSampler(
+        frames.pieces,
+        config.window,
+        per_sequence=data.crops_per_sequence,
+        seed=config.seed,
+        most=data.windows_per_epoch,
+        allowed=_allowed(frames, scaling, experiment),
+    )
+    if not len(sampler):
+        raise UserError(
+            f"{frames.source}: no window of {config.window} frames has targets that are known to "
+            f"{data.known_fraction:g} (data.known_fraction): lower it, or choose a shorter window"
+        )
+    _check_batch(frames, len(sampler), config)
+    windows = Windows(frames, scaling, config.window, config.area_weights)
+    return DataLoader(windows, config.batch_size, sampler=sampler, collate_fn=Batch.stack)
+
+
+def _validation_batches(
+    frames: Frames | None, scaling: Scaling, experiment: Experiment
+) -> DataLoader[Batch] | None:
+    if frames is None:
+        return None
+    data, config = experiment.data, experiment.training
+    allowed = _allowed(frames, scaling, experiment)
+    places = side_by_side(frames, config.window, allowed)
+    if not places:
+        raise UserError(
+            f"{frames.source}: no window of the validation part has targets that are known to "
+            f"{data.known_fraction:g} (data.known_fraction)"
+        )
+    windows = Windows(frames, scaling, config.window, config.area_weights)
+    size = max(config.batch_size, VALIDATION_FRAMES // config.window)
+    return DataLoader(windows, size, sampler=places, collate_fn=Batch.stack)
+
+
+def _allowed(frames: Frames, scaling: Scaling, experiment: Experiment) -> Any:
+    """Where windows may begin, by what is known of their targets (see `allowed_starts`)."""
+    config, gaps = experiment.training, any(scaling.statistics.gaps)
+    fraction = experiment.data.known_fraction
+    return allowed_starts(frames, config.window, config.context, fraction, gaps)

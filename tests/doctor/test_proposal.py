@@ -1,0 +1,154 @@
+"""What the data doctor proposes fits the data, and works."""
+
+import shlex
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+
+from conftest import DATA
+from framecast.base.errors import UserError
+from framecast.cli import main
+from framecast.datasets.config import DataConfig
+from framecast.doctor import examine, propose
+from framecast.doctor import speed as module
+from framecast.doctor.speed import fit_to_time
+from framecast.frames.windows import check_length
+from mutations import SEEDS
+from small import travelling_wave
+from videos import folder_of_videos
+
+AIR = DATA / "air_temperature_small.nc"
+QUICK = ["--model.depth", "1", "--model.hidden", "2", "--training.epochs", "1"]
+
+
+def proposal_of(path, given=None, **data):
+    findings = examine(DataConfig(path=str(path), **data))
+    return propose(findings, given or {})
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("length", [*range(3, 40), 97, 200])
+def test_windows_fit_into_the_parts_of_a_series_of_any_length(tmp_path, length):
+    np.save(tmp_path / "f.npy", np.random.default_rng(0).random((length, 3, 4)))
+    experiment = proposal_of(tmp_path / "f.npy").experiment()
+    window = experiment.training.window
+    parts = experiment.data.open().splits()
+    for part in filter(None, parts):
+        check_length(part, window)
+    assert (parts.validation is not None) == (length >= 6)
+    assert window == 15 or length < 100
+
+
+@pytest.mark.parametrize("sequences", [1, 2, 3, 5, 12])
+def test_sequences_are_divided_so_that_no_part_is_empty(tmp_path, sequences):
+    np.save(tmp_path / "f.npy", travelling_wave(sequences, 16)[:, :, 0:1])
+    experiment = proposal_of(tmp_path / "f.npy", given={}).experiment()
+    parts = experiment.data.open().splits()
+    assert (parts.test is not None) == (sequences == 1 or sequences >= 3)
+
+
+def test_what_the_user_sets_counts(tmp_path):
+    np.save(tmp_path / "f.npy", np.random.default_rng(0).random((60, 3, 4)))
+    given = {"training.context": "3", "training.batch_size": "2", "model.hidden": "7"}
+    proposal = proposal_of(tmp_path / "f.npy", given)
+    training, model = proposal.experiment().training, proposal.experiment().model
+    assert (training.context, training.batch_size, model.hidden) == (3, 2, 7)
+    assert not set(given) & set(proposal.choices)
+
+
+def test_channels_that_never_change_are_left_out_with_a_reason(tmp_path):
+    values = np.random.default_rng(0).random((20, 4, 5)).astype(np.float32)
+    dims = ("time", "y", "x")
+    data = {"t": (dims, values), "land": (dims, values[:1].repeat(20, 0))}
+    xr.Dataset(data).to_netcdf(tmp_path / "f.nc", engine="h5netcdf")
+    choice = proposal_of(tmp_path / "f.nc").choices["data.variables"]
+    assert choice.value == ["t"]
+    assert choice.why == "land never changes in time"
+
+
+def test_slow_fields_are_forecast_by_their_change(tmp_path):
+    assert proposal_of(AIR).choices["model.predicts"].value == "change"
+    np.save(tmp_path / "f.npy", np.random.default_rng(0).random((40, 6, 6)))
+    assert "model.predicts" not in proposal_of(tmp_path / "f.npy").choices
+
+
+@pytest.mark.parametrize("kind", SEEDS)
+def test_the_command_that_is_printed_works(tmp_path, monkeypatch, capsys, kind):
+    """Two commands from any readable file to a run; --out is where the command says."""
+    monkeypatch.setenv("FRAMECAST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my data").mkdir()
+    path = SEEDS[kind](tmp_path / "my data")
+    assert run("inspect", path.relative_to(tmp_path)) == 0
+    command = capsys.readouterr().out.split("Next:  ")[1].splitlines()[0]
+    assert run(*shlex.split(command)[1:], *QUICK) == 0
+    assert (tmp_path / "runs" / path.stem / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize("kind", ["air", "folder", "several", "kth"])
+@pytest.mark.filterwarnings("ignore:.*sequences are cut")
+def test_the_configuration_that_is_written_works(tmp_path, monkeypatch, capsys, kind):
+    monkeypatch.setenv("FRAMECAST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    paths = [AIR]
+    if kind == "folder":
+        paths = [folder_of_videos(tmp_path / "v", (12, 9, 20))]
+    if kind == "several":
+        with xr.open_dataset(AIR, engine="h5netcdf", mask_and_scale=False) as air:
+            for name, part in (("a", slice(0, 10)), ("b", slice(10, 20))):
+                air.isel(time=part).to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
+        paths = [tmp_path / "a.nc", tmp_path / "b.nc"]
+    if kind == "kth":
+        paths = [DATA / "kth"]
+    arguments = ["--training.context", 3, "--training.horizon", 2] if kind == "kth" else []
+    assert run("inspect", *paths, *arguments, "--write", "plan.yaml") == 0
+    written = yaml.safe_load((tmp_path / "plan.yaml").read_text())
+    assert written["training"]["context"] >= 1
+    command = capsys.readouterr().out.split("Next:  ")[1].splitlines()[0]
+    assert run(*shlex.split(command)[1:], *QUICK) == 0
+    assert run("inspect", *paths, "--write", "plan.yaml") == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_picture_is_drawn(tmp_path):
+    assert run("inspect", AIR, "--picture", tmp_path / "p.png") == 0
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert run("inspect", AIR, "--picture", tmp_path / "p.png") == 2
+
+
+def test_data_and_a_path_at_once_are_refused(tmp_path, capsys):
+    out = ("--out", tmp_path / "run")
+    assert run("train", AIR, "--data.path", AIR, *out) == 2
+    assert "is data already" in capsys.readouterr().err
+    assert run("inspect", AIR, "--data.path", AIR) == 2
+    assert run("train", AIR, "--resume", *out) == 2
+    assert "leave the data out" in capsys.readouterr().err
+
+
+def test_the_network_and_the_epochs_fit_the_time(monkeypatch):
+    proposal = proposal_of(AIR)
+    tried = []
+
+    def measured(experiment, splits, device):
+        tried.append(experiment.model.hidden)
+        return experiment.model.hidden / 100, 12
+
+    monkeypatch.setattr(module, "_measure", measured)
+    fitted = fit_to_time(proposal, 2.0).experiment()
+    assert tried == [64, 48, 32, 24]
+    assert fitted.model.hidden == 24  # the first that makes 300 steps
+    assert fitted.training.epochs == int(120 / (1.3 * 0.24)) // 12
+    with pytest.raises(UserError, match="must be above 0"):
+        fit_to_time(proposal, 0)
+
+
+def test_a_step_is_measured():
+    proposal = proposal_of(AIR, {"model.depth": "1", "model.hidden": "4"})
+    fitted = fit_to_time(proposal, 1.0)
+    assert fitted.experiment().training.epochs > 1
+    assert "s a step and 12 steps an epoch" in fitted.choices["training.epochs"].why
