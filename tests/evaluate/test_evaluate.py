@@ -274,7 +274,7 @@ def test_mistakes_are_named_with_their_remedy(tmp_path, data):
         "no run to evaluate": lambda: evaluate([]),
         "same configuration and seed": lambda: evaluate([run, tmp_path / "." / "run"]),
         "is a file": lambda: evaluate_to([run], data),
-        "without a file named test": lambda: evaluate([run], data=run),
+        "holds several arrays": lambda: evaluate([run], data=run),
     }
     for message, mistake in mistakes.items():
         with pytest.raises(UserError, match=message):

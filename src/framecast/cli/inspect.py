@@ -69,7 +69,11 @@ def run(arguments: list[str]) -> None:
 
     data = load_config(Experiment, None, {**given, "data.path": path}).data
     findings = examine(data)
-    proposal = propose(findings, given)
+    try:
+        proposal = propose(findings, given)
+    except UserError as error:  # too few frames to learn from are described all the same
+        print_table({**describe(findings), "note": str(error)})
+        return
     if options.minutes is not None:
         from framecast.doctor.speed import fit_to_time
 

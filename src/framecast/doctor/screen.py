@@ -21,8 +21,8 @@ COLUMNS = 56
 """Of the picture in the terminal."""
 
 
-def describe(findings: Findings, proposal: Proposal) -> dict[str, str]:
-    """Return what was found, by titles, in the order in which it is to be read."""
+def describe(findings: Findings, proposal: Proposal | None = None) -> dict[str, str]:
+    """Return what was found, and what is proposed, by titles, in the order of their reading."""
     rows = {"kind": findings.kind}
     for name, frames in findings.parts.items():
         rows |= {f"{name} {title}".strip(): text for title, text in _describe(frames).items()}
@@ -30,6 +30,8 @@ def describe(findings: Findings, proposal: Proposal) -> dict[str, str]:
     for channel in findings.channels:
         units = f" [{channel.units}]" if channel.units else ""
         rows[f"{channel.name}{units}"] = _describe_channel(channel, findings.frames)
+    if proposal is None:
+        return rows
     rows |= dict(_plan(proposal))
     for number, note in enumerate(proposal.notes, start=1):
         rows[f"note {number}"] = note

@@ -10,6 +10,9 @@ from framecast.readers.open import open_frames
 from framecast.readers.paths import Paths, files_in
 from framecast.readers.selection import EVERYTHING, Selection
 
+PARTS = ("train", "validation", "test")
+"""Names of files and folders that say what is what."""
+
 
 def is_folder(path: Path) -> bool:
     """Whether a path is a folder of files, which a Zarr store is not."""
@@ -17,8 +20,8 @@ def is_folder(path: Path) -> bool:
 
 
 def has_parts(path: Path) -> bool:
-    """Whether a path is a folder that says itself what is for training."""
-    return is_folder(path) and part_file(path, "train") is not None
+    """Whether a path is a folder that says itself what is for training, validation or the test."""
+    return is_folder(path) and any(part_file(path, name) for name in PARTS)
 
 
 def part_file(folder: Path, name: str) -> Path | None:
