@@ -414,6 +414,16 @@ def test_inspect_says_what_was_recognised_and_proposes_the_same_reading(tmp_path
     assert "--data.select.level '[300, 500]' --data.dims.row y" in said
 
 
+def test_settings_of_another_kind_of_file_are_refused_in_training(tmp_path):
+    path = str(with_dimension(tmp_path, "level", coordinate=[1, 2, 3]))
+    with pytest.raises(UserError, match=r"data\.layout is for arrays without names"):
+        DataConfig(path=path, layout="tchw").open().splits()
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(20, H, W)))
+    for setting in ({"dims": {"time": "time"}}, {"select": {"level": 1}}):
+        with pytest.raises(UserError, match="has no names of dimensions"):
+            DataConfig(path=str(tmp_path / "x.npy"), **setting).open().splits()
+
+
 def test_settings_are_stored_in_the_checkpoint_and_checked(tmp_path):
     config = DataConfig(dims={"sequence": "foo"}, select={"level": 500})
     spec = FrameSpec((), (H, W), "1", dims=config.dims, select=config.select)

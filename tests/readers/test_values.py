@@ -47,6 +47,23 @@ def test_a_packed_range_is_unpacked_with_the_values(tmp_path, scale, offset, att
     assert torch.allclose(frames.values[0, :, 0], torch.from_numpy(field()).float(), atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "scale", "declared", "expected"),
+    [
+        ("u1", 1 / 255, [0, 1], (0, 1)),
+        ("i2", 1e-4, [0, 10000], (0, 1)),
+        ("i2", 1e-4, [0.0, 10000.0], (0, 10000)),
+    ],
+)
+def test_a_range_in_zarr_is_packed_where_its_values_could_not_reach_it(
+    tmp_path, dtype, scale, declared, expected
+):
+    path = zarr_store(
+        tmp_path / "x.zarr", 3, dtype, 0, scale_factor=scale, add_offset=0.0, valid_range=declared
+    )
+    assert read_frames(path).channels[0].valid_range == pytest.approx(expected)
+
+
 def test_the_range_of_values_that_are_not_packed_stays(tmp_path):
     data = xr.Dataset({"a": (DIMS, field(), {"valid_range": np.array([0, 100])})})
     data.to_netcdf(tmp_path / "x.nc")

@@ -46,6 +46,7 @@ class Files(Source):
         else:
             frames = open_frames(place, self.selection)
             parts = split(frames, self.validation_fraction, self.test_fraction)
+        _check_used(self.selection, parts.train)
         warn_of_sentinels(parts.train)
         return parts
 
@@ -85,6 +86,22 @@ class Files(Source):
                     "make a data set there first (framecast simulate --help)"
                 )
         return self.path
+
+
+def _check_used(selection: Selection, frames: Frames) -> None:
+    """Raise a UserError for a setting of another kind of file, which would change nothing."""
+    labelled = bool(frames.evidence)
+    if labelled and selection.layout is not None:
+        raise UserError(
+            f"{frames.source} names its dimensions, and data.layout is for arrays without names: "
+            "say what a dimension is with data.dims"
+        )
+    for name in ("dims", "select"):
+        if getattr(selection, name) and not labelled:
+            raise UserError(
+                f"{frames.source} has no names of dimensions, which data.{name} speaks of: say "
+                "what its axes are with data.layout"
+            )
 
 
 def _folder(place: Paths) -> Path | None:

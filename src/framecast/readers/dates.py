@@ -29,6 +29,8 @@ _SECONDS = {
 _MONTHS = {"month": 1, "mon": 1, "year": 12, "yr": 12, "common_year": 12}
 _REAL = {"", "standard", "gregorian", "proleptic_gregorian"}
 """Calendars of real dates; other ones know a year 0."""
+MOST = 10_000_000
+"""Values of a variable beside the axes that are looked at, to see whether they are dates."""
 _NAMES = ("valid_time", "time", "times", "xtime", "datetime", "date")
 """Which of several dates along an axis is its time, in this order."""
 
@@ -111,10 +113,11 @@ def _decoded(name: str, variable: xr.Variable, path: Path) -> xr.Variable | None
     singular = unit.removesuffix("s") if len(unit) > 1 else unit
     stored = ("units", "calendar", "_FillValue", "missing_value")
     kept = {k: v for k, v in variable.attrs.items() if k not in stored}
-    if since and singular in _MONTHS:
+    if since and singular in _MONTHS and variable.ndim < 2:
         values = _numbers(variable) * _MONTHS[singular]
         return xr.Variable(variable.dims, _months_after(_reference(since), values), kept)
-    if since and int(since["year"]) == 0 and singular in _SECONDS and calendar in _REAL:
+    year_0 = since is not None and int(since["year"]) == 0 and calendar in _REAL
+    if since and year_0 and singular in _SECONDS and variable.ndim < 2:
         seconds = _numbers(variable) * _SECONDS[singular]
         dates = _reference(since) + np.round(seconds * 1e6).astype("timedelta64[us]")
         warnings.warn(
@@ -132,7 +135,10 @@ def _decoded(name: str, variable: xr.Variable, path: Path) -> xr.Variable | None
             "days, hours or seconds since a date to have dates",
             stacklevel=2,
         )
-        return xr.Variable(variable.dims, variable.to_numpy(), kept | {"counted": units})
+        numbers = variable.copy(deep=False)
+        numbers.attrs = {k: v for k, v in variable.attrs.items() if k not in ("units", "calendar")}
+        numbers.attrs["counted"] = units
+        return numbers
     return None
 
 
@@ -171,7 +177,7 @@ def _months_after(start: np.datetime64, months: np.ndarray) -> np.ndarray:
 def _texts(dataset: xr.Dataset) -> _Coordinates:
     """Coordinates of one dimension that are dates, written as texts."""
     for name, variable in dataset.variables.items():
-        if variable.ndim != 1 or variable.dtype.kind not in "OSUT":
+        if variable.ndim != 1 or variable.dtype.kind not in "OSUT" or variable.size > MOST:
             continue
         if not is_text(xr.DataArray(variable)):
             continue
@@ -256,7 +262,9 @@ def _beside(dataset: xr.Dataset) -> _Coordinates:
         along = {
             str(name): variable
             for name, variable in dataset.variables.items()
-            if variable.dims == (dim,) and holds(xr.DataArray(variable)) == "dates"
+            if variable.dims == (dim,)
+            and variable.size <= MOST
+            and holds(xr.DataArray(variable)) == "dates"
         }
         known = [name for name in _NAMES for along_name in along if along_name.lower() == name]
         chosen = [name for name in along if known and name.lower() == known[0]] or [*along]

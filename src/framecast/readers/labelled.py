@@ -129,8 +129,20 @@ def _is_default_fill(path: Path, variable: xr.Variable) -> bool:
         return any(name.endswith(_ZARR_2) for name in file.namelist())
 
 
+def _fits(packed: np.ndarray, variable: xr.Variable) -> bool:
+    """Whether numbers are within what the stored type of a variable can hold."""
+    stored = np.dtype(variable.encoding.get("dtype", float))
+    if stored.kind not in "iu":
+        return True
+    limits = np.iinfo(stored)
+    return bool(np.all((packed >= limits.min - 0.5) & (packed <= limits.max + 0.5)))
+
+
 def _unpack_range(variable: xr.Variable) -> None:
-    """Unpack the range that packed values declare: whole numbers are of the packed kind."""
+    """Unpack the range that packed values declare: whole numbers are of the packed kind.
+
+    Zarr's have no type: they are packed where the packed values could not reach them else.
+    """
     factors = [variable.encoding.get(key) for key in _FACTORS]
     if factors == [None, None]:
         return
@@ -139,8 +151,10 @@ def _unpack_range(variable: xr.Variable) -> None:
         for factor, usual in zip(factors, (1, 0), strict=True)
     )
     for key in ("valid_range", "valid_min", "valid_max"):
-        ends = np.asarray(variable.attrs.get(key))
-        if ends.dtype.kind in "iu":
+        declared = variable.attrs.get(key)
+        ends = np.asarray(declared)
+        typed = isinstance(declared, np.ndarray | np.generic)
+        if ends.dtype.kind in "iu" and (typed or not _fits((ends - offset) / scale, variable)):
             variable.attrs[key] = np.sort(ends * scale + offset, axis=None).tolist()
             variable.attrs[key] = variable.attrs[key] if ends.ndim else variable.attrs[key][0]
     if scale < 0:

@@ -53,8 +53,7 @@ def netcdf_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
 @contextmanager
 def zarr_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
     """Write a Zarr store, float32, with the labels of the input carried on."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnstableSpecificationWarning)  # of texts, which it reads
+    with _quiet():
         labels.coordinates().to_zarr(path, consolidated=False)
     group = zarr.open_group(path, mode="a", use_consolidated=False)
     variables = [
@@ -70,9 +69,20 @@ def zarr_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
         for channel in labels.channels
     ]
     yield _frame_writer(variables, labels)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ZarrUserWarning)  # xarray reads it, and warns without it
+    with _quiet():
         zarr.consolidate_metadata(path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings of Zarr that texts and consolidated metadata have no standard yet.
+
+    xarray reads both, and warns where the latter is missing.
+    """
+    with warnings.catch_warnings():
+        for category in (ZarrUserWarning, UnstableSpecificationWarning):
+            warnings.simplefilter("ignore", category)
+        yield
 
 
 def _netcdf_size(labels: ForecastLabels) -> int:
