@@ -269,7 +269,7 @@ def test_factors_of_channels_are_as_equal_as_can_be_and_the_kernel_starts_xavier
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"order": 1}, "order 1 must be at least 2"),
+        ({"order": 1}, "order 1 must be 2 to 64"),
         ({"order": 3, "ranks": [4]}, r"ranks \[4\] must be one number, or 2"),
         ({"out_factors": [5]}, r"out_factors \[5\] must be 1 numbers with product 8"),
         ({"order": 3, "in_factors": [2]}, "in_factors .* must be 2 numbers with product 3"),
@@ -318,7 +318,7 @@ def test_a_compression_changes_the_output_and_starts_xavier_normal_alone():
     [
         ({"ordr": 3}, r"tensor_train: no option 'ordr' \(did you mean order\?\)"),
         ({"order": "many"}, "tensor_train: order: expected a whole number"),
-        ({"order": 1}, "tensor_train: order 1 must be at least 2"),
+        ({"order": 1}, "tensor_train: order 1 must be 2 to 64"),
         (3, "tensor_train: expected names and values"),
     ],
 )
