@@ -301,7 +301,7 @@ class TestShrunkDigits:
 
 def test_a_network_learns_from_videos_that_are_drawn_and_is_evaluated_far_ahead(tmp_path):
     options = {"digits": "sample", "canvas": 28, "count": 1, "frames": 6, "test_frames": 40}
-    options |= {"train_videos": 10**6, "validation_videos": 2, "test_videos": 2}
+    options |= {"train_videos": 10**5, "validation_videos": 2, "test_videos": 2}
     data = DataConfig(
         source="moving_mnist", options=options, normalise="symmetric", windows_per_epoch=4
     )
