@@ -270,6 +270,29 @@ def test_a_command_that_cannot_be_read_is_one_message(capsys, arguments, said):
     assert message.count("\n") == 1
 
 
+WARNS = """
+import sys, warnings
+from framecast import cli
+from framecast.readers import open as reading
+def read(*_):
+    for _ in range(2):
+        warnings.warn_explicit("ours", UserWarning, reading.__file__, 1)
+    warnings.warn_explicit("theirs", UserWarning, "/other/library.py", 1)
+    raise SystemExit(cli.main(["models", "none"]) and 0)
+sys.modules["framecast.cli.inspect"] = type(sys)("fake")
+sys.modules["framecast.cli.inspect"].run = read
+cli.main(["inspect"])
+"""
+
+
+def test_own_warnings_are_lines_and_others_are_not_shown():
+    done = subprocess.run([sys.executable, "-c", WARNS], capture_output=True, text=True)
+    lines = done.stderr.splitlines()
+    assert lines[0] == "framecast inspect: note: ours"
+    assert "theirs" not in done.stderr
+    assert done.stderr.count("ours") == 1
+
+
 def test_the_version_is_told(capsys):
     with pytest.raises(SystemExit) as end:
         run("--version")

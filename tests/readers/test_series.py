@@ -327,3 +327,19 @@ def test_settings_hold_where_other_files_are_read_later(tmp_path):
     from framecast.readers.selection import EVERYTHING
 
     assert len(source.read(str(tmp_path), EVERYTHING).values) == 2
+
+
+@pytest.mark.parametrize("name", ["validation", "val", "valid", "dev"])
+def test_the_part_for_validation_has_several_names(tmp_path, name):
+    for part, count in (("train", 9), (name, 4)):
+        np.save(tmp_path / f"{part}.npy", np.random.default_rng(0).random((count, 3, 4)))
+    parts = DataConfig(path=str(tmp_path)).open().splits()
+    assert parts.validation is not None
+    assert (parts.train.length, parts.validation.length, parts.test) == (9, 4, None)
+
+
+def test_two_names_of_one_part_are_refused(tmp_path):
+    for part in ("train", "val", "dev"):
+        np.save(tmp_path / f"{part}.npy", np.random.default_rng(0).random((9, 3, 4)))
+    with pytest.raises(UserError, match=r"val.npy and dev.npy, which both mean the part for val"):
+        DataConfig(path=str(tmp_path)).open().splits()

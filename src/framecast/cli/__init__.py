@@ -9,11 +9,13 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import groupby
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from framecast.base.errors import StoppedError, UserError, nearest
 from framecast.cli.commands import COMMANDS
@@ -42,9 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     said = "framecast"
     try:
-        with _terminations_raised():
+        with _terminations_raised(), warnings.catch_warnings():
             command = _known(_parser().parse_args([first]).command)
             said = f"framecast {command}"
+            _say_own_warnings(said)
             import_module(f"framecast.cli.{COMMANDS[command].module}").run(rest)
             sys.stdout.flush()
     except BrokenPipeError:  # who read our output, such as head, has had enough
@@ -64,6 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say(said, UNFINISHED, 128 + signal.SIGINT)
     return 0
+
+
+def _say_own_warnings(said: str) -> None:
+    """Show what framecast warns of as a line, once; what other libraries warn of, not at all."""
+    home, told = str(Path(__file__).parent.parent), set()
+
+    def show(message: Warning | str, category: Any, filename: str, *_: Any, **__: Any) -> None:
+        if filename.startswith(home) and str(message) not in told:
+            told.add(str(message))
+            print(f"{said}: note: {message}", file=sys.stderr)
+
+    warnings.showwarning = show
 
 
 UNFINISHED = "stopped. Nothing that was unfinished is left; what stood there before still stands"

@@ -133,8 +133,10 @@ def _describe_channel(channel: ChannelFindings, frames: Frames) -> str:
 
 
 def _plain(value: float, digits: int = 4) -> str:
-    """Write a number without an exponent, where it is of a usual size."""
-    if value == 0 or not 1e-4 <= abs(value) < 1e7:
+    """Write a number without an exponent where it is of a usual size, and whole ones whole."""
+    if value == round(value, 0) and abs(value) < 1e9:
+        return f"{value:.0f}"
+    if not 1e-4 <= abs(value) < 1e7:
         return f"{value:.{digits}g}"
     return np.format_float_positional(
         value, precision=digits, unique=False, fractional=False, trim="-"

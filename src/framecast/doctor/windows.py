@@ -68,7 +68,7 @@ def divide(findings: Findings, given: Mapping[str, str]) -> Division:
         f"{sum(len(piece) // (context + horizon) for piece in frames.pieces)} {name or 'all'}"
         for name, frames in parts.items()
     )
-    notes = _notes(wanted, (context, horizon), shares)
+    notes = _notes(wanted, (context, horizon), findings.divided or shares != (0.0, 0.0))
     return Division(
         context, horizon, *shares, windows, crops, f"windows side by side: {counts}", notes
     )
@@ -122,14 +122,12 @@ def _crops(pieces: Sequence[int], window: int) -> tuple[int, int | None]:
     return crops * max(1, len(fitting)), crops
 
 
-def _notes(
-    wanted: Sequence[int], window: tuple[int, int], shares: tuple[float, float]
-) -> tuple[str, ...]:
+def _notes(wanted: Sequence[int], window: tuple[int, int], parts: bool) -> tuple[str, ...]:
     notes = []
     if tuple(wanted) != window:
         notes.append(
             f"windows of {window[0]} + {window[1]} frames: more would not fit into each part"
         )
-    if shares == (0.0, 0.0):
+    if not parts:
         notes.append("too few frames for parts of validation and test: the last weights are kept")
     return tuple(notes)

@@ -10,8 +10,12 @@ from framecast.readers.open import open_frames
 from framecast.readers.paths import Paths, files_in
 from framecast.readers.selection import EVERYTHING, Selection
 
-PARTS = ("train", "validation", "test")
-"""Names of files and folders that say what is what."""
+PARTS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid", "dev"),
+    "test": ("test", "testing"),
+}
+"""The names of files and folders that say what is what."""
 
 
 def is_folder(path: Path) -> bool:
@@ -25,7 +29,21 @@ def has_parts(path: Path) -> bool:
 
 
 def part_file(folder: Path, name: str) -> Path | None:
-    """Return what a folder calls train, validation or test: a file, or a folder of files."""
+    """Return what a folder calls train, validation or test: a file, or a folder of files.
+
+    Raises:
+        UserError: if two names, such as val and validation, mean the same part.
+    """
+    found = [place for other in PARTS[name] if (place := _named(folder, other)) is not None]
+    if len(found) > 1:
+        raise UserError(
+            f"{folder} holds {found[0].name} and {found[1].name}, which both mean the part for "
+            f"{name}: keep one of them"
+        )
+    return found[0] if found else None
+
+
+def _named(folder: Path, name: str) -> Path | None:
     files = sorted(folder.glob(f"{name}.*"))
     found = next((f for f in files if kind_of(f) not in ("unknown", "folder")), None)
     if found is None and (folder / name).is_dir() and files_in(folder / name):
