@@ -375,6 +375,37 @@ def test_a_rate_that_is_no_part_of_the_own_picks_frames(tmp_path, rate, expected
     assert str(frames.step) == f"{1 / rate:g}"
 
 
+def turned(path, frames, **turn):
+    """A film of a phone: frames [T,H,W,3] as the camera has them, and how they are shown."""
+    return write_video(path, frames, 10, "png", "rgb24", turn=turn)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, -90])
+@pytest.mark.parametrize("flip", [{}, {"hflip": True}, {"vflip": True}])
+def test_frames_are_turned_as_players_show_them(tmp_path, degrees, flip):
+    frames = noise(3, 6, 10)
+    shown = np.rot90(frames, degrees // 90, (1, 2))  # against the clock
+    shown = shown[:, :, ::-1] if "hflip" in flip else shown
+    shown = shown[:, ::-1] if "vflip" in flip else shown
+    values = values_of(turned(tmp_path / "x.mov", frames, degrees=degrees, **flip))
+    assert torch.equal(values.permute(0, 2, 3, 1), torch.from_numpy(shown.copy()).float())
+
+
+def test_the_size_that_is_given_is_that_of_turned_frames(tmp_path):
+    frames = noise(2, 24, 36)
+    path = turned(tmp_path / "x.mov", frames, degrees=-90)
+    means = np.rot90(frames, -1, (1, 2)).reshape(2, 9, 4, 6, 4, 3).mean((2, 4))
+    values = values_of(path, None, (9, 6)).permute(0, 2, 3, 1)
+    assert np.abs(values.numpy() - means).max() <= 1
+    assert read_frames(path).grid == (36, 24)
+
+
+def test_another_angle_than_a_quarter_is_refused(tmp_path):
+    path = turned(tmp_path / "x.mov", noise(2, 6, 10), degrees=30)
+    with pytest.raises(UserError, match=r"x\.mov is marked to be turned by 30 degrees"):
+        read_frames(path)
+
+
 def test_entries_of_a_former_layout_are_not_used(tmp_path, monkeypatch):
     path = numbered(tmp_path / "x.avi", range(4))
     with monkeypatch.context() as patch:

@@ -24,6 +24,7 @@ from framecast.base.whole import whole
 from framecast.frames.frames import Channel
 from framecast.readers.guard import check_file, guarded
 from framecast.readers.pace import TOLERATED, pace_of
+from framecast.readers.turning import turn_of
 
 SUFFIXES = (
     *(".mp4", ".avi", ".gif", ".mov", ".mkv", ".webm"),
@@ -234,7 +235,7 @@ def _check_room(
 ) -> None:
     """Refuse a frame that does not fit into memory, and frames that do not fit into the cache."""
     own = stream.codec_context.height, stream.codec_context.width
-    height, width = size or own
+    height, width = size or own  # turned or not, as large
     decoded = len(names) * height * width
     check_memory(
         4 * math.prod(own) + 2 * decoded,  # as it is decoded, converted, and with channels first
@@ -272,21 +273,26 @@ def _timing(
 def _pictures(
     path: Path, container: Any, stream: Any, names: tuple[str, ...], size: Sequence[int] | None
 ) -> Iterator[tuple[float | None, np.ndarray]]:
-    """The frames of a stream, uint8 [C,H,W], each after its time in seconds, where it has one."""
+    """The frames of a stream, uint8 [C,H,W], each after its time in seconds, where it has one.
+
+    They are turned as players show them, and `size` is that of turned frames.
+    """
     form = "gray" if names == GREY else "rgb24"
     stream.thread_type = "AUTO"
     first = None
     for number, frame in enumerate(container.decode(stream)):
-        own = (frame.height, frame.width)
+        turn = turn_of(frame, str(path))
+        own = turn.size(frame.height, frame.width)
         first = first or own
         if size is None and own != first:
             raise UserError(
                 f"{path}: its frames change from {_by(first)} to {_by(own)} at frame {number}: "
                 "give one size, [rows, columns], as data.options.size"
             )
-        height, width = size or own
+        height, width = turn.size(*(size or own))
         array = frame.reformat(width, height, form, interpolation="AREA").to_ndarray()
-        yield frame.time, np.ascontiguousarray(array.reshape(height, width, -1).transpose(2, 0, 1))
+        shown = turn.apply(array.reshape(height, width, -1))
+        yield frame.time, np.ascontiguousarray(shown.transpose(2, 0, 1))
 
 
 def _by(shape: Sequence[int]) -> str:
