@@ -66,6 +66,15 @@ def test_uneven_times_are_kept(times):
     assert pace.times.tolist() == pytest.approx([time - times[0] for time in times])
 
 
-def test_frames_without_times_are_counted():
-    assert pace_of([0.0, None, 0.7], [5.0]).times.tolist() == [0, 0.2, 0.4]
+def test_frames_without_times_stand_between_their_neighbours():
+    times = [None, None, 0.3, None, 0.5, 0.6, 0.7, None, 1.2, 1.3, 1.4, 1.5, None]
+    places = [0, 1, 2, 3, 4, 5, 6, 8.5, 11, 12, 13, 14, 15]
+    assert not pace_of(times, [10.0]).even
+    pace = pace_of([*times, *(1.7 + n / 10 for n in range(30))], [10.0])
+    assert pace.even
+    assert (pace.times[:13] * 10).tolist() == pytest.approx(places)
+
+
+def test_frames_that_all_lack_times_are_counted():
+    assert pace_of([None, None, None], [5.0]).times.tolist() == pytest.approx([0, 0.2, 0.4])
     assert pace_of([3.0], [5.0]).times.tolist() == [0]

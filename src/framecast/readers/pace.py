@@ -35,13 +35,14 @@ def pace_of(times: Sequence[float | None], nominal: Sequence[float], tick: float
     """Find the pace of frames.
 
     Args:
-        times: of the frames, in seconds; frames are counted where one has none.
+        times: of the frames, in seconds; those that have none stand evenly between their
+            neighbours.
         nominal: rates that the file declares, of which the nearest is taken where it is near.
         tick: seconds to which the times are rounded.
     """
-    known = np.array([time for time in times if time is not None], np.float64)
-    if len(known) < max(len(times), 2):
-        return Pace(nominal[0], np.arange(len(times)) / nominal[0], True)
+    known = _filled(times, 1 / nominal[0])
+    if len(known) < 2:
+        return Pace(nominal[0], np.zeros(1), True)
     steps = np.diff(known)
     usual = float(np.sort(steps)[(len(steps) - 1) // 2])
     uneven = Pace(1 / usual if usual > 0 else nominal[0], known - known[0], False)
@@ -61,3 +62,14 @@ def pace_of(times: Sequence[float | None], nominal: Sequence[float], tick: float
     rate = min(nominal, key=lambda declared: abs(declared / measured - 1))
     rate = rate if abs(rate / measured - 1) < TOLERATED else float(measured)
     return Pace(rate, places / rate, True)
+
+
+def _filled(times: Sequence[float | None], step: float) -> Float64[np.ndarray, " T"]:
+    """Times with those that are missing put between their neighbours; beyond the ends, in steps."""
+    places = np.arange(len(times))
+    there = [place for place, time in enumerate(times) if time is not None]
+    if not there:
+        return places * step
+    known = [time for time in times if time is not None]
+    beyond = np.minimum(places - there[0], 0) + np.maximum(places - there[-1], 0)
+    return np.interp(places, there, known) + beyond * step
