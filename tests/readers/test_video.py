@@ -349,6 +349,22 @@ def test_a_variable_rate_is_read_as_it_is_by_choice(tmp_path):
         read_frames(tmp_path, irregular=True)
 
 
+def test_with_irregular_a_gap_is_no_cut(tmp_path):
+    path = numbered(tmp_path / "x.avi", [0, 1, 2, 3, 6, 7, 8])
+    frames = read_frames(path, irregular=True)  # without a warning
+    assert len(frames.pieces) == 1
+    assert frames.times.tolist() == pytest.approx([0, 0.1, 0.2, 0.3, 0.6, 0.7, 0.8])
+
+
+def test_the_own_rate_takes_all_frames(tmp_path):
+    times = [10 * n + (4 if n > 11 else 0) for n in range(24)]  # off its steps in the middle
+    path = numbered(tmp_path / "x.mkv", times, rate=100)
+    with pytest.warns(UserWarning, match=r"missing after 1\.1 s"):
+        frames = read_frames(path, rate=10.0)
+    assert numbers_of(frames) == list(range(24))
+    assert frames.times.tolist() == pytest.approx([time / 100 for time in times])
+
+
 def test_any_rate_takes_the_frames_that_are_shown(tmp_path):
     path = numbered(tmp_path / "x.mkv", UNEVEN, rate=100)
     with pytest.warns(

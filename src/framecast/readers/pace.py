@@ -48,8 +48,8 @@ def pace_of(times: Sequence[float | None], nominal: Sequence[float], tick: float
     uneven = Pace(1 / usual if usual > 0 else nominal[0], known - known[0], False)
     if steps.min() <= 0:
         return uneven
-    near = steps[np.abs(steps / usual - 1) <= 0.5]
-    usual = float(near.mean())  # rounded steps differ from one another
+    near = np.abs(steps - usual) <= _JITTER * usual + min(tick, usual / 2)
+    usual = float(steps[near].mean())  # rounded steps differ from one another
     whole = np.round(steps / usual)
     agrees = (whole >= 1) & (np.abs(steps / usual - whole) <= _JITTER + tick / usual)
     if 2 * (agrees & (whole == 1)).sum() <= len(steps) or (~agrees).mean() > TOLERATED:
