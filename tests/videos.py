@@ -11,13 +11,19 @@ def noise(length, height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (length, height, width, 3), np.uint8)
 
 
-def write_video(path, frames, rate=10, codec="ffv1", form="bgr0", times=None):
-    """Write frames [T,H,W] or [T,H,W,3]; FFV1 keeps every value."""
+def write_video(path, frames, rate=10, codec="ffv1", form="bgr0", times=None, turn=None):
+    """Write frames [T,H,W] or [T,H,W,3]; FFV1 keeps every value.
+
+    `times` are counted in 1 / rate. `turn` marks them to be shown turned by degrees, against the
+    clock, and then mirrored where it holds hflip or vflip.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(path, "w") as file:
         stream = file.add_stream(codec, rate=rate)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = form
+        if turn is not None:
+            stream.set_display_rotation(**turn)
         for place, frame in enumerate(frames):
             picture = av.VideoFrame.from_ndarray(frame, "gray" if frame.ndim == 2 else "rgb24")
             picture = picture.reformat(format=form)

@@ -175,7 +175,10 @@ def _frames(entries: Sequence[Entry], videos: dict[str, Video], source: str) -> 
             stacklevel=2,
         )
     entries = [e for e in entries if e.start < videos[e.video].shape[0]]
-    clips = [Clip(videos[e.video], e.start, min(e.stop, videos[e.video].shape[0])) for e in entries]
+    clips = [
+        Clip(videos[e.video], range(e.start, min(e.stop, videos[e.video].shape[0])))
+        for e in entries
+    ]
     labels = {
         "sequence": [e.name for e in entries],
         "action": [e.action for e in entries],

@@ -28,7 +28,8 @@ class Videos(Source):
             validation, in [0, 1).
         test_fraction: share kept for the test, in [0, 1), the last.
         size: [rows, columns] to which frames are resized; the files' own if null.
-        rate: frames a second, of which a file has a whole multiple; the files' own if null.
+        rate: frames a second: every n-th frame where a file has a whole multiple, else the frame
+            that is shown at each time; the files' own if null.
     """
 
     path: str = "data/videos"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from framecast.base.errors import UserError
@@ -23,6 +23,8 @@ from framecast.base.progress import track
 from framecast.base.whole import whole
 from framecast.frames.frames import Channel
 from framecast.readers.guard import check_file, guarded
+from framecast.readers.pace import TOLERATED, pace_of
+from framecast.readers.turning import turn_of
 
 SUFFIXES = (
     *(".mp4", ".avi", ".gif", ".mov", ".mkv", ".webm"),
@@ -32,18 +34,14 @@ SUFFIXES = (
 GREY, COLOUR = ("grey",), ("red", "green", "blue")
 """Names of the channels of a video: one of these two sets."""
 
-TOLERATED = 0.05
-"""Share of frames that a file may declare and not hold, or show at uneven times: codecs drop or
-merge a few."""
-
-_LAYOUT = 2
+_LAYOUT = 3
 """Of the cache: another number makes all entries anew."""
 
 FRAMES = "frames.bin"
 """The frames of an entry of the cache, one after the other; video.json beside it has the shape."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Video:
     """A decoded video.
 
@@ -51,10 +49,11 @@ class Video:
         path: the video file.
         folder: its place in the cache: frames.bin, uint8 [T,C,H,W], and video.json.
         shape: (T, C, H, W).
-        rate: frames a second.
+        rate: frames a second; of frames at uneven times, by their median step.
+        times: seconds from the first frame to each, [T].
         declared: frames that the file declares; 0 where it does not say.
         complete: whether all of them could be decoded, but for a few.
-        even: whether they follow one another at even times, but for a few.
+        even: whether they follow one another at one step, though some may be lost between others.
         digest: of the frames.
     """
 
@@ -62,6 +61,7 @@ class Video:
     folder: Path
     shape: tuple[int, int, int, int]
     rate: float
+    times: Float64[np.ndarray, " T"]
     declared: int
     complete: bool
     even: bool
@@ -73,10 +73,10 @@ class Video:
         names = GREY if self.shape[1] == 1 else COLOUR
         return tuple(Channel(name, {"valid_range": [0, 255]}) for name in names)
 
-    def read(self, start: int, stop: int, stride: int = 1) -> Float[Tensor, "T C H W"]:
-        """Read every `stride`-th of frames `start` to `stop` - 1, with values from 0 to 255."""
+    def read(self, places: Sequence[int]) -> Float[Tensor, "T C H W"]:
+        """Read the frames at some places, with values from 0 to 255."""
         frames = np.memmap(self.folder / FRAMES, np.uint8, "r", shape=self.shape)
-        return torch.from_numpy(frames[start:stop:stride].astype(np.float32))
+        return torch.from_numpy(frames[np.asarray(places, np.int64)].astype(np.float32))
 
 
 def find_videos(path: Path) -> list[Path]:
@@ -135,7 +135,8 @@ def _open_video(
             partial.mkdir()
             _decode(path, partial, names, size, progress)
     stored = json.loads((folder / "video.json").read_text(encoding="utf-8"))
-    return Video(path, folder, **stored | {"shape": tuple(stored["shape"])})
+    arrays = {"shape": tuple(stored["shape"]), "times": np.array(stored["times"], np.float64)}
+    return Video(path, folder, **stored | arrays)
 
 
 def _key(path: Path, names: tuple[str, ...], size: Sequence[int] | None) -> str:
@@ -178,7 +179,8 @@ def _decode(
     """Write all frames, and what is known of them, into a folder."""
     packets = _count_packets(path)
     with _open(path) as (container, stream), (folder / FRAMES).open("wb") as file:
-        rate, declared = stream.average_rate or stream.guessed_rate, stream.frames
+        declared, tick = stream.frames, float(stream.time_base or 0)
+        nominal = [float(r) for r in (stream.average_rate, stream.guessed_rate) if r]
         expected = min(declared or packets, packets)
         _check_room(path, stream, names, size, expected)
         pictures = _pictures(path, container, stream, names, size)
@@ -186,11 +188,11 @@ def _decode(
             written = _write(
                 track(pictures, f"decode {path.name}", expected or None, progress), file
             )
-    if not written.times or not rate:
+    if not written.times or not nominal:
         raise UserError(f"{path} holds no frames, or does not say how many it has a second")
     known = {
         "shape": [len(written.times), *written.shape],
-        **_timing(written.times, float(rate), declared, written.broken),
+        **_timing(written, nominal, tick, declared),
         "digest": written.digest,
     }
     (folder / "video.json").write_text(json.dumps(known, indent=2), encoding="utf-8")
@@ -233,7 +235,7 @@ def _check_room(
 ) -> None:
     """Refuse a frame that does not fit into memory, and frames that do not fit into the cache."""
     own = stream.codec_context.height, stream.codec_context.width
-    height, width = size or own
+    height, width = size or own  # turned or not, as large
     decoded = len(names) * height * width
     check_memory(
         4 * math.prod(own) + 2 * decoded,  # as it is decoded, converted, and with channels first
@@ -250,42 +252,47 @@ def _check_room(
 
 
 def _timing(
-    times: list[float | None], nominal: float, declared: int, broken: bool
+    written: _Written, nominal: Sequence[float], tick: float, declared: int
 ) -> dict[str, Any]:
-    """Frame rate and completeness, from the times of the frames and from what the file declares.
+    """Pace and completeness, from the times of the frames and from what the file declares.
 
     An AVI file may hold empty frames, which it counts, and which are not decoded.
     """
-    rate, places, even = nominal, len(times), True
-    if None not in times and len(times) > 1:
-        gaps = np.diff(np.array(times, np.float64))
-        if gaps.sum() > 0:
-            measured = len(gaps) / float(gaps.sum())
-            rate = nominal if abs(measured / nominal - 1) < TOLERATED else measured
-            places = max(places, round(float(gaps.sum()) * nominal) + 1)
-            even = bool((abs(gaps * rate - 1) > 0.5).mean() <= TOLERATED)
-    complete = not broken and places >= declared * (1 - TOLERATED) - 1
-    return {"rate": rate, "declared": declared, "complete": complete, "even": even}
+    pace = pace_of(written.times, nominal, tick)
+    rate = pace.rate if pace.even else nominal[0]
+    places = max(len(written.times), round(pace.times[-1] * rate) + 1)
+    return {
+        "rate": pace.rate,
+        "times": pace.times.tolist(),
+        "declared": declared,
+        "complete": not written.broken and places >= declared * (1 - TOLERATED) - 1,
+        "even": pace.even,
+    }
 
 
 def _pictures(
     path: Path, container: Any, stream: Any, names: tuple[str, ...], size: Sequence[int] | None
 ) -> Iterator[tuple[float | None, np.ndarray]]:
-    """The frames of a stream, uint8 [C,H,W], each after its time in seconds, where it has one."""
+    """The frames of a stream, uint8 [C,H,W], each after its time in seconds, where it has one.
+
+    They are turned as players show them, and `size` is that of turned frames.
+    """
     form = "gray" if names == GREY else "rgb24"
     stream.thread_type = "AUTO"
     first = None
     for number, frame in enumerate(container.decode(stream)):
-        own = (frame.height, frame.width)
+        turn = turn_of(frame, str(path))
+        own = turn.size(frame.height, frame.width)
         first = first or own
         if size is None and own != first:
             raise UserError(
                 f"{path}: its frames change from {_by(first)} to {_by(own)} at frame {number}: "
                 "give one size, [rows, columns], as data.options.size"
             )
-        height, width = size or own
+        height, width = turn.size(*(size or own))
         array = frame.reformat(width, height, form, interpolation="AREA").to_ndarray()
-        yield frame.time, np.ascontiguousarray(array.reshape(height, width, -1).transpose(2, 0, 1))
+        shown = turn.apply(array.reshape(height, width, -1))
+        yield frame.time, np.ascontiguousarray(shown.transpose(2, 0, 1))
 
 
 def _by(shape: Sequence[int]) -> str:
