@@ -166,6 +166,8 @@ def readable(time: Any) -> str:
     """Write a time for people: dates to the second, without zeros that say nothing."""
     if isinstance(time, np.timedelta64 | timedelta):
         return in_words(time)
+    if isinstance(time, float | np.floating):
+        return f"{float(time):.12g}"  # without the last digits of a sum of steps
     if not isinstance(time, np.datetime64):
         return str(time)
     text = str(np.datetime_as_string(time, unit="s"))
