@@ -126,7 +126,7 @@ def test_several_forecasts_are_named():
     panels.draw(np.zeros((2, 2, 1, 5, 7)), 1)
     named = [row[0].axes.get_ylabel() for row in panels.images]
     assert named[1] == "sequence 0\nfrom 2020-01-01T18:00"
-    assert len(named) == 4
+    assert len(named) == 3  # of four: more would be too small to see
     assert panels.title.get_text() == "6 h ahead"
 
 

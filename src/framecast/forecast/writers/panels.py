@@ -25,7 +25,9 @@ from framecast.frames.times import readable
 from framecast.readers.decoding import COLOUR, GREY
 
 MOST_ROWS = 6
-"""Variables and forecasts that are shown, the first ones."""
+"""Variables that are shown at most, the first ones."""
+FORECASTS = 3
+"""Rows for further forecasts, where there are fewer variables."""
 INCHES = 2.6
 """Longer side of a panel."""
 SLIMMEST = 4
@@ -89,7 +91,8 @@ class Panels:
 
     def __init__(self, labels: ForecastLabels, ranges: Float[np.ndarray, "C 2"]) -> None:
         self.labels, self.truth, self.ranges = labels, Truth(labels), ranges
-        self.rows = list(islice(_rows(labels), MOST_ROWS))
+        most = min(max(len(labels.channels), FORECASTS), MOST_ROWS)
+        self.rows = list(islice(_rows(labels), most))
         self.times, self.units = lead_times(labels.frames, labels.steps)
         columns = ("truth", "forecast", "forecast − truth") if self.truth.known else ("forecast",)
         self.figure = Figure(figsize=_size(labels, len(self.rows), len(columns)), dpi=100)
@@ -125,7 +128,8 @@ class Panels:
                 image.set_data(np.nan_to_num((value - low) / (high - low), nan=0.8).clip(0, 1))
 
     def _describe(self, lead: int) -> str:
-        ahead = f"{self.times[lead - 1]:g} {self.units}".strip()
+        units = "" if self.units == "1" else self.units
+        ahead = f"{self.times[lead - 1]:g} {units}".strip()
         if len({str(time) for time in self.labels.valid_times[:, lead - 1]}) > 1:
             return f"{ahead} ahead"
         time = readable(self.labels.valid_times[0, lead - 1]).replace("T", " ")
