@@ -12,7 +12,7 @@ from framecast.base.claim import claim
 from framecast.base.disk import FullDiskError, reserve
 from framecast.base.errors import UserError
 from framecast.base.hidden import former_of, lock_of, partial_of, recover
-from framecast.base.whole import whole, write_text
+from framecast.base.whole import make_once, whole, write_text
 
 
 def other_process(code, *arguments):
@@ -110,6 +110,32 @@ def test_who_waits_writes_after_the_first(tmp_path):
         ended = time.time()
     assert float(second.communicate(timeout=60)[0]) >= ended
     assert not lock_of(path).exists()
+
+
+MAKES = """
+import sys, time
+from pathlib import Path
+from framecast.base.whole import make_once
+def make(partial):
+    print("begun", flush=True)
+    time.sleep(0.5)
+    partial.write_text("theirs")
+make_once(Path(sys.argv[1]), make)
+"""
+
+
+def test_what_another_process_is_making_is_waited_for_and_not_made_again(tmp_path):
+    path = tmp_path / "entry"
+    first = subprocess.Popen(
+        [sys.executable, "-c", MAKES, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout.readline() == "begun\n"
+    make_once(path, lambda partial: partial.write_text("ours"))
+    assert path.read_text() == "theirs"
+    first.communicate()
+    path.unlink()
+    make_once(path, lambda partial: partial.write_text("ours"))
+    assert path.read_text() == "ours"
 
 
 def test_the_claim_of_a_folder_holds_for_what_is_in_it(tmp_path):

@@ -1,7 +1,7 @@
 """Files that are whole or not there: written under a temporary name, then renamed."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from framecast.base.disk import full_disk_named
 from framecast.base.errors import UserError
 from framecast.base.hidden import clear, former_of, partial_of, remove
 
-__all__ = ["PathLike", "whole", "write_text"]
+__all__ = ["PathLike", "make_once", "whole", "write_text"]
 
 
 @contextmanager
@@ -41,6 +41,24 @@ def whole(path: PathLike, replaces_folder: bool = False) -> Iterator[Path]:
             _move(partial, place)
         finally:
             remove(partial)
+
+
+def make_once(path: Path, make: Callable[[Path], object]) -> None:
+    """Make a file or folder of a cache, unless it is there; wait for a process that is at it.
+
+    Args:
+        path: its place.
+        make: makes it, under the temporary name that it is given.
+
+    Raises:
+        UserError: if the disk is full.
+    """
+    if path.exists():
+        return
+    with claim(path, wait=True):
+        if not path.exists():
+            with whole(path) as partial:
+                make(partial)
 
 
 def write_text(path: Path, text: str) -> None:

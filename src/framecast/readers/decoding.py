@@ -20,7 +20,7 @@ from framecast.base.errors import UserError
 from framecast.base.fetch import cache_folder
 from framecast.base.limits import check_disk, check_memory
 from framecast.base.progress import track
-from framecast.base.whole import whole
+from framecast.base.whole import make_once
 from framecast.frames.frames import Channel
 from framecast.readers.guard import check_file, guarded
 from framecast.readers.pace import TOLERATED, pace_of
@@ -130,10 +130,12 @@ def _open_video(
     path: Path, names: tuple[str, ...], size: Sequence[int] | None, progress: bool
 ) -> Video:
     folder = cache_folder("videos") / f"{path.stem}-{_key(path, names, size)}"
-    if not folder.exists():
-        with whole(folder) as partial:
-            partial.mkdir()
-            _decode(path, partial, names, size, progress)
+
+    def fill(partial: Path) -> None:
+        partial.mkdir()
+        _decode(path, partial, names, size, progress)
+
+    make_once(folder, fill)
     stored = json.loads((folder / "video.json").read_text(encoding="utf-8"))
     arrays = {"shape": tuple(stored["shape"]), "times": np.array(stored["times"], np.float64)}
     return Video(path, folder, **stored | arrays)

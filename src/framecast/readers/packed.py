@@ -10,7 +10,7 @@ from pathlib import Path
 from framecast.base.errors import UserError
 from framecast.base.fetch import cache_folder
 from framecast.base.limits import available_disk, check_disk
-from framecast.base.whole import whole
+from framecast.base.whole import make_once
 from framecast.readers.guard import guarded
 
 CHUNK = 1 << 20
@@ -32,9 +32,7 @@ def unpack(path: Path) -> Path:
     parts = [str(path.resolve()), file.st_size, file.st_mtime_ns]
     key = hashlib.blake2b(json.dumps(parts).encode(), digest_size=12).hexdigest()
     target = cache_folder("unpacked") / f"{key}-{path.stem}"
-    if not target.exists():
-        with whole(target) as partial:
-            _write(path, partial)
+    make_once(target, lambda partial: _write(path, partial))
     return target
 
 

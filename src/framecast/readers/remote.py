@@ -16,7 +16,7 @@ from zarr.storage import FsspecStore, WrapperStore
 from framecast.base.errors import UserError
 from framecast.base.fetch import cache_folder
 from framecast.base.limits import check_disk
-from framecast.base.whole import whole
+from framecast.base.whole import make_once
 from framecast.readers.extras import need
 from framecast.readers.guard import guarded
 from framecast.readers.kinds import ZARR_FILES, suffix_kind
@@ -79,11 +79,13 @@ def _entry(
     name = re.sub(r"[^\w.+-]", "_", address.split("?")[0].rstrip("/").rpartition("/")[2]) or "file"
     folder = cache_folder("remote") / key
     name = name if name.endswith(suffix) else f"{name}{suffix}"
-    if not folder.exists():
-        with whole(folder) as partial:
-            partial.mkdir()
-            (partial / ADDRESS).write_text(address, encoding="utf-8")
-            fill(partial / name)
+
+    def make(partial: Path) -> None:
+        partial.mkdir()
+        (partial / ADDRESS).write_text(address, encoding="utf-8")
+        fill(partial / name)
+
+    make_once(folder, make)
     return folder / name
 
 
