@@ -1,5 +1,6 @@
 """Moving pictures of a forecast: truth, forecast and difference, with what reads them."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import av
@@ -94,6 +95,15 @@ def test_grids_lie_as_their_coordinates_say():
     image = panels_of(frames).images[0][0]
     assert image.origin == "upper"
     assert image.get_extent() == [-0.5, 3.5, 5.0, 35.0]
+
+
+@pytest.mark.parametrize("ascends", [False, True])
+def test_north_is_up_where_each_point_has_a_latitude(ascends):
+    frames = frames_of(torch.rand(1, 4, 1, 3, 4))
+    lat = np.arange(12.0).reshape(3, 4)
+    lat = Coordinate(("y", "x"), lat if ascends else lat[::-1], {"units": "degrees_north"})
+    frames = replace(frames, coordinates={**frames.coordinates, "lat": lat})
+    assert panels_of(frames).images[0][0].origin == ("lower" if ascends else "upper")
 
 
 @pytest.mark.parametrize("grid", [(1, 360), (360, 1), (1, 1)])

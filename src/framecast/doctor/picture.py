@@ -9,6 +9,7 @@ from framecast.base.errors import UserError
 from framecast.base.whole import whole
 from framecast.doctor.findings import Findings
 from framecast.frames.leads import with_units
+from framecast.frames.places import rows_ascend
 from framecast.frames.times import readable
 
 MOST_CHANNELS, COLUMNS = 6, 4
@@ -37,8 +38,7 @@ def _draw(findings: Findings) -> Figure:
     size = (2.6 * len(places) + 1.2, 2.2 * len(channels) + 0.4)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(channels), len(places), squeeze=False)
-    rows = frames.coordinates.get(frames.dims[-2])
-    ascends = rows is not None and len(rows.values) > 1 and rows.values[-1] > rows.values[0]
+    ascends = rows_ascend(frames)
     for column, place in enumerate(places):
         values = frames.values[0, place : place + 1][0].numpy()
         axes[0, column].set_title(readable(frames.times[place]), fontsize="small")

@@ -14,6 +14,7 @@ from framecast.doctor.findings import Findings
 from framecast.doctor.proposal import Proposal
 from framecast.frames.frames import Frames
 from framecast.frames.leads import lead_times
+from framecast.frames.places import rows_ascend
 from framecast.frames.times import readable
 
 SHADES = " ░▒▓█"
@@ -38,18 +39,19 @@ def describe(findings: Findings, proposal: Proposal | None = None) -> dict[str, 
     return rows
 
 
-def commands(findings: Findings, given: Mapping[str, str]) -> list[str]:
+def commands(
+    findings: Findings, given: Mapping[str, str], minutes: float | None = None
+) -> list[str]:
     """Return the commands that come next, quoted for the shell."""
     place = findings.data.path
     paths = [str(path) for path in ([place] if isinstance(place, str) else place or [])]
-    own = {k: v for k, v in given.items() if k != "data.path"}
+    own = {key: text for key, text in given.items() if key != "data.path"}
     options = [word for key, text in own.items() for word in (f"--{key}", text)]
-    if len(paths) != 1:
-        options = ["--data.path", f"[{', '.join(paths)}]", *options]
+    options += [] if minutes is None else ["--minutes", f"{minutes:g}"]
     out = ["--out", f"runs/{Path(paths[0]).stem if paths else 'first'}"]
-    train = ["framecast", "train", *(paths if len(paths) == 1 else ["starter"]), *options, *out]
-    write = ["framecast", "inspect", *paths, *options[2 if len(paths) != 1 else 0 :]]
-    return [shlex.join(train), shlex.join([*write, "--write", "config.yaml"])]
+    train = ["framecast", "train", *paths, *options, *out]
+    write = ["framecast", "inspect", *paths, *options, "--write", "config.yaml"]
+    return [shlex.join(train), shlex.join(write)]
 
 
 def draw(frames: Frames) -> str:
@@ -61,12 +63,10 @@ def draw(frames: Frames) -> str:
     height, width = frames.grid
     columns = min(COLUMNS, width)
     rows = max(1, min(height, round(columns * height / width / 2)))
-    places = [
-        torch.linspace(0, n - 1, m).round().long() for n, m in ((height, rows), (width, columns))
-    ]
-    picked = values[places[0]][:, places[1]]
-    axis = frames.coordinates.get(frames.dims[-2])
-    if axis is not None and len(axis.values) > 1 and axis.values[-1] > axis.values[0]:
+    down = torch.linspace(0, height - 1, rows).round().long()
+    across = torch.linspace(0, width - 1, columns).round().long()
+    picked = values[down][:, across]
+    if rows_ascend(frames):
         picked = picked.flip(0)
     share = (picked - known.min()) / (known.max() - known.min())
     levels = (share.nan_to_num(0.0) * (len(SHADES) - 1)).round().long()

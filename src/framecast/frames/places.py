@@ -40,6 +40,22 @@ def find_axis(frames: Frames, axis: Axis) -> Coordinate | None:
     return next((c for name, c in over.items() if name.lower() in _NAMES[axis]), None)
 
 
+def rows_ascend(frames: Frames) -> bool:
+    """Whether rows run from south to north, or upwards: pictures then begin with the last row.
+
+    Latitudes tell, also those of each point, and else the coordinate of the rows. An image's rows,
+    which have none, run downwards.
+    """
+    axis = find_axis(frames, "latitude")
+    if axis is None or frames.dims[-2] not in axis.dims:
+        axis = frames.coordinates.get(frames.dims[-2])
+    if axis is None or axis.values.size < 2 or frames.dims[-2] not in axis.dims:
+        return False
+    dim = axis.dims.index(frames.dims[-2])
+    first, last = axis.values.take(0, dim), axis.values.take(-1, dim)
+    return bool(np.mean(last > first) > 0.5)
+
+
 def degrees(frames: Frames, axis: Axis) -> Float64[np.ndarray, "H W"]:
     """Return the latitude (degrees north) or longitude (degrees east) of each point.
 

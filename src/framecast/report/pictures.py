@@ -16,6 +16,7 @@ from framecast.evaluate import Evaluation
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import load
 from framecast.frames.leads import lead_times, with_units
+from framecast.frames.places import rows_ascend
 from framecast.metrics import ERRORS, METRICS
 from framecast.report.words import chosen, title
 
@@ -156,7 +157,7 @@ class _Sheet:
         self.body = (columns * self.cell[0], rows * self.cell[1])
         self.size = (self.left + self.body[0] + self.right, self.head + self.body[1] + self.foot)
         self.figure = Figure(figsize=self.size)
-        self.origin: Literal["lower", "upper"] = "lower" if _rows_ascend(frames) else "upper"
+        self.origin: Literal["lower", "upper"] = "lower" if rows_ascend(frames) else "upper"
 
     def header(self, label: str, titles: Sequence[str]) -> None:
         """Write above the columns."""
@@ -207,9 +208,3 @@ def _error_scale(truth: np.ndarray, errors: np.ndarray) -> ScalarMappable:
     largest = float(np.abs(errors[np.isfinite(errors)]).max(initial=0))
     limit = min(largest, float(np.nanmax(truth) - np.nanmin(truth))) or 1.0
     return ScalarMappable(Normalize(-limit, limit), "RdBu_r")
-
-
-def _rows_ascend(frames: Frames) -> bool:
-    """Whether the coordinate along H ascends, as y and latitude may, and an image's rows don't."""
-    axis = frames.coordinates.get(frames.dims[-2])
-    return axis is not None and bool(axis.values[0] < axis.values[-1])

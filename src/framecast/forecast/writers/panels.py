@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from framecast.forecast.writers.labels import ForecastLabels
 from framecast.frames.frames import Frames
 from framecast.frames.leads import lead_times, with_units
+from framecast.frames.places import rows_ascend
 from framecast.frames.times import readable
 from framecast.readers.decoding import COLOUR, GREY
 
@@ -30,6 +31,8 @@ FORECASTS = 3
 """Rows for further forecasts, where there are fewer variables."""
 INCHES = 2.6
 """Longer side of a panel."""
+LONGEST_NAME = 24
+"""Letters of a name beside a colour bar."""
 SLIMMEST = 4
 """A grid that is longer than this for its other side is stretched, so that it can be seen."""
 LEADS_SEEN = 3
@@ -146,7 +149,7 @@ class Panels:
             scales = [values, values, differences] if len(columns) > 1 else [values]
             panels = [self._panel(*pair) for pair in zip(axes[place], scales, strict=True)]
             if self.labels.names not in (GREY, COLOUR):
-                self._bar(panels[:2], with_units(channel.name, channel.units))
+                self._bar(panels[:2], with_units(_short(channel.name), channel.units))
             if len(columns) > 1:
                 self._bar(panels[2:], with_units("difference", channel.units))
             across = _axis_name(self.labels.frames, self.labels.frames.dims[-2])
@@ -216,6 +219,11 @@ class Panels:
         return ScalarMappable(Normalize(-limit, limit), "RdBu_r")
 
 
+def _short(name: str) -> str:
+    """A name that fits beside a panel."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
 def _as_image(channels: Float[np.ndarray, "C H W"]) -> Image:
     """One channel as it is, three as a picture."""
     return channels[0] if len(channels) == 1 else channels.transpose(1, 2, 0)
@@ -267,7 +275,5 @@ def _ratio(extent: tuple[float, float, float, float]) -> float:
 
 
 def _origin(frames: Frames) -> Literal["lower", "upper"]:
-    """North is up: rows are drawn from the last one on where their coordinate ascends."""
-    axis = frames.coordinates.get(frames.dims[-2])
-    ascends = axis is not None and len(axis.values) > 1 and axis.values[-1] > axis.values[0]
-    return "lower" if ascends else "upper"
+    """North is up."""
+    return "lower" if rows_ascend(frames) else "upper"
