@@ -120,6 +120,26 @@ def test_the_configuration_that_is_written_works(tmp_path, monkeypatch, capsys, 
     assert "exists already" in capsys.readouterr().err
 
 
+def test_the_command_for_several_files_and_a_time_works(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(0).random((24, 3, 4)).astype(np.float32)
+    hours = np.arange(24) * np.timedelta64(1, "h") + np.datetime64("2020-01-01", "ns")
+    for name, part in (("a", slice(0, 12)), ("b", slice(12, 24))):
+        data = xr.Dataset({"t": (("time", "y", "x"), values[part])}, {"time": hours[part]})
+        data.to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
+    assert run("inspect", "a.nc", "b.nc", "--minutes", "0.01") == 0
+    command = capsys.readouterr().out.split("Next:  ")[1].splitlines()[0]
+    assert command == "framecast train a.nc b.nc --minutes 0.01 --out runs/a"
+    assert run(*shlex.split(command)[1:]) == 0
+
+
+def test_minutes_without_data_are_refused(tmp_path, capsys):
+    out = ("--minutes", "1", "--out", tmp_path / "run")
+    assert run("train", "starter", "--data.path", AIR, *out) == 2
+    assert run("train", "--resume", *out) == 2
+    assert capsys.readouterr().err.count("--minutes goes with data") == 2
+
+
 def test_a_picture_is_drawn(tmp_path):
     assert run("inspect", AIR, "--picture", tmp_path / "p.png") == 0
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")

@@ -42,6 +42,11 @@ def parser(everything: bool = False) -> CommandParser:
     return parser
 
 
+def as_key(paths: list[str]) -> str:
+    """Return one path, or several as a list, as the text of data.path."""
+    return paths[0] if len(paths) == 1 else json.dumps(paths)
+
+
 def add_minutes(parser: CommandParser) -> None:
     """Add the option that says how long training may take."""
     parser.add_argument(
@@ -60,7 +65,7 @@ def run(arguments: list[str]) -> None:
         raise UserError("data.path is what PATH names already: give it once")
     if options.write is not None and options.write.exists():
         raise UserError(f"--write {options.write} exists already: choose another name")
-    path = options.path[0] if len(options.path) == 1 else json.dumps(options.path)
+    path = as_key(options.path)
     from framecast.doctor import examine, propose
     from framecast.doctor.config_file import write_config
     from framecast.doctor.picture import save_picture
@@ -86,5 +91,5 @@ def run(arguments: list[str]) -> None:
         write_text(options.write, write_config(findings, proposal))
         print(f"\nNext:  framecast train {options.write} --out runs/first")
     else:
-        train, write = commands(findings, given)
+        train, write = commands(findings, given, options.minutes)
         print(f"\nNext:  {train}\n  or:  {write}")

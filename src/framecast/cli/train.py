@@ -6,7 +6,7 @@ from pathlib import Path
 
 from framecast.base.config import load_config
 from framecast.base.errors import UserError
-from framecast.cli.inspect import add_minutes
+from framecast.cli.inspect import add_minutes, as_key
 from framecast.cli.parser import CommandParser, add_device, command_parser, overrides
 from framecast.readers.paths import is_pattern
 from framecast.runs.config import Experiment
@@ -32,7 +32,7 @@ def parser(everything: bool = False) -> CommandParser:
     )
     parser.add_argument(
         "recipe",
-        nargs="?",
+        nargs="*",
         metavar="RECIPE",
         help="name of a recipe (framecast recipes lists them), YAML file of such keys as below, or "
         "data, for which framecast inspect proposes the keys",
@@ -56,17 +56,21 @@ def parser(everything: bool = False) -> CommandParser:
 def run(arguments: list[str]) -> None:
     """Train, and say what to do next."""
     options = parser("--help-all" in arguments).parse_args(arguments)
-    if options.recipe is None and not options.resume:
+    if not options.recipe and not options.resume:
         raise UserError("name a recipe, a YAML file or data (framecast recipes lists the recipes)")
     given = overrides(Experiment, options)
+    learns_from_data = bool(options.recipe) and all(map(_is_data, options.recipe))
+    if options.minutes is not None and not learns_from_data:
+        raise UserError("--minutes goes with data, whose network and epochs are then chosen")
     from framecast.train import find_config, train
 
-    if options.recipe is None:
-        experiment = load_config(Experiment, find_config(options.out), given)
-    elif _is_data(options.recipe):
+    if learns_from_data:
         experiment = _proposed(options, given)
+    elif len(options.recipe) > 1:
+        raise UserError(f"name one recipe or YAML file, or data: not {' '.join(options.recipe)}")
     else:
-        experiment = load_config(Experiment, find_recipe(options.recipe), given)
+        file = find_recipe(options.recipe[0]) if options.recipe else find_config(options.out)
+        experiment = load_config(Experiment, file, given)
     train(experiment, options.out, options.resume, options.device)
     print(f"Trained {options.out}. Next: framecast evaluate {options.out} --out EVALUATION")
 
@@ -82,12 +86,12 @@ def _is_data(name: str) -> bool:
 def _proposed(options: argparse.Namespace, given: dict[str, str]) -> Experiment:
     """Return the configuration that the data doctor proposes, and say what it is."""
     if "data.path" in given:
-        raise UserError(f"{options.recipe} is data already: leave --data.path out")
+        raise UserError(f"{options.recipe[0]} is data already: leave --data.path out")
     if options.resume:
         raise UserError("--resume goes on with what was begun: leave the data out")
     from framecast.doctor import examine, propose
 
-    data = load_config(Experiment, None, {**given, "data.path": options.recipe}).data
+    data = load_config(Experiment, None, {**given, "data.path": as_key(options.recipe)}).data
     proposal = propose(examine(data), given)
     if options.minutes is not None:
         from framecast.doctor.speed import fit_to_time
