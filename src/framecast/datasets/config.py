@@ -89,6 +89,9 @@ class DataConfig:
             stands for as many as the sequence holds without overlap.
         windows_per_epoch: largest number of windows in an epoch, drawn anew from all sequences in
             each; null stands for all of them.
+        workers: processes that read windows of training ahead, where frames are not held in
+            memory; with 0 they are read where they are needed. The windows, and their order, are
+            the same for any number.
     """
 
     source: str = "files"
@@ -117,6 +120,7 @@ class DataConfig:
     normalise: Normalise = "standard"
     crops_per_sequence: int | None = None
     windows_per_epoch: int | None = None
+    workers: int = 0
 
     def __post_init__(self) -> None:
         for name in ("validation_fraction", "test_fraction"):
@@ -128,6 +132,8 @@ class DataConfig:
         for name in ("crops_per_sequence", "windows_per_epoch"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+        if self.workers < 0:
+            raise ValueError(f"workers {self.workers} must be at least 0")
         self._check_roles()
         if self.times_from is not None:
             check_pattern(self.times_from)

@@ -1,23 +1,23 @@
 """Windows: stretches of a sequence that hold a context and a horizon, made into batches."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
 
 from framecast.base.errors import UserError
-from framecast.frames.batch import Batch, Place
+from framecast.frames.batch import NO_LIMITS, Batch, Place
 from framecast.frames.frames import Frames, Piece
 from framecast.frames.places import area_weights
 from framecast.frames.scaling import EXAMINED, Scaling, fill, stretches
 from framecast.frames.times import intervals
 
 
-class Windows(Dataset[Batch]):
+class Windows:
     """Windows of sequences, by place, each a batch of one.
 
     Args:
@@ -43,6 +43,15 @@ class Windows(Dataset[Batch]):
     def __getitem__(self, place: tuple[int, int]) -> Batch:
         place = Place(*place)
         return self.make(self.values(place, place.start + self.length), place)
+
+    def read(self, places: Sequence[Place]) -> list[Batch]:
+        """Return some windows, each a batch of one, without what they all share."""
+        return [replace(self[place], static=None, limits=NO_LIMITS, area=None) for place in places]
+
+    def stack(self, windows: Sequence[Batch]) -> Batch:
+        """Return one batch of windows that were read, with what they share."""
+        joined = Batch.stack(windows)
+        return replace(joined, static=self.static, limits=self.limits, area=self.area)
 
     def values(self, place: Place, stop: int) -> Float[Tensor, "T C H W"]:
         """Read frames from the one at a place to `stop` - 1 of its sequence, in physical units."""
@@ -88,6 +97,22 @@ class Windows(Dataset[Batch]):
         )
 
 
+@dataclass(frozen=True, eq=False)
+class WindowsOfParts:
+    """What a worker process does: it reads windows of several parts.
+
+    Attributes:
+        parts: windows of each.
+    """
+
+    parts: tuple[Windows, ...]
+
+    def __call__(self, question: tuple[int, Sequence[Place]]) -> list[Batch]:
+        """Read the windows of a part at some places."""
+        part, places = question
+        return self.parts[part].read(places)
+
+
 def fitting_actions(frames: Frames, count: int) -> Float[Tensor, "N T A"] | None:
     """Return actions with as many numbers as the network reads, [N,T,A]; None if it reads none.
 
@@ -117,7 +142,7 @@ def _known(values: Float[Tensor, "T C H W"]) -> Bool[Tensor, "T C H W"] | None:
     return ~missing if missing.any() else None
 
 
-class CropSampler(Sampler[Place]):
+class CropSampler:
     """Random windows in random order; the same for the same seed and epoch.
 
     Args:

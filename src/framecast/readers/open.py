@@ -8,8 +8,8 @@ from typing import Any
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
 from framecast.frames.frames import Frames
-from framecast.readers.file import open_file
 from framecast.readers.kinds import Kind, kind_of
+from framecast.readers.opened import open_lazily
 from framecast.readers.paths import Paths, files_in, find_paths, name_of
 from framecast.readers.selection import Selection
 from framecast.readers.series import read_series
@@ -47,7 +47,7 @@ def open_frames(place: Paths, selection: Selection) -> Frames:
     paths, source = find_paths(place), name_of(place)
     files = [file for path in paths for file in _files_of(path)]
     if len(files) == 1:
-        return open_file(files[0], selection)
+        return open_lazily(files[0], selection)
     kinds = {file: kind_of(file) for file in files}
     if set(kinds.values()) == {"video"} and selection.join != "time":
         return read_videos(files, selection, source)

@@ -6,11 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
-from framecast.frames.batch import Batch
 from framecast.frames.frames import Frames
 from framecast.frames.scaling import Scaling
 from framecast.frames.splits import Splits
@@ -20,6 +18,7 @@ from framecast.models import Forecaster
 from framecast.models.size import TRAINING_COPIES, weight_shapes
 from framecast.models.spec import Ports
 from framecast.runs.config import Experiment, TrainingConfig
+from framecast.train.batches import Batches
 from framecast.train.inherit import inherit
 
 VALIDATION_FRAMES = 400
@@ -41,8 +40,8 @@ class Start:
     model: Forecaster
     scaling: Scaling
     shares: Tensor
-    batches: DataLoader[Batch]
-    validation: DataLoader[Batch] | None
+    batches: Batches
+    validation: Batches | None
 
 
 def prepare(experiment: Experiment, splits: Splits) -> Start:
@@ -101,7 +100,7 @@ def _shares(scaling: Scaling, config: TrainingConfig) -> Tensor:
     return torch.tensor([config.variable_weights.get(name, 1.0) for name in names])
 
 
-def _batches(frames: Frames, scaling: Scaling, experiment: Experiment) -> DataLoader[Batch]:
+def _batches(frames: Frames, scaling: Scaling, experiment: Experiment) -> Batches:
     data, config = experiment.data, experiment.training
     sampler = CropSampler(
         frames.pieces,
@@ -118,12 +117,12 @@ def _batches(frames: Frames, scaling: Scaling, experiment: Experiment) -> DataLo
         )
     _check_batch(frames, len(sampler), config)
     windows = Windows(frames, scaling, config.window, config.area_weights)
-    return DataLoader(windows, config.batch_size, sampler=sampler, collate_fn=Batch.stack)
+    return Batches(windows, sampler, config.batch_size)
 
 
 def _validation_batches(
     frames: Frames | None, scaling: Scaling, experiment: Experiment
-) -> DataLoader[Batch] | None:
+) -> Batches | None:
     if frames is None:
         return None
     data, config = experiment.data, experiment.training
@@ -136,7 +135,7 @@ def _validation_batches(
         )
     windows = Windows(frames, scaling, config.window, config.area_weights)
     size = max(config.batch_size, VALIDATION_FRAMES // config.window)
-    return DataLoader(windows, size, sampler=places, collate_fn=Batch.stack)
+    return Batches(windows, places, size)
 
 
 def _allowed(frames: Frames, scaling: Scaling, experiment: Experiment) -> Any:
