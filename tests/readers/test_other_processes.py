@@ -12,7 +12,6 @@ from framecast.base.workers import Workers
 from framecast.datasets.mnist import read_digits
 from framecast.datasets.moving_mnist import DrawnVideos, MovingMnist, read_published
 from framecast.frames.lazy import LazyValues
-from framecast.readers import series
 from framecast.readers.open import read_frames
 from mutations import SEEDS
 from processes import first_frames
@@ -48,11 +47,10 @@ def test_grib(tmp_path, worker):
 
 
 @pytest.mark.parametrize("join", ["time", "sequences"])
-def test_a_series_of_files(tmp_path, worker, join, monkeypatch):
-    monkeypatch.setattr(series, "HELD", 0)
+def test_a_series_of_files(tmp_path, worker, join):
     for place in range(3):
         np.save(tmp_path / f"{place}.npy", np.random.default_rng(place).normal(size=(4, 5, 6)))
-    frames = read_frames(tmp_path, join=join)
+    frames = read_frames(tmp_path, join=join, lazy=True)
     first_frames(frames.values)  # files that are open stay here
     check(frames.values, worker)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 import torch
@@ -11,7 +10,9 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.frames.batch import NO_LIMITS, Batch, Place
+from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames, Piece
+from framecast.frames.order import Order, by_runs
 from framecast.frames.places import area_weights
 from framecast.frames.scaling import EXAMINED, Scaling, fill, stretches
 from framecast.frames.times import intervals
@@ -152,6 +153,9 @@ class CropSampler:
         seed: of the order and the places.
         most: windows in an epoch, drawn from all; None for all.
         allowed: the places that a window may begin at, in each sequence, [T]; None for all.
+        chunks: how the frames are stored, by which the order is made cheap to read; None if each
+            is on its own.
+        frame: bytes of a frame.
     """
 
     def __init__(
@@ -162,9 +166,12 @@ class CropSampler:
         seed: int,
         most: int | None = None,
         allowed: Sequence[Bool[np.ndarray, " _T"]] | None = None,
+        chunks: Chunks | None = None,
+        frame: int = 1,
     ) -> None:
+        self.length, self.chunks, self.frame = length, chunks, frame
         self.starts = [_starts(piece, length, allowed) for piece in pieces]
-        self.sequences = [piece.sequence for piece in pieces]
+        self.sequences = np.array([piece.sequence for piece in pieces])
         fitting = np.array([len(piece) // length for piece in pieces])
         wanted = fitting if per_sequence is None else np.full_like(fitting, per_sequence)
         counts = np.where([len(starts) > 0 for starts in self.starts], wanted, 0)
@@ -180,14 +187,20 @@ class CropSampler:
         return len(self.pieces[: self.most])
 
     def __iter__(self) -> Iterator[Place]:
+        """Yield the windows of the epoch that are left."""
+        return self.order().places()
+
+    def order(self) -> Order:
+        """Return the windows of the epoch that are left."""
         random = np.random.default_rng([self.seed, self.epoch])
         pieces = random.permutation(self.pieces)[: self.most]
         chosen = random.integers([len(self.starts[piece]) for piece in pieces])
-        places = zip(pieces.tolist(), chosen.tolist(), strict=True)
-        return iter(
-            Place(self.sequences[piece], int(self.starts[piece][number]))
-            for piece, number in islice(places, self.done, None)
-        )
+        starts = [self.starts[p][n] for p, n in zip(pieces, chosen, strict=True)]
+        order = Order(self.sequences[pieces], np.array(starts, int))
+        if self.chunks is not None:
+            size, seed = self.length * self.frame, [self.seed, self.epoch, 1]
+            order = by_runs(order, self.chunks, self.length, size, seed)
+        return order.at(np.arange(self.done, len(starts)))
 
 
 def _starts(

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.base.errors import UserError
+from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
-from framecast.frames.lazy import LazyValues, Values
+from framecast.frames.lazy import LazyValues, Values, chunks_of
 from framecast.readers.file import open_file
 from framecast.readers.selection import Selection
 from framecast.readers.stamps import Stamps
@@ -45,7 +46,8 @@ class OpenFiles:
         """Return the frames of a file, whose values are read by opening it again."""
         frames = self.open(path, selection)
         n, t, c, h, w = frames.values.shape
-        reader = FileReader(path, selection, self, (n, t, c, h, w), frames.source)
+        chunks = chunks_of(frames.values)
+        reader = FileReader(path, selection, self, (n, t, c, h, w), frames.source, chunks)
         ends = tuple(frames.lengths) if len(set(frames.lengths)) > 1 else None
         return replace(frames, values=LazyValues.of(reader, ends))
 
@@ -75,6 +77,7 @@ class FileReader:
         opened: keeps it open for a while.
         shape: (N, T, C, H, W), as it was when the file was first opened.
         source: what messages call it.
+        chunks: how its frames are stored; None where each is on its own.
     """
 
     path: Path
@@ -82,6 +85,7 @@ class FileReader:
     opened: OpenFiles
     shape: tuple[int, int, int, int, int]
     source: str
+    chunks: Chunks | None = None
 
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence."""

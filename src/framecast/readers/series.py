@@ -57,7 +57,8 @@ def read_series(paths: Sequence[Path], selection: Selection, source: str) -> Fra
         joined = join_channels([part for group in groups for part in _apart(group)], source)
     if len(groups) > 1 or any(part != selection for part in narrowed.values()):
         joined = _in_roles(joined, selection)
-    return replace(joined, values=_held(joined.values), source=source)
+    values = joined.values if selection.lazy else _held(joined.values)
+    return replace(joined, values=values, source=source)
 
 
 def _join(parts: Sequence[Frames], selection: Selection, source: str) -> Frames:

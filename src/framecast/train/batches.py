@@ -2,20 +2,21 @@
 
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from framecast.base.workers import Workers
 from framecast.frames.batch import Batch, Place
+from framecast.frames.order import Order
 from framecast.frames.windows import CropSampler, Windows, WindowsOfParts
 
 AHEAD = 2
-"""Batches that are read ahead for each worker."""
+"""Reads, each of a batch or of a run of chunks, that are asked for ahead for each worker."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,26 +43,38 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of the epoch that are left."""
-        here = map(self.windows.read, self._groups())
-        read = here if self.workers is None else self._ahead(self.workers)
-        return map(self.windows.stack, read)
+        order = self._order()
+        reads, count = order.reads(self.size), len(order.starts)
+        answers = zip(reads, self._read(list(order.at(r).places()) for r in reads), strict=True)
+        there: dict[int, Batch] = {}
+        for start in range(0, count, self.size):
+            wanted = range(start, min(start + self.size, count))
+            while not all(window in there for window in wanted):
+                read, batches = next(answers)
+                there |= zip(read.tolist(), batches, strict=True)
+            yield self.windows.stack([there.pop(window) for window in wanted])
 
     def begin_epoch(self, epoch: int, done: int) -> None:
         """Choose the epoch whose batches come next, and how many windows of it are done."""
         if isinstance(self.order, CropSampler):
             self.order.begin_epoch(epoch, done)
 
-    def _groups(self) -> Iterator[list[Place]]:
-        places = iter(self.order)
-        while group := list(islice(places, self.size)):
-            yield group
+    def _order(self) -> Order:
+        if isinstance(self.order, CropSampler):
+            return self.order.order()
+        places = np.array(self.order)
+        return Order(places[:, 0], places[:, 1])
 
-    def _ahead(self, workers: Workers) -> Iterator[list[Batch]]:
+    def _read(self, reads: Iterable[Sequence[Place]]) -> Iterator[list[Batch]]:
+        """Read windows, in the order in which they are asked for, here or ahead."""
+        if self.workers is None:
+            yield from map(self.windows.read, reads)
+            return
         asked: deque[Any] = deque()
         try:
-            for group in self._groups():
-                asked.append(workers.ask((self.part, group)))
-                if len(asked) > AHEAD * workers.count:
+            for places in reads:
+                asked.append(self.workers.ask((self.part, places)))
+                if len(asked) > AHEAD * self.workers.count:
                     yield asked.popleft().result()
             while asked:
                 yield asked.popleft().result()

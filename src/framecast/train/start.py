@@ -1,6 +1,7 @@
 """What a run begins with: network, scaling and windows, once everything fits together."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,10 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
+from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
+from framecast.frames.lazy import chunks_of
+from framecast.frames.order import DEAR, MIXED, mixed_at_once
 from framecast.frames.scaling import Scaling
 from framecast.frames.splits import Splits
 from framecast.frames.statistics import Statistics
@@ -100,8 +104,29 @@ def _shares(scaling: Scaling, config: TrainingConfig) -> Tensor:
     return torch.tensor([config.variable_weights.get(name, 1.0) for name in names])
 
 
+def _check_mixture(frames: Frames, chunks: Chunks, length: int) -> None:
+    """Refuse chunks of which too few fit into memory, and warn where few are mixed."""
+    frame = 4 * math.prod(frames.values.shape[2:])
+    if chunks.cost(length) <= DEAR:
+        return
+    mixed, size = mixed_at_once(chunks, length, frame)
+    stored = f"{frames.source} is stored in chunks of {chunks.frames:.0f} frames"
+    remedy = "Rewrite it in chunks of one frame or a few (xarray's chunk and to_zarr)"
+    size = min(size, sum(frames.lengths) * frame)
+    check_memory(size, f"{stored}: mixing the windows of {mixed} runs of them", f"{remedy}.")
+    if mixed < MIXED:
+        warnings.warn(
+            f"{stored}, so large that windows are drawn from {mixed} places at a time: those of "
+            f"a batch resemble one another, and training may be noisier. {remedy}",
+            stacklevel=2,
+        )
+
+
 def _batches(frames: Frames, scaling: Scaling, experiment: Experiment) -> Batches:
     data, config = experiment.data, experiment.training
+    chunks = chunks_of(frames.values)
+    if chunks is not None:
+        _check_mixture(frames, chunks, config.window)
     sampler = CropSampler(
         frames.pieces,
         config.window,
@@ -109,6 +134,8 @@ def _batches(frames: Frames, scaling: Scaling, experiment: Experiment) -> Batche
         seed=config.seed,
         most=data.windows_per_epoch,
         allowed=_allowed(frames, scaling, experiment),
+        chunks=chunks,
+        frame=4 * math.prod(frames.values.shape[2:]),
     )
     if not len(sampler):
         raise UserError(
