@@ -24,7 +24,7 @@ SHARED = ("path", "variables", "validation_fraction", "test_fraction")
 
 SELECTED = (
     *("diagnostic", "forcings", "static", "missing", "actions", "action_shift", "irregular"),
-    *("join", "times_from", "group", "dims", "select", "layout", "time_tolerance"),
+    *("join", "times_from", "group", "dims", "select", "layout", "time_tolerance", "cache"),
 )
 """Keys that only data sets of files read, together with variables."""
 
@@ -92,6 +92,8 @@ class DataConfig:
         workers: processes that read windows of training ahead, where frames are not held in
             memory; with 0 they are read where they are needed. The windows, and their order, are
             the same for any number.
+        cache: whether the values of files that are slow to read are written once into the cache,
+            from which every run then reads them, the same to the bit.
     """
 
     source: str = "files"
@@ -121,6 +123,7 @@ class DataConfig:
     crops_per_sequence: int | None = None
     windows_per_epoch: int | None = None
     workers: int = 0
+    cache: bool = False
 
     def __post_init__(self) -> None:
         for name in ("validation_fraction", "test_fraction"):
@@ -181,6 +184,7 @@ class DataConfig:
             select=self.select,
             time_tolerance=self.time_tolerance,
             layout=self.layout,
+            cache=self.cache,
         )
 
     def open(self) -> Source:

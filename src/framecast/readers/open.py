@@ -11,6 +11,7 @@ from framecast.frames.frames import Frames
 from framecast.readers.kinds import Kind, kind_of
 from framecast.readers.opened import open_lazily
 from framecast.readers.paths import Paths, files_in, find_paths, name_of
+from framecast.readers.rewritten import rewritten
 from framecast.readers.selection import Selection
 from framecast.readers.series import read_series
 from framecast.readers.video import read_videos
@@ -46,6 +47,12 @@ def open_frames(place: Paths, selection: Selection) -> Frames:
     """
     paths, source = find_paths(place), name_of(place)
     files = [file for path in paths for file in _files_of(path)]
+    if not selection.cache:
+        return _read(files, source, selection)
+    return rewritten(_read(files, source, replace(selection, lazy=True)), files, selection)
+
+
+def _read(files: list[Path], source: str, selection: Selection) -> Frames:
     if len(files) == 1:
         return open_lazily(files[0], selection)
     kinds = {file: kind_of(file) for file in files}

@@ -45,6 +45,7 @@ class Selection:
         times_from: pattern of the times in the names of files (strptime's); None to guess it.
         group: the group of a NetCDF, HDF5 or Zarr file; None for the only one with variables.
         lazy: whether values are read a window at a time, however few they are.
+        cache: whether values are written into the cache once, and read from there.
     """
 
     variables: tuple[str, ...] | None = None
@@ -65,6 +66,7 @@ class Selection:
     times_from: str | None = None
     group: str | None = None
     lazy: bool = False
+    cache: bool = False
 
     @classmethod
     def of(cls, spec: FrameSpec) -> "Selection":
