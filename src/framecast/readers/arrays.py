@@ -156,7 +156,8 @@ class ArrayReader:
 
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence."""
-        return self.selection.numbers(self.array[sequence, start:stop]) * self.scale
+        values = self.selection.numbers(self.array[sequence, start:stop])
+        return values if self.scale == 1 else values * self.scale
 
     def fingerprint(self) -> str:
         """Return a digest of all values, which are read in the order in which they are stored."""

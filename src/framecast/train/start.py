@@ -25,8 +25,9 @@ from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.batches import Batches
 from framecast.train.inherit import inherit
 
-VALIDATION_FRAMES = 400
-"""Frames in a validation step: no gradient is kept, so more fit than in training."""
+VALIDATION_FRAMES, VALIDATION_VALUES = 400, 1 << 22
+"""Frames, and their values, in a validation step, if training has no more: no gradient is kept, so
+that more fit than in training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,7 @@ def _check_mixture(frames: Frames, chunks: Chunks, length: int) -> None:
         return
     mixed, size = mixed_at_once(chunks, length, frame)
     stored = f"{frames.source} is stored in chunks of {chunks.frames:.0f} frames"
-    remedy = "Rewrite it in chunks of one frame or a few (xarray's chunk and to_zarr)"
+    remedy = "--data.cache true rewrites it once, in chunks of a frame or a few"
     size = min(size, sum(frames.lengths) * frame)
     check_memory(size, f"{stored}: mixing the windows of {mixed} runs of them", f"{remedy}.")
     if mixed < MIXED:
@@ -161,7 +162,8 @@ def _validation_batches(
             f"{data.known_fraction:g} (data.known_fraction)"
         )
     windows = Windows(frames, scaling, config.window, config.area_weights)
-    size = max(config.batch_size, VALIDATION_FRAMES // config.window)
+    most = min(VALIDATION_FRAMES, VALIDATION_VALUES // math.prod(frames.values.shape[2:]))
+    size = max(config.batch_size, most // config.window)
     return Batches(windows, places, size)
 
 
