@@ -6,13 +6,13 @@ import math
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from framecast.base.errors import UserError
@@ -134,6 +134,14 @@ class GriddedReader:
         sizes = first.variable.shape[: first.sequences]
         place = (*map(int, np.unravel_index(sequence, sizes)), slice(start, stop))
         return self._join([part.read(self.source, place) for part in self.parts])
+
+    def cut(self, rows: Int[np.ndarray, " H"], columns: Int[np.ndarray, " W"]) -> "GriddedReader":
+        """Return a reader of some rows and columns, without the rest of the grid."""
+        parts = []
+        for part in self.parts:
+            chosen = dict(zip(part.variable.dims[-2:], (rows, columns), strict=True))
+            parts.append(replace(part, variable=part.variable.isel(chosen)))
+        return replace(self, parts=tuple(parts))
 
     def everything(self) -> Float[Tensor, "N T C H W"]:
         """Return all values."""
