@@ -50,6 +50,11 @@ class ChannelFindings:
     sentinel: tuple[float, float] | None
 
     @property
+    def still(self) -> bool:
+        """Whether it is the same at all times, and not at all places."""
+        return self.constant and not self.uniform
+
+    @property
     def correlation(self) -> float:
         """How far a frame tells the next: 1 − error² / (2 variance) of persistence at lead 1."""
         if 1 not in self.persistence or self.deviation == 0:

@@ -12,6 +12,7 @@ from framecast.frames.channels import Coordinate
 from framecast.frames.frames import Frames
 
 Axis = Literal["latitude", "longitude"]
+AXES: tuple[Axis, Axis] = ("latitude", "longitude")
 
 EARTH_RADIUS = 6371.0
 """km."""
