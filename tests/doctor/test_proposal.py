@@ -135,6 +135,16 @@ def test_a_field_with_times_is_static_where_it_never_changes(tmp_path):
         DataConfig(path=str(path), variables=["t"], static=["tisr"]).open().splits()
 
 
+def test_amounts_stay_above_zero(tmp_path):
+    """Rain, of which much is 0; not a temperature that happens to be 0 once."""
+    rain = np.random.default_rng(0).exponential(1.0, (40, 3, 4)) * (np.arange(4) > 0)
+    warm = np.abs(np.random.default_rng(1).normal(size=(40, 3, 4)))
+    warm.flat[0] = 0
+    dims = ("time", "lat", "lon")
+    path = globe(tmp_path, rain=(dims, rain), warm=(dims, warm), land=(dims, np.zeros((40, 3, 4))))
+    assert proposal_of(path).choices["data.bounds"].value == {"rain": [0.0, None]}
+
+
 def test_slow_fields_are_forecast_by_their_change(tmp_path):
     assert proposal_of(AIR).choices["model.predicts"].value == "change"
     np.save(tmp_path / "f.npy", np.random.default_rng(0).random((40, 6, 6)))

@@ -16,6 +16,7 @@ from framecast.frames.region import check_region
 from framecast.frames.roles import Bounds, FrameSpec
 from framecast.frames.statistics import Normalise, Statistics
 from framecast.frames.times import TOLERANCE
+from framecast.readers.counted import check_time_units
 from framecast.readers.layout import check_layout
 from framecast.readers.recognise import GIVEN
 from framecast.readers.selection import EVERYTHING, Join, Selection
@@ -26,7 +27,7 @@ SHARED = ("path", "variables", "validation_fraction", "test_fraction")
 
 ARRANGED = (
     *("join", "times_from", "group", "dims", "select", "layout", "time_tolerance"),
-    *("region", "period", "every", "units"),
+    *("time_units", "region", "period", "every", "units"),
 )
 """Keys that only data sets of files read: how they are put together, and what is cut of them."""
 
@@ -83,6 +84,8 @@ class DataConfig:
             that jitter or are rounded. The times themselves are kept.
         layout: what the axes of a NumPy array are, a letter for each: n (sequences), t (times), c
             (channels), h (rows), w (columns), such as nthw; null where its shape says it.
+        time_units: what plain numbers on the time axis count, or what frames without times do, such
+            as hours since 1996-01-05, or 6 hours since 1996-01-05.
         region: part of the grid that is read: least and greatest value of a coordinate, both
             included, such as {latitude: [30, 60], longitude: [-20, 40]}; or places of rows and
             columns, counted from 0, such as {row: [0, 63]}.
@@ -127,6 +130,7 @@ class DataConfig:
     select: dict[str, Any] = field(default_factory=dict)
     time_tolerance: float = TOLERANCE
     layout: str | None = None
+    time_units: str | None = None
     region: dict[str, Any] = field(default_factory=dict)
     period: list[Any] | None = None
     every: int | str = 1
@@ -160,6 +164,8 @@ class DataConfig:
             raise ValueError(f"time_tolerance {self.time_tolerance} must be in [0, 0.25]")
         if self.layout is not None:
             check_layout(self.layout)
+        if self.time_units is not None:
+            check_time_units(self.time_units)
         check_region(self.region)
         check_every(self.every)
         if self.period is not None:
@@ -201,6 +207,7 @@ class DataConfig:
             select=self.select,
             time_tolerance=self.time_tolerance,
             layout=self.layout,
+            time_units=self.time_units,
             region=self.region,
             period=None if self.period is None else (self.period[0], self.period[1]),
             every=self.every,
@@ -255,6 +262,7 @@ class DataConfig:
             select=self.select,
             time_tolerance=self.time_tolerance,
             layout=self.layout,
+            time_units=self.time_units,
             region=self.region,
             every=self._lasting(train),
             units=self.units,

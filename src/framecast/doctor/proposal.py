@@ -82,6 +82,7 @@ def propose(findings: Findings, given: Mapping[str, str]) -> Proposal:
     division = divide(findings, given)
     choices = dict(_data(findings, division))
     choices |= dict(_roles(findings))
+    choices |= dict(_bounds(findings, choices))
     choices |= dict(_model(findings))
     choices |= dict(_training(findings, division, given))
     notes = (*division.notes, *_notes(findings))
@@ -134,6 +135,19 @@ def _variables(findings: Findings, sunlight: Sequence[str]) -> Iterator[tuple[st
         why = [f"{', '.join(still)} never changes in time"] if still else []
         why += [f"{', '.join(sunlight)} follows from the date"] if sunlight else []
         yield "data.variables", Choice(moving, "; ".join(why))
+
+
+def _bounds(findings: Findings, choices: Mapping[str, Choice]) -> Iterator[tuple[str, Choice]]:
+    """Hold amounts such as rain at 0 or above; the range of pictures holds them already."""
+    if set(findings.frames.names) <= {*GREY, *COLOUR}:
+        return
+    chosen = choices.get("data.variables")
+    predicted = {c.name for c in findings.frames.channels if c.role != "forcing"}
+    predicted &= set(predicted if chosen is None else chosen.value)
+    names = [c.name for c in findings.channels if c.starts_at_zero and c.name in predicted]
+    if names:
+        bounds = {name: [0.0, None] for name in names}
+        yield "data.bounds", Choice(bounds, f"{', '.join(names)} is never below 0")
 
 
 def _static(findings: Findings) -> Iterator[tuple[str, Choice]]:

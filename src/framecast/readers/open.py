@@ -11,6 +11,7 @@ from framecast.frames.frames import Frames
 from framecast.frames.lazy import held
 from framecast.frames.period import cut_period, thin
 from framecast.frames.units import convert_units
+from framecast.readers.counted import with_time_units
 from framecast.readers.file import open_file
 from framecast.readers.kinds import Kind, kind_of
 from framecast.readers.paths import Paths, files_in, find_paths, name_of
@@ -47,7 +48,8 @@ def open_frames(place: Paths, selection: Selection) -> Frames:
     Raises:
         UserError: as `read_frames`.
     """
-    frames = convert_units(_open(place, selection), selection.units)
+    frames = with_time_units(_open(place, selection), selection.time_units)
+    frames = convert_units(frames, selection.units)
     part = frames if selection.period is None else cut_period(frames, selection.period)
     part = thin(part, selection.every, selection.anchor)
     return part if part is frames or selection.lazy else replace(part, values=held(part.values))

@@ -46,6 +46,7 @@ class Selection:
             None for time, where the files have times.
         times_from: pattern of the times in the names of files (strptime's); None to guess it.
         group: the group of a NetCDF, HDF5 or Zarr file; None for the only one with variables.
+        time_units: what plain numbers of time count; None where they stay numbers.
         region: least and greatest value of coordinates over the grid, or places of rows and
             columns, between which it is read.
         period: first and last time that is read; None for an open end.
@@ -72,6 +73,7 @@ class Selection:
     join: Join | None = None
     times_from: str | None = None
     group: str | None = None
+    time_units: str | None = None
     region: Mapping[str, Ends] = field(default_factory=dict)
     period: tuple[Any, Any] | None = None
     every: Every = 1
@@ -95,6 +97,7 @@ class Selection:
             select=spec.select,
             time_tolerance=spec.time_tolerance,
             layout=spec.layout,
+            time_units=spec.time_units,
             region=spec.region,
             every=spec.every,
             anchor="last",
