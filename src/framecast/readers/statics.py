@@ -42,7 +42,7 @@ def static_names(path: Path, selection: Selection, still: Sequence[str] = ()) ->
     """Name the fields of a labelled file that can be static ones, and are known everywhere.
 
     They are over rows and columns alone. Latitudes and longitudes of each point, and codes of
-    categories, are none of them.
+    categories, are none of them; nor is there any where what the file holds is not clear.
 
     Args:
         path: the file.
@@ -56,11 +56,14 @@ def static_names(path: Path, selection: Selection, still: Sequence[str] = ()) ->
     if not labelled or is_unlabelled(path, selection.group):
         return ()
     dataset = open_labelled(path, selection.group)
+    whole = Selection(dims=selection.dims, group=selection.group)
     try:
-        roles = catalogue(dataset, selection, path).shared
+        roles = catalogue(dataset, whole, path).shared
         names = [str(n) for n in dataset.data_vars if _is_field(dataset[n], roles.shared[-2:])]
         names += [name for name in still if name in dataset.data_vars]
         return tuple(name for name in names if _is_known(dataset, name, roles, path))
+    except UserError:  # nothing of it can be named without the variables that are asked for
+        return ()
     finally:
         close_labelled(dataset, path)
 
