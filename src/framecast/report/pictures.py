@@ -48,7 +48,7 @@ def draw_curves(evaluation: Evaluation) -> Figure:
         axes[0, column].set_title(_PHASE_TITLES[phase], fontsize="medium")
         label = f"{METRICS[metric].label} of {channel.name}"
         axes[row, 0].set_ylabel(with_units(label, channel.units if metric != "mse" else ""))
-    if metric != "bias":
+    if METRICS[metric].better != "nearest":
         for last in axes[:, -1]:  # the row shares its limits, which are known when all is drawn
             last.set_ylim(bottom=0)
     _legend(figure, axes[0, -1])
@@ -124,7 +124,7 @@ def draw_strips(evaluation: Evaluation, place: int) -> Figure:
     """
     first, columns = evaluation.first, chosen(evaluation.steps, _STRIP_COLUMNS)
     truth = load(first.values)[0, evaluation.context :, place].double().numpy()[columns]
-    forecasts = [m.example[:, place].double().numpy()[columns] for m in evaluation.models]
+    forecasts = [m.example.mean(0)[:, place].double().numpy()[columns] for m in evaluation.models]
     names = [model.label for model in evaluation.models]
     values = _value_scale(evaluation, place, truth)
     errors = _error_scale(truth, np.stack(forecasts) - truth)
