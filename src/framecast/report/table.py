@@ -13,6 +13,7 @@ from torch import Tensor
 from framecast.evaluate import Evaluation, Forecasts
 from framecast.frames.leads import lead_times, with_units
 from framecast.metrics import IMAGES, LEVEL, METRICS
+from framecast.metrics.bootstrap import FEWEST
 from framecast.report.axes import Column, columns_of, each_group
 from framecast.report.words import chosen, title
 
@@ -226,12 +227,15 @@ def _caption(evaluation: Evaluation, skill: bool = False) -> str:
     if several:
         parts.append("±: standard deviation over seeds")
     first = evaluation.forecasts[0]
-    if skill and first.interval("rmse") is not None:
+    bounded = first.interval("rmse") is not None
+    if skill and not bounded:
+        parts.append(f"no intervals, which need {FEWEST} blocks of windows and not {first.blocks}")
+    if skill and bounded:
         blocks = f"the {LEVEL:.0%} interval over {first.blocks} blocks of windows"
         parts.append(f"±{' of one run' if several else ''}: half of {blocks}".replace("%", " %"))
     if skill:
         parts.append(f"+ %: error below that of {evaluation.baselines[0].label}")
-        if first.interval("rmse") is not None:
+        if bounded:
             parts.append("in brackets where the interval of the difference holds 0")
     return "; ".join(parts)
 
