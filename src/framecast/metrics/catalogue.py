@@ -130,11 +130,11 @@ METRICS: dict[str, Metric] = {
     ),
     "reliability": _part(
         "reliability diagram", "events by the probability they were given", "nearest",
-        axes=_CHANCES, members=2,
+        axes=_CHANCES,
     ),
     "probability_share": _part(
         "share of probabilities", "how often each probability is given", "nearest",
-        axes=_CHANCES, members=2,
+        axes=_CHANCES,
     ),
     "image_mse": _image("image MSE", "mean squared error of images in [0, 1]", "lower"),
     "mse_frame_sum": _image(
