@@ -7,7 +7,7 @@ from typing import Any
 
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
-from framecast.datasets.config import DataConfig
+from framecast.datasets.config import ARRANGED, DataConfig
 from framecast.datasets.source import Source
 from framecast.forecast.predictor import Predictor
 from framecast.frames.channels import Channel
@@ -163,7 +163,7 @@ def _check_common(runs: Sequence[Run], data: Paths | None) -> None:
 
 
 def _without_roles(data: DataConfig) -> Source:
-    fields = ("source", "path", "validation_fraction", "test_fraction", "options")
+    fields = ("source", "path", "validation_fraction", "test_fraction", "options", *ARRANGED)
     return DataConfig(**{name: getattr(data, name) for name in fields}).open()
 
 

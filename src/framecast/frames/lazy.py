@@ -12,6 +12,7 @@ either, and what works on frames takes both:
 Sequences that are read may differ in length; T is that of the longest.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, overload, runtime_checkable
@@ -150,6 +151,12 @@ def load(values: Values) -> Float[Tensor, "N T C H W"]:
         return values
     _check_room(values.reader.source, sum(values.lengths), values.shape)
     return torch.stack([values[sequence, :] for sequence in range(len(values))])
+
+
+def held(values: Values) -> Values:
+    """Return values in memory where they are few, and lazy ones elsewhere."""
+    alike = len(set(lengths(values))) == 1
+    return load(values) if alike and 4 * math.prod(values.shape) <= HELD else values
 
 
 def _check_room(source: str, frames: int, shape: Sequence[int]) -> None:

@@ -1,7 +1,6 @@
 """Many files that are one series: opened one after the other, and then where they are read."""
 
 import hashlib
-import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.base.progress import track
 from framecast.frames.frames import Frames
-from framecast.frames.lazy import HELD, LazyValues, Values, lengths, load
+from framecast.frames.lazy import LazyValues, held
 from framecast.readers.differences import check_alike
 from framecast.readers.file import names_in, open_file
 from framecast.readers.joins import choose_channels, join_channels, join_sequences, join_times
@@ -62,7 +61,7 @@ def read_series(paths: Sequence[Path], selection: Selection, source: str) -> Fra
         joined = join_channels([part for group in groups for part in _apart(group)], source)
     if len(groups) > 1 or any(part != selection for part in narrowed.values()):
         joined = _in_roles(joined, selection)
-    return replace(joined, values=_held(joined.values), source=source)
+    return replace(joined, values=held(joined.values), source=source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,9 +254,3 @@ def _in_roles(frames: Frames, selection: Selection) -> Frames:
     chosen = choose_channels(frames, names)
     channels = tuple(replace(c, role=selection.role(c.name)) for c in chosen.channels)
     return replace(chosen, channels=channels)
-
-
-def _held(values: Values) -> Values:
-    """Values in memory where they are few, and lazy ones elsewhere."""
-    alike = len(set(lengths(values))) == 1
-    return load(values) if alike and 4 * math.prod(values.shape) <= HELD else values
