@@ -40,8 +40,11 @@ class Stretch(NamedTuple):
 class Competitor(Protocol):
     """Predicts the frames of stretches; what it remembers is a state, passed in and returned."""
 
-    def predict(self, stretch: Stretch, state: Any) -> tuple[Float[Tensor, "B T C H W"], Any]:
-        """Predict frames 2 to T + 1 of a stretch that follows the one before. No state: None."""
+    def predict(self, stretch: Stretch, state: Any) -> tuple[Float[Tensor, "M B T C H W"], Any]:
+        """Predict frames 2 to T + 1 of a stretch that follows the one before. No state: None.
+
+        A deterministic forecast has one member.
+        """
 
 
 class _Memory(NamedTuple):
@@ -88,7 +91,7 @@ class Network:
         if followed:
             parts.append(torch.stack([frame for frame, _ in followed], dim=1))
             progress = followed[-1][1]
-        return torch.cat(parts, dim=1), _Memory(progress, last)
+        return torch.cat(parts, dim=1)[None], _Memory(progress, last)
 
     def _batch(self, stretch: Stretch, state: _Memory | None) -> Batch:
         length = stretch.values.shape[1]
@@ -119,7 +122,7 @@ class Persistence:
             last = parts[0][:, -1]
         rest = stretch.steps - stretch.given
         parts.append(last.unsqueeze(1).expand(-1, rest, -1, -1, -1))
-        return torch.cat(parts, dim=1), last
+        return torch.cat(parts, dim=1)[None], last
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +133,7 @@ class Climatology:
 
     def predict(self, stretch: Stretch, state: None) -> tuple[Tensor, Any]:
         """Predict the mean for each frame."""
-        return self.mean.expand_as(stretch.values[:, 1:]), None
+        return self.mean.expand_as(stretch.values[:, 1:])[None], None
 
 
 def baselines(predictor: Predictor, grid: tuple[int, int]) -> dict[str, Competitor]:

@@ -136,6 +136,21 @@ def _test_frames(run: Run, data: Paths | None) -> Frames:
     return test
 
 
+def training_frames(run: Run) -> Frames:
+    """Read the frames that a run learned from.
+
+    Raises:
+        UserError: if they cannot be read.
+    """
+    try:
+        return run.data.open().splits().train
+    except UserError as error:
+        raise UserError(
+            f"{run.path}: the frames that it learned from cannot be read, and tell what is usual. "
+            f"{error}"
+        ) from error
+
+
 def _check_common(runs: Sequence[Run], data: Paths | None) -> None:
     """Raise a UserError if runs would be tested on different data; their roles may differ."""
     sources = [_without_roles(run.data) for run in runs]
