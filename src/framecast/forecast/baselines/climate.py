@@ -69,6 +69,17 @@ class Climate:
             sums, counts = _smooth(sums), _smooth(counts)
         return cls(_means(sums, counts), counts.sum((0, 1)) > 0, monthly)
 
+    @classmethod
+    def constant(cls, mean: Float[Tensor, "C H W"]) -> "Climate":
+        """Return one that is the same at all times; where the mean is NaN, none is possible."""
+        known = ~mean.isnan()
+        return cls(_means(mean.nan_to_num(0.0)[None, None], known.float()[None, None]), known)
+
+    @property
+    def constant_in_time(self) -> bool:
+        """Whether it is the same at all times."""
+        return self.table.shape[:2] == (1, 1)
+
     @property
     def says(self) -> str:
         """What it is a mean by, in words."""
