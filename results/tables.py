@@ -148,10 +148,15 @@ def _best(rows: Sequence[Row], metric: str) -> list[float]:
     """The best value of each column."""
     columns = zip(*(row.values for row in rows), strict=True)
     known = [[v for v in column if not math.isnan(v)] or [math.nan] for column in columns]
+    perfect = METRICS[metric].perfect or 0.0
+
+    def distance(value: float) -> float:
+        return abs(value - perfect)
+
     choose: dict[str, Callable[..., float]] = {
         "lower": min,
         "higher": max,
-        "zero": partial(min, key=abs),
+        "nearest": partial(min, key=distance),
     }
     return [choose[METRICS[metric].better](column) for column in known]
 

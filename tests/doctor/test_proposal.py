@@ -71,6 +71,80 @@ def test_channels_that_never_change_are_left_out_with_a_reason(tmp_path):
     assert choice.why == "land never changes in time"
 
 
+GLOBE = {
+    "time": np.datetime64("2020-01-01", "ns") + np.arange(40) * np.timedelta64(6, "h"),
+    "lat": ("lat", [60.0, 0, -60], {"units": "degrees_north"}),
+    "lon": ("lon", [0.0, 90, 180, 270], {"units": "degrees_east"}),
+}
+
+
+def globe(tmp_path, coordinates=GLOBE, **further):
+    """A file with a field that changes, one that does not, and the sun's light."""
+    rng, dims = np.random.default_rng(0), ("time", "lat", "lon")
+    data = {
+        "t": (dims, rng.random((40, 3, 4))),
+        "z": (dims[1:], rng.random((3, 4))),
+        "soil": (dims[1:], rng.integers(0, 3, (3, 4)), {"flag_values": [0, 1, 2]}),
+        "coast": (dims[1:], np.where(np.eye(3, 4), np.nan, 1.0)),
+        "land": (dims, rng.random((1, 3, 4)).repeat(40, 0)),
+        "tisr": (dims, rng.random((40, 3, 4)), {"units": "J m-2"}),
+        **further,
+    }
+    path = tmp_path / "globe.nc"
+    xr.Dataset(data, coordinates).to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+def test_roles_are_proposed_by_what_is_known_beforehand(tmp_path):
+    """Codes of categories and fields with gaps are no static fields."""
+    path = globe(tmp_path)
+    choices = proposal_of(path).choices
+    assert choices["data.variables"].value == ["t"]
+    assert choices["data.static"].value == ["latitude", "longitude", "z", "land"]
+    assert choices["data.forcings"].value == ["time_of_day", "insolation"]
+    train = proposal_of(path).experiment().data.open().splits().train
+    assert [c.name for c in train.static.channels] == ["z", "land"]
+    chosen = proposal_of(path, variables=["t", "tisr"]).choices
+    assert "insolation" not in chosen["data.forcings"].value
+
+
+def test_sunlight_is_read_where_it_cannot_be_derived(tmp_path):
+    choices = proposal_of(globe(tmp_path, {})).choices
+    assert choices["data.forcings"].value == ["tisr"]
+    assert choices["data.static"].value == ["z", "land"]
+
+
+def test_only_what_all_files_hold_is_a_static_field(tmp_path):
+    path = globe(tmp_path)
+    with xr.open_dataset(path, engine="h5netcdf") as data:
+        first, second = (data.isel(time=part) for part in (slice(0, 20), slice(20, 40)))
+        first.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+        second.drop_vars("z").to_netcdf(tmp_path / "b.nc", engine="h5netcdf")
+    pattern = str(tmp_path / "[ab].nc")
+    assert proposal_of(pattern).choices["data.static"].value == ["latitude", "longitude"]
+
+
+def test_a_field_with_times_is_static_where_it_never_changes(tmp_path):
+    path = globe(tmp_path)
+    config = DataConfig(path=str(path), variables=["t"], static=["land", "z"])
+    static = config.open().splits().train.static.values
+    with xr.open_dataset(path, engine="h5netcdf") as data:
+        expected = np.stack([data["land"].values[0], data["z"].values])
+    assert np.allclose(static.numpy(), expected)
+    with pytest.raises(UserError, match="tisr changes in time, first at frame 1"):
+        DataConfig(path=str(path), variables=["t"], static=["tisr"]).open().splits()
+
+
+def test_amounts_stay_above_zero(tmp_path):
+    """Rain, of which much is 0; not a temperature that happens to be 0 once."""
+    rain = np.random.default_rng(0).exponential(1.0, (40, 3, 4)) * (np.arange(4) > 0)
+    warm = np.abs(np.random.default_rng(1).normal(size=(40, 3, 4)))
+    warm.flat[0] = 0
+    dims = ("time", "lat", "lon")
+    path = globe(tmp_path, rain=(dims, rain), warm=(dims, warm), land=(dims, np.zeros((40, 3, 4))))
+    assert proposal_of(path).choices["data.bounds"].value == {"rain": [0.0, None]}
+
+
 def test_slow_fields_are_forecast_by_their_change(tmp_path):
     assert proposal_of(AIR).choices["model.predicts"].value == "change"
     np.save(tmp_path / "f.npy", np.random.default_rng(0).random((40, 6, 6)))
@@ -155,17 +229,20 @@ def test_data_and_a_path_at_once_are_refused(tmp_path, capsys):
     assert "leave the data out" in capsys.readouterr().err
 
 
-def test_the_network_and_the_epochs_fit_the_time(monkeypatch):
+@pytest.mark.parametrize("fast", module.LAYERS)
+def test_the_network_and_the_epochs_fit_the_time(monkeypatch, fast):
     proposal = proposal_of(AIR)
     tried = []
 
     def measured(experiment, splits, device):
         tried.append(experiment.model.hidden)
-        return experiment.model.hidden / 100, 12
+        slower = 1 if experiment.model.layer == fast else 3
+        return slower * experiment.model.hidden / 100, 12
 
     monkeypatch.setattr(module, "_measure", measured)
     fitted = fit_to_time(proposal, 2.0).experiment()
-    assert tried == [64, 48, 32, 24]
+    assert tried == [*[module.TRIED[1]] * len(module.LAYERS), 64, 48, 32, 24]
+    assert fitted.model.layer == fast
     assert fitted.model.hidden == 24  # the first that makes 300 steps
     assert fitted.training.epochs == int(120 / (1.3 * 0.24)) // 12
     with pytest.raises(UserError, match="must be above 0"):
@@ -173,7 +250,8 @@ def test_the_network_and_the_epochs_fit_the_time(monkeypatch):
 
 
 def test_a_step_is_measured():
-    proposal = proposal_of(AIR, {"model.depth": "1", "model.hidden": "4"})
-    fitted = fit_to_time(proposal, 1.0)
+    given = {"model.depth": "1", "model.hidden": "4", "model.layer": "conv_lstm"}
+    fitted = fit_to_time(proposal_of(AIR, given), 1.0)
+    assert fitted.experiment().model.layer == "conv_lstm"
     assert fitted.experiment().training.epochs > 1
     assert "s a step and 12 steps an epoch" in fitted.choices["training.epochs"].why

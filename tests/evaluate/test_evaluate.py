@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -170,7 +171,8 @@ def test_the_report_has_every_number_twice_and_pictures(tmp_path, data, capsys):
     )
     pictures = ["curves.png", "strips_channel_0.png", "strips_channel_1.png"]
     files = sorted(f.name for f in out.iterdir())
-    assert files == sorted(["averages.csv", "metrics.csv", "metrics.json", "notes.txt", *pictures])
+    numbers = ["averages.csv", "differences.csv", "metrics.csv", "metrics.json"]
+    assert files == sorted([*numbers, "notes.txt", *pictures])
     for picture in pictures:
         pixels = imread(out / picture)
         assert 300 < pixels.shape[0] < 3000
@@ -192,7 +194,7 @@ def test_the_report_has_every_number_twice_and_pictures(tmp_path, data, capsys):
 def compare(described, rows):
     """The rows of metrics.csv are the numbers of metrics.json."""
     models = {m["label"]: m for m in described["models"] + described["baselines"]}
-    assert len(rows) == len(models) * 2 * 4 * 6
+    assert len(rows) == len(models) * 2 * 6 * 6
     for row in rows:
         forced = row["phase"] == "teacher_forced"
         frame, lead = int(row["frame"]), int(row["lead"])
@@ -200,7 +202,8 @@ def compare(described, rows):
         assert float(row["lead_time"]) == described["lead_times"][lead - 1]
         of = models[row["model"]]["metrics"][row["channel"]][row["phase"]][row["metric"]]
         place = frame - 2 if forced else lead - 1
-        assert float(row["value"]) == of["value"][place]
+        value = of["value"][place]
+        assert math.isnan(float(row["value"])) if value is None else float(row["value"]) == value
         assert row["spread"] == ("" if of["spread"] is None else str(of["spread"][place]))
 
 
@@ -211,7 +214,7 @@ def test_strips_show_truth_forecast_and_error(tmp_path, data):
     assert len(panels) == 3 * len(leads)
     shown = [panel.images[0].get_array().data for panel in panels]
     truth = np.load(data)[2, CONTEXT:15, 1][leads]
-    forecast = evaluation.models[0].example[leads, 1].numpy()
+    forecast = evaluation.models[0].example[0, leads, 1].numpy()
     np.testing.assert_allclose(shown, np.concatenate([truth, forecast, forecast - truth]), 1e-4)
     assert values.get_ylim() == (truth.min(), truth.max())
     assert errors.get_ylim()[0] == -errors.get_ylim()[1]
@@ -221,7 +224,9 @@ def test_a_forecast_that_explodes_still_makes_a_report(tmp_path, data):
     run = untrained_run(tmp_path / "run", data)
     evaluation = evaluate([run])
     wild = evaluation.models[0]
-    scores = dataclasses.replace(wild.scores[0], squared=wild.scores[0].squared * torch.inf)
+    sums = wild.scores[0].sums
+    sums = sums | {"squared": sums["squared"] * torch.inf}
+    scores = dataclasses.replace(wild.scores[0], sums=sums)
     wild = dataclasses.replace(wild, scores=(scores,), example=wild.example * torch.nan)
     exploded = dataclasses.replace(evaluation, models=(wild,))
     write_report(exploded, tmp_path / "out")

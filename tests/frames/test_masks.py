@@ -17,6 +17,7 @@ from framecast.frames.scaling import fill
 from framecast.frames.statistics import Statistics
 from framecast.frames.windows import CropSampler, allowed_starts, side_by_side
 from framecast.metrics import Scores
+from framecast.metrics.numbers import FrameNumbers
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.models.losses import measure
 from framecast.models.spec import Ports
@@ -282,19 +283,20 @@ def test_scores_leave_out_what_is_not_known():
     truth[0, 1, 0, :2] = torch.nan
     predictions[0, 1, 0, :2] = 1e9
     scores = Scores.of(predictions, truth)
-    assert scores.rmse.flatten().tolist() == [1, 1, 1]
-    assert scores.count.flatten().tolist() == [32, 24, 32]
+    assert scores.metric("rmse").flatten().tolist() == [1, 1, 1]
+    assert scores.total().sums["weight"].flatten().tolist() == [32, 24, 32]
 
 
 def test_images_with_gaps_are_no_perfect_images():
     truth = torch.zeros(2, 1, 1, 4, 4)
     truth[0, 0, 0, 0, 0] = torch.nan
-    numbers = {"psnr": torch.tensor([[torch.nan], [30.0]], dtype=torch.float64)}
-    one = Scores.of(torch.zeros(2, 1, 1, 4, 4), truth, numbers)
-    assert one.metric("psnr").item() == 30
+    family = FrameNumbers(("psnr",), torch.tensor([[-1.0, 1.0]]))
+    predictions = torch.full((2, 1, 1, 4, 4), 2 * 10**-1.5)
+    one = Scores.of(predictions, truth, (family,))
+    assert one.metric("psnr").item() == pytest.approx(30)
     assert one.left_out("psnr").item() == 0
     truth[1] = torch.nan
-    assert Scores.of(torch.zeros(2, 1, 1, 4, 4), truth, numbers).metric("psnr").isnan().all()
+    assert Scores.of(predictions, truth, (family,)).metric("psnr").isnan().all()
 
 
 def test_the_fed_back_frame_has_no_value_where_none_is_possible():

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from framecast.base.errors import UserError
 from framecast.frames.times import (
+    Step,
     check_ascending,
     continue_times,
     even_stretches,
     in_words,
+    places_at,
     readable,
     step_of,
     times_after,
@@ -199,3 +201,34 @@ def test_float_axes_may_be_rounded():
     times = np.arange(2000, dtype=np.float32) * np.float32(0.1)
     assert str(step_of(times)) == "0.1"
     assert continue_times(times, 1000)[-1] == pytest.approx(299.9, abs=1e-3)
+
+
+def hours(*numbers):
+    return np.datetime64("2000-01-01", "s") + np.array(numbers) * np.timedelta64(1, "h")
+
+
+@pytest.mark.parametrize(
+    ("axis", "wanted", "off", "expected"),
+    [
+        (np.arange(10.0), np.array([3.0, 4, 5]), 0.02, [3, 4, 5]),
+        (np.arange(10.0), np.array([8.0, 9, 10, 5]), 0.02, [8, 9]),
+        (np.arange(10.0) + 0.015, np.array([0.0, 1, 2]), 0.02, [0, 1, 2]),
+        (np.arange(10.0) + 0.03, np.array([0.0, 1]), 0.02, []),
+        (np.array([7.0]), np.array([7.0, 8]), 0.02, [0]),
+        (np.arange(10.0), np.array([]), 0.02, []),
+        (hours(0, 1, 2, 3, 4), hours(2, 3, 4, 5), 0.02, [2, 3, 4]),
+        (hours(0, 1, 2, 3), hours(1, 2) + np.timedelta64(60, "s"), 0.02, [1, 2]),
+        (hours(0, 1, 2, 3), hours(1, 2) + np.timedelta64(600, "s"), 0.02, []),
+    ],
+)
+def test_times_are_found_on_another_axis_where_they_only_jitter(axis, wanted, off, expected):
+    step = Step(difference=axis[1] - axis[0]) if len(axis) > 1 else Step(difference=1.0)
+    assert places_at(axis, wanted, step, off) == expected
+
+
+def test_months_and_calendars_are_found_on_another_axis():
+    months = np.array([f"2000-{m:02}-28" for m in range(1, 13)], "datetime64[D]")
+    assert places_at(months, months[3:6], None, 0.02) == [3, 4, 5]
+    assert places_at(months, months[3:6], Step(months=1), 0.02) == [3, 4, 5]
+    days = np.array([cftime.DatetimeNoLeap(2000, 2, day) for day in range(20, 29)])
+    assert places_at(days, days[2:5], Step(difference=days[1] - days[0]), 0.02) == [2, 3, 4]

@@ -13,8 +13,10 @@ from torch import nn
 
 from framecast.base.errors import UserError
 from framecast.base.fetch import DOWNLOADS
+from framecast.metrics import Scores
 from framecast.metrics.images import psnr, squared_error, ssim, to_images
 from framecast.metrics.lpips import SMALLEST, Lpips
+from framecast.metrics.numbers import FrameNumbers
 from judged import PUBLISHED_SHAPES, random_weights
 
 
@@ -197,3 +199,26 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
         Lpips.load(file)
     with pytest.raises(UserError, match="nowhere"):
         Lpips.load(tmp_path / "nowhere.safetensors")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_numbers_of_openstl_equal_numpy_and_scikit_image(channels):
+    """Sums over a frame that is not clipped; SSIM as scikit-image has it for a range of two."""
+    ours, truth = _pair(2, 3, channels, 24, 20)
+    ours = 1.5 * ours - 0.25  # outside of [0, 1]
+    names = ("mse_openstl", "mae_openstl", "ssim_openstl")
+    family = FrameNumbers(names, torch.tensor([[0.0, 255.0]] * channels))
+    predictions, frames = (torch.from_numpy(255 * array) for array in (ours, truth))
+    scores = Scores.of(predictions.float(), frames.float(), (family,)).pool()
+    expected = {
+        "mse_openstl": np.mean((ours - truth) ** 2, axis=(0, 1)).sum(),
+        "mae_openstl": np.mean(np.abs(ours - truth), axis=(0, 1)).sum(),
+        "ssim_openstl": np.mean([
+            structural_similarity(
+                np.clip(ours[place], 0, 1), truth[place], channel_axis=0, data_range=2.0
+            )
+            for place in np.ndindex(2, 3)
+        ]),
+    }  # fmt: skip
+    for name, value in expected.items():
+        assert scores.metric(name).item() == pytest.approx(value, rel=1e-5), name

@@ -43,7 +43,7 @@ def without(monkeypatch):
                 raise ImportError(f"No module named {name!r}")
             return usual(module, *others, **further)
 
-        from framecast.readers import extras
+        from framecast.base import extras
 
         monkeypatch.setattr(extras, "import_module", lambda module: fail(module))
 

@@ -8,8 +8,8 @@ from PIL import Image
 from framecast.base import limits
 from framecast.base.errors import UserError
 from framecast.datasets.config import DataConfig
+from framecast.frames import lazy
 from framecast.frames.lazy import LazyValues
-from framecast.readers import series
 from framecast.readers.open import read_frames
 from videos import noise, write_video
 
@@ -115,7 +115,7 @@ def test_times_from_names_of_pictures(tmp_path):
 
 def test_pictures_are_decoded_where_they_are_read(tmp_path, monkeypatch):
     folder_of(tmp_path, DEEP)
-    monkeypatch.setattr(series, "HELD", 0)
+    monkeypatch.setattr(lazy, "HELD", 0)
     read = read_frames(tmp_path)
     assert isinstance(read.values, LazyValues)
     (tmp_path / "radar_3.png").write_bytes((tmp_path / "radar_3.png").read_bytes()[:100])

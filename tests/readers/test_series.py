@@ -7,9 +7,9 @@ import xarray as xr
 
 from framecast.base.errors import UserError
 from framecast.datasets.config import DataConfig
+from framecast.frames import lazy
 from framecast.frames.lazy import LazyValues
 from framecast.readers import opened as opening
-from framecast.readers import series
 from framecast.readers.open import read_frames
 
 HOUR = np.timedelta64(1, "h")
@@ -75,7 +75,7 @@ def test_folders_within_and_stores_of_zarr_are_read_and_other_files_are_not(tmp_
 
 def test_a_series_is_read_where_it_is_asked_for_with_few_files_open(tmp_path, monkeypatch):
     days(tmp_path)
-    monkeypatch.setattr(series, "HELD", 0)
+    monkeypatch.setattr(lazy, "HELD", 0)
     monkeypatch.setattr(opening, "OPEN", 2)
     opened = []
     usual = opening.open_file
@@ -96,15 +96,15 @@ def test_a_series_is_read_where_it_is_asked_for_with_few_files_open(tmp_path, mo
 def test_lazy_and_held_values_are_the_same(tmp_path, monkeypatch):
     days(tmp_path, names=("t", "u"))
     held = read_frames(tmp_path)
-    monkeypatch.setattr(series, "HELD", 0)
-    lazy = read_frames(tmp_path)
-    assert torch.equal(lazy.load().values, held.values)
-    assert lazy.fingerprint() == read_frames(tmp_path).fingerprint()
+    monkeypatch.setattr(lazy, "HELD", 0)
+    read = read_frames(tmp_path)
+    assert torch.equal(read.load().values, held.values)
+    assert read.fingerprint() == read_frames(tmp_path).fingerprint()
 
 
 def test_a_file_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch):
     files = days(tmp_path)
-    monkeypatch.setattr(series, "HELD", 0)
+    monkeypatch.setattr(lazy, "HELD", 0)
     monkeypatch.setattr(opening, "OPEN", 1)
     frames = read_frames(tmp_path)
     write(tmp_path, "x.nc", 48, 12)

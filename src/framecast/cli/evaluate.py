@@ -1,8 +1,11 @@
 """framecast evaluate: measure the error of runs by lead time, beside baselines."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
+from framecast.base.errors import UserError
 from framecast.cli.parser import (
     CommandParser,
     add_device,
@@ -12,6 +15,9 @@ from framecast.cli.parser import (
     whole_number,
 )
 from framecast.metrics import METRICS, MetricChoice
+from framecast.metrics.protocols import ProtocolName
+from framecast.metrics.spectrum import SpectrumKind
+from framecast.metrics.weights import Weighting
 
 
 def parser() -> CommandParser:
@@ -54,6 +60,14 @@ def parser() -> CommandParser:
         help="frames from one window to the next (default: windows do not overlap)",
     )
     parser.add_argument(
+        "--baselines",
+        nargs="+",
+        metavar="NAME",
+        help="what the runs are scored beside: persistence, climatology, damped_persistence, "
+        "advection, filtered_advection, linear_inverse (default: persistence, climatology, and "
+        "advection where fields move)",
+    )
+    parser.add_argument(
         "--overwrite",
         action="store_true",
         help="replace files in FOLDER with the names of a report's that are of no earlier one",
@@ -82,6 +96,7 @@ def run(arguments: list[str]) -> None:
         metrics=_metric_choice(options),
         by=options.by,
         stride=options.stride,
+        baselines=options.baselines,
         device=options.device,
         overwrite=options.overwrite,
     )
@@ -90,6 +105,16 @@ def run(arguments: list[str]) -> None:
 def _metric_choice(options: argparse.Namespace) -> MetricChoice:
     return MetricChoice(
         names=None if options.metrics is None else tuple(options.metrics),
+        weights=options.weights,
+        regions=tuple(options.region or ()),
+        thresholds=_by_channel("--threshold", options.threshold, "5,10"),
+        neighbourhoods=tuple(options.neighbourhood or ()),
+        dry={
+            channel: _one_number("--dry", channel, values)
+            for channel, values in _by_channel("--dry", options.dry, "0.1").items()
+        },
+        spectrum=options.spectrum,
+        protocol=options.protocol,
         data_range=None if options.data_range is None else tuple(options.data_range),
         lpips_weights=options.lpips_weights,
         fvd_features=options.fvd_features,
@@ -97,12 +122,37 @@ def _metric_choice(options: argparse.Namespace) -> MetricChoice:
     )
 
 
+def _by_channel(
+    option: str, texts: Sequence[str] | None, example: str
+) -> dict[str, tuple[str, ...]]:
+    """Read NAME=VALUE,VALUE texts."""
+    found: dict[str, tuple[str, ...]] = {}
+    for text in texts or ():
+        channel, equals, values = text.rpartition("=")
+        if not equals or not channel or not values:
+            raise UserError(f"{option} {text}: write {option} VARIABLE={example}")
+        if channel in found:
+            raise UserError(f"{option} {channel} is given twice: write all of its values in one")
+        found[channel] = tuple(value.strip() for value in values.split(","))
+    return found
+
+
+def _one_number(option: str, channel: str, values: Sequence[str]) -> float:
+    try:
+        (value,) = map(float, values)
+    except ValueError as error:
+        given = ",".join(values)
+        raise UserError(f"{option} {channel}={given}: give one number") from error
+    return value
+
+
 def _add_metrics(parser: CommandParser) -> None:
     group = parser.add_argument_group(
         "metrics",
         "; ".join(f"{name}: {metric.summary}" for name, metric in METRICS.items())
-        + ". Without --metrics: those of the error (rmse, mae, mse, bias) and, for video, those "
-        "of images whose weights and sizes allow it.",
+        + ". Without --metrics: those of the error (rmse, mae, mse, bias), for video those "
+        "of images whose weights and sizes allow it, for other frames those of anomalies and "
+        "spectra; and what only an option below is for.",
     )
     group.add_argument(
         "--metrics",
@@ -110,6 +160,50 @@ def _add_metrics(parser: CommandParser) -> None:
         choices=METRICS,
         metavar="METRIC",
         help="measure these metrics alone",
+    )
+    group.add_argument(
+        "--protocol",
+        choices=get_args(ProtocolName),
+        help="the metrics of a benchmark, reduced as there",
+    )
+    group.add_argument(
+        "--weights",
+        choices=get_args(Weighting),
+        help="how cells count: by their area, or all alike (default: area where there are "
+        "latitudes)",
+    )
+    group.add_argument(
+        "--region",
+        nargs="+",
+        metavar="NAME=CONDITIONS",
+        help="score a part of the grid too: north=lat>20, box=lat>20,lat<60,lon>-30,lon<40, or by "
+        "row and column, counted from 0 (quote them: the shell reads > and <)",
+    )
+    group.add_argument(
+        "--threshold",
+        nargs="+",
+        metavar="VARIABLE=VALUES",
+        help="score events, values of at least a threshold: rain=1,5,10 in its units, or rain=p90 "
+        "for a percentile of the training frames",
+    )
+    group.add_argument(
+        "--neighbourhood",
+        nargs="+",
+        type=whole_number,
+        metavar="CELLS",
+        help="score events in squares of so many cells a side too: 1 5 11",
+    )
+    group.add_argument(
+        "--dry",
+        nargs="+",
+        metavar="VARIABLE=VALUE",
+        help="score precipitation by SEEPS; below this value it is dry",
+    )
+    group.add_argument(
+        "--spectrum",
+        choices=get_args(SpectrumKind),
+        help="kind of the spectra (default: zonal where rows go round the earth, periodic where "
+        "the network's padding is circular, else windowed)",
     )
     group.add_argument(
         "--data-range",

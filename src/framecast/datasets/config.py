@@ -11,9 +11,12 @@ from framecast.datasets import files, kth, moving_mnist, videos  # noqa: F401
 from framecast.datasets.source import SOURCES, Source
 from framecast.frames.derived import FORCINGS, STATIC
 from framecast.frames.frames import Frames
+from framecast.frames.period import check_every, check_period, plain
+from framecast.frames.region import check_region
 from framecast.frames.roles import Bounds, FrameSpec
 from framecast.frames.statistics import Normalise, Statistics
 from framecast.frames.times import TOLERANCE
+from framecast.readers.counted import check_time_units
 from framecast.readers.layout import check_layout
 from framecast.readers.recognise import GIVEN
 from framecast.readers.selection import EVERYTHING, Join, Selection
@@ -22,11 +25,18 @@ from framecast.readers.stamps import check_pattern
 SHARED = ("path", "variables", "validation_fraction", "test_fraction")
 """Keys that any data set may read, and has a default for; null leaves it to the data set."""
 
+ARRANGED = (
+    *("join", "times_from", "group", "dims", "select", "layout", "time_tolerance"),
+    *("time_units", "region", "period", "every", "units"),
+)
+"""Keys that only data sets of files read: how they are put together, and what is cut of them."""
+
 SELECTED = (
     *("diagnostic", "forcings", "static", "missing", "actions", "action_shift", "irregular"),
-    *("join", "times_from", "group", "dims", "select", "layout", "time_tolerance", "cache"),
+    *ARRANGED,
+    "cache",
 )
-"""Keys that only data sets of files read, together with variables."""
+"""All keys that only data sets of files read, together with variables."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,16 @@ class DataConfig:
             that jitter or are rounded. The times themselves are kept.
         layout: what the axes of a NumPy array are, a letter for each: n (sequences), t (times), c
             (channels), h (rows), w (columns), such as nthw; null where its shape says it.
+        time_units: what plain numbers on the time axis count, or what frames without times do, such
+            as hours since 1996-01-05, or 6 hours since 1996-01-05.
+        region: part of the grid that is read: least and greatest value of a coordinate, both
+            included, such as {latitude: [30, 60], longitude: [-20, 40]}; or places of rows and
+            columns, counted from 0, such as {row: [0, 63]}.
+        period: first and last time that is read, such as [2000-01-01, 2009-12]; null for an open
+            end. A part of a date stands for all times that begin with it.
+        every: time from one frame that is read to the next, such as 6 h, or how many frames.
+        units: unit that values are converted to, by the name of a variable, such as {t: degC};
+            needs the extra units.
         validation_fraction: share of a single file that is kept for validation, in [0, 1); null
             stands for the source's own. It is the last sequences, or the last stretch of time
             before the test's if the file holds one sequence. With 0, the last weights count as
@@ -116,6 +136,11 @@ class DataConfig:
     select: dict[str, Any] = field(default_factory=dict)
     time_tolerance: float = TOLERANCE
     layout: str | None = None
+    time_units: str | None = None
+    region: dict[str, Any] = field(default_factory=dict)
+    period: list[Any] | None = None
+    every: int | str = 1
+    units: dict[str, str] = field(default_factory=dict)
     validation_fraction: float | None = None
     test_fraction: float | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -149,6 +174,14 @@ class DataConfig:
             raise ValueError(f"time_tolerance {self.time_tolerance} must be in [0, 0.25]")
         if self.layout is not None:
             check_layout(self.layout)
+        if self.time_units is not None:
+            check_time_units(self.time_units)
+        check_region(self.region)
+        check_every(self.every)
+        if self.period is not None:
+            check_period(self.period)
+            # YAML makes dates of texts, which the configuration of a run cannot hold.
+            object.__setattr__(self, "period", [plain(end) for end in self.period])
         self.open()
 
     def _check_roles(self) -> None:
@@ -185,6 +218,11 @@ class DataConfig:
             time_tolerance=self.time_tolerance,
             layout=self.layout,
             cache=self.cache,
+            time_units=self.time_units,
+            region=self.region,
+            period=None if self.period is None else (self.period[0], self.period[1]),
+            every=self.every,
+            units=self.units,
         )
 
     def open(self) -> Source:
@@ -235,6 +273,10 @@ class DataConfig:
             select=self.select,
             time_tolerance=self.time_tolerance,
             layout=self.layout,
+            time_units=self.time_units,
+            region=self.region,
+            every=self._lasting(train),
+            units=self.units,
         )
         predicted = [channel.name for channel in spec.predicted]
         for name in self.bounds:
@@ -243,6 +285,11 @@ class DataConfig:
                     f"data.bounds names {name}, but predicted are {', '.join(predicted)}"
                 )
         return spec
+
+    def _lasting(self, train: Frames) -> int | str:
+        """How long `every` is: it holds of files with any step, as a number of frames does not."""
+        timed = train.step is not None and train.step.seconds is not None
+        return str(train.step) if self.every != 1 and timed else self.every
 
     def _flagged(self, train: Frames, statistics: Statistics) -> tuple[str, ...]:
         """The channels whose mask is read: of those that are read, the ones with gaps, or all."""

@@ -16,6 +16,8 @@ STRETCHES = 24
 """Places, spread over all the frames, that are looked at."""
 LEADS = (1, 2, 4, 8)
 """Frames ahead at which a frame is compared with what followed it."""
+OFTEN = 0.01
+"""Share of zeros from which on 0 is a bound rather than a chance."""
 VALUES = 1 << 25
 """Values that are looked at in all, about."""
 
@@ -35,6 +37,7 @@ class ChannelFindings:
         uniform: whether all values are the same.
         persistence: root mean square error of the frame itself as the forecast of the frame so
             many later, by lead; in units of the channel.
+        zeros: share of the known values that are 0.
         sentinel: value that seems to stand for a missing one, and its share; None if none does.
     """
 
@@ -47,7 +50,18 @@ class ChannelFindings:
     constant: bool
     uniform: bool
     persistence: dict[int, float]
+    zeros: float
     sentinel: tuple[float, float] | None
+
+    @property
+    def starts_at_zero(self) -> bool:
+        """Whether 0 is its least value and occurs often, as with rain: no amount lies below."""
+        return self.low == 0 and self.zeros > OFTEN
+
+    @property
+    def still(self) -> bool:
+        """Whether it is the same at all times, and not at all places."""
+        return self.constant and not self.uniform
 
     @property
     def correlation(self) -> float:
@@ -95,6 +109,7 @@ def _examine(name: str, units: str, stretches: Sequence[Float[Tensor, "T H W"]])
         constant=bool(changes) and not any(change > 0 for change in changes),
         uniform=bool(low == high),
         persistence=_persistence(stretches),
+        zeros=(known == 0).double().mean().item() if len(known) else 0.0,
         sentinel=find_sentinel(known),
     )
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from framecast.datasets.config import DataConfig
 from framecast.doctor.channels import ChannelFindings, examine_channels
-from framecast.doctor.grids import Grid, find_grid
-from framecast.doctor.opening import describe_kind, open_parts, with_source
+from framecast.doctor.opening import describe_kind, find_static, open_parts, with_source
 from framecast.frames.frames import Frames
+from framecast.frames.grids import Grid, find_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +23,7 @@ class Findings:
             says which is what.
         channels: what is known of each channel, from the training part or the whole.
         grid: of the frames.
+        static: names of fields in the data that are the same at all times.
     """
 
     data: DataConfig
@@ -30,6 +31,7 @@ class Findings:
     parts: Mapping[str, Frames]
     channels: list[ChannelFindings]
     grid: Grid
+    static: tuple[str, ...] = ()
 
     @property
     def frames(self) -> Frames:
@@ -61,4 +63,6 @@ def examine(data: DataConfig) -> Findings:
     data = with_source(data)
     parts = open_parts(data)
     frames = next(iter(parts.values()))
-    return Findings(data, describe_kind(data), parts, examine_channels(frames), find_grid(frames))
+    channels = examine_channels(frames)
+    static = find_static(data, [c.name for c in channels if c.still])
+    return Findings(data, describe_kind(data), parts, channels, find_grid(frames), static)

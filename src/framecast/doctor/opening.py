@@ -1,6 +1,6 @@
 """From a path to the data set that reads it, and to its parts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from framecast.readers.folder import has_parts, is_folder, part_file
 from framecast.readers.kinds import Kind, kind_of
 from framecast.readers.open import open_frames
 from framecast.readers.paths import Paths, files_in, find_paths
+from framecast.readers.series import MANY
+from framecast.readers.statics import static_names
 
 KINDS: dict[Kind, str] = {
     "netcdf": "NetCDF file",
@@ -56,6 +58,30 @@ def open_parts(data: DataConfig) -> Mapping[str, Frames]:
         return {"": whole.open().splits().train}
     parts = data.open().splits()._asdict()
     return {name: frames for name, frames in parts.items() if frames is not None}
+
+
+def find_static(data: DataConfig, still: Sequence[str]) -> tuple[str, ...]:
+    """Name the static fields that all files of a data set hold.
+
+    Args:
+        data: how they are read.
+        still: channels that seem not to change in time; of one file, they may be static too.
+
+    Raises:
+        UserError: if a file cannot be read.
+    """
+    if data.source != "files" or data.path is None:
+        return ()
+    place: Paths = data.path
+    if (folder := folder_of(place)) and (train := part_file(folder, "train")):
+        folder, place = folder_of(train), train
+    files = [f for path in find_paths(place) for f in (files_in(path) if folder else [path])]
+    if len(files) > MANY:
+        return ()
+    if len(files) == 1:
+        return static_names(files[0], data.selection, still)
+    first, *others = (static_names(file, data.selection) for file in files)
+    return tuple(name for name in first if all(name in other for other in others))
 
 
 def describe_kind(data: DataConfig) -> str:

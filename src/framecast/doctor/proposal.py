@@ -1,7 +1,7 @@
 """A configuration that learns from the data at once, and the reason for each of its keys."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,9 +10,9 @@ import yaml
 from framecast.base.config import load_config
 from framecast.doctor.findings import Findings
 from framecast.doctor.windows import Division, divide
+from framecast.frames.channels import is_picture
 from framecast.frames.frames import Frames
-from framecast.frames.places import area_weights, find_axis
-from framecast.readers.decoding import COLOUR, GREY
+from framecast.frames.places import AXES, area_weights, find_axis
 from framecast.runs.config import Experiment
 
 LARGEST_SIDE = 128
@@ -24,6 +24,11 @@ STEPS_OF_EPOCH = 20
 """Steps that an epoch should have at least, so that it is worth a validation."""
 ALIKE = 0.8
 """Correlation of successive frames from which on the change is predicted, not the frame."""
+SUNLIGHT = {
+    *("toa_incoming_shortwave_flux", "toa_incident_solar_radiation", "tisr"),
+    *("solar_zenith_angle", "solar_elevation_angle", "solar_azimuth_angle"),
+}
+"""Standard names, and names in files of ERA5, of what follows from date and place."""
 UNEQUAL = 1.1
 """Largest area of a cell over the smallest, from which on the loss is weighed by area."""
 
@@ -77,6 +82,7 @@ def propose(findings: Findings, given: Mapping[str, str]) -> Proposal:
     division = divide(findings, given)
     choices = dict(_data(findings, division))
     choices |= dict(_roles(findings))
+    choices |= dict(_bounds(findings, choices))
     choices |= dict(_model(findings))
     choices |= dict(_training(findings, division, given))
     notes = (*division.notes, *_notes(findings))
@@ -89,7 +95,7 @@ def _data(findings: Findings, division: Division) -> Iterator[tuple[str, Choice]
     yield "data.path", Choice(data.path, findings.kind)
     if data.source != "files":
         yield "data.source", Choice(data.source, "what reads such a folder")
-    pictures = set(frames.names) <= {*GREY, *COLOUR}
+    pictures = is_picture(frames.channels)
     if pictures and max(frames.grid) > LARGEST_SIDE and data.source in ("files", "videos"):
         smaller = [max(8, round(side * LARGEST_SIDE / max(frames.grid))) for side in frames.grid]
         yield "data.source", Choice("videos", "what resizes video")
@@ -106,26 +112,76 @@ def _data(findings: Findings, division: Division) -> Iterator[tuple[str, Choice]
 
 
 def _roles(findings: Findings) -> Iterator[tuple[str, Choice]]:
-    """Leave out what never changes, and derive what the dates and places tell."""
-    if findings.data.variables is None:
-        still = [c.name for c in findings.channels if c.constant or c.uniform]
-        moving = [c.name for c in findings.channels if c.name not in still]
-        if still and moving:
-            yield "data.variables", Choice(moving, f"{', '.join(still)} never changes in time")
-    frames, step = findings.frames, findings.frames.step
-    sphere = (
-        find_axis(frames, "latitude") is not None and find_axis(frames, "longitude") is not None
-    )
-    if not sphere:
-        return
-    yield "data.static", Choice(["latitude", "longitude"], "weather depends on where it is")
-    forcings = []
-    if step is not None and step.seconds is not None and step.seconds < 86400:
-        forcings.append("time_of_day")
-    if (findings.days or 0) > 60:
-        forcings.append("time_of_year")
+    """Part what changes from what is known beforehand, and derive what dates and places tell."""
+    sunlight = _sunlight(findings)
+    derives = bool(sunlight) and _is_placed(findings) and findings.days is not None
+    yield from _variables(findings, sunlight)
+    yield from _static(findings)
+    forcings = list(_known_ahead(findings)) + (["insolation"] if derives else sunlight)
     if forcings:
-        yield "data.forcings", Choice(forcings, "known ahead of time, from the dates")
+        why = "known ahead of time, from the dates"
+        if derives:
+            why += f"; insolation stands for {', '.join(sunlight)} and needs no file"
+        yield "data.forcings", Choice(forcings, why if not sunlight or derives else "sunlight")
+
+
+def _variables(findings: Findings, sunlight: Sequence[str]) -> Iterator[tuple[str, Choice]]:
+    """What is predicted, where not all of it is: without what never changes, and sunlight."""
+    if findings.data.variables is not None:
+        return
+    still = [c.name for c in findings.channels if c.constant or c.uniform]
+    moving = [c.name for c in findings.channels if c.name not in (*still, *sunlight)]
+    if moving and len(moving) < len(findings.channels):
+        why = [f"{', '.join(still)} never changes in time"] if still else []
+        why += [f"{', '.join(sunlight)} follows from the date"] if sunlight else []
+        yield "data.variables", Choice(moving, "; ".join(why))
+
+
+def _bounds(findings: Findings, choices: Mapping[str, Choice]) -> Iterator[tuple[str, Choice]]:
+    """Hold amounts such as rain at 0 or above; the range of pictures holds them already."""
+    if is_picture(findings.frames.channels):
+        return
+    chosen = choices.get("data.variables")
+    predicted = {c.name for c in findings.frames.channels if c.role != "forcing"}
+    predicted &= set(predicted if chosen is None else chosen.value)
+    names = [c.name for c in findings.channels if c.starts_at_zero and c.name in predicted]
+    if names:
+        bounds = {name: [0.0, None] for name in names}
+        yield "data.bounds", Choice(bounds, f"{', '.join(names)} is never below 0")
+
+
+def _static(findings: Findings) -> Iterator[tuple[str, Choice]]:
+    placed = ["latitude", "longitude"] if _is_placed(findings) else []
+    fields = [*placed, *findings.static]
+    if fields:
+        why = ["weather depends on where it is"] if placed else []
+        why += [f"{', '.join(findings.static)} is the same at all times"] if findings.static else []
+        yield "data.static", Choice(fields, "; ".join(why))
+
+
+def _known_ahead(findings: Findings) -> Iterator[str]:
+    """The forcings that follow from the dates."""
+    step = findings.frames.step
+    if not _is_placed(findings):
+        return
+    if step is not None and step.seconds is not None and step.seconds < 86400:
+        yield "time_of_day"
+    if (findings.days or 0) > 60:
+        yield "time_of_year"
+
+
+def _is_placed(findings: Findings) -> bool:
+    """Whether each point has a latitude and a longitude."""
+    frames = findings.frames
+    return all(find_axis(frames, axis) is not None for axis in AXES)
+
+
+def _sunlight(findings: Findings) -> list[str]:
+    """The channels of the sun's place, or its light above the atmosphere, if there are others."""
+    channels = findings.frames.channels
+    found = [c.name for c in channels if {c.name, c.attributes.get("standard_name")} & SUNLIGHT]
+    chosen = findings.data.variables is not None
+    return [] if chosen or len(found) == len(channels) else found
 
 
 def _model(findings: Findings) -> Iterator[tuple[str, Choice]]:
@@ -134,7 +190,7 @@ def _model(findings: Findings) -> Iterator[tuple[str, Choice]]:
     yield "model.hidden", Choice(48, "channels of a layer")
     yield "model.padding", Choice(findings.grid.padding, f"{findings.grid.name} grid")
     correlations = [c.correlation for c in findings.channels if not math.isnan(c.correlation)]
-    if set(findings.frames.names) <= {*GREY, *COLOUR}:
+    if is_picture(findings.frames.channels):
         yield "model.output", Choice("sigmoid", "pictures stay within their range")
     elif correlations and min(correlations) > ALIKE:
         why = f"successive frames resemble each other (correlation {min(correlations):.2f})"

@@ -18,6 +18,10 @@ from framecast.train.start import prepare
 
 SIZES = ((4, 64), (4, 48), (4, 32), (3, 24), (2, 16), (2, 8))
 """Depth and hidden channels of the networks that are tried, the largest first."""
+LAYERS = ("min_conv_gru", "conv_lstm")
+"""Layers that are tried: one that learns in parallel over time, and one that goes step by step."""
+TRIED = (2, 16)
+"""Depth and hidden channels of the networks by which layers are compared."""
 ENOUGH = 300
 """Steps of the optimiser that a network should make; below, a smaller one learns more."""
 MEASURED = 4
@@ -27,7 +31,7 @@ OVERHEAD = 1.3
 
 
 def fit_to_time(proposal: Proposal, minutes: float, device: str = "auto") -> Proposal:
-    """Choose the largest network that makes enough steps in the time there is, and its epochs.
+    """Choose the fastest layer, the largest network that makes enough steps, and its epochs.
 
     Args:
         proposal: what is proposed so far.
@@ -40,6 +44,8 @@ def fit_to_time(proposal: Proposal, minutes: float, device: str = "auto") -> Pro
     if not minutes > 0:
         raise UserError(f"--minutes {minutes:g} must be above 0")
     splits = proposal.experiment().data.open().splits()
+    if "model.layer" not in proposal.given:
+        proposal = proposal.with_choices(_fastest_layer(proposal, splits, device))
     sizes = SIZES if not {"model.depth", "model.hidden"} & proposal.given.keys() else (None,)
     for size in sizes:
         tried = proposal if size is None else proposal.with_choices(_size(size))
@@ -54,6 +60,16 @@ def fit_to_time(proposal: Proposal, minutes: float, device: str = "auto") -> Pro
         "training.warmup_steps": Choice(min(50, epochs * steps // 20), "a twentieth of all steps"),
     }
     return tried.with_choices(choices)
+
+
+def _fastest_layer(proposal: Proposal, splits: Splits, device: str) -> dict[str, Choice]:
+    """Time a step of each layer, in networks of one size."""
+    taken = {}
+    for layer in LAYERS:
+        choices = {"model.layer": Choice(layer, ""), **_size(TRIED)}
+        taken[layer], _ = _measure(proposal.with_choices(choices).experiment(), splits, device)
+    told = ", ".join(f"{layer} {seconds:.2g}" for layer, seconds in taken.items())
+    return {"model.layer": Choice(min(taken, key=taken.__getitem__), f"seconds a step: {told}")}
 
 
 def _size(size: tuple[int, int]) -> dict[str, Choice]:

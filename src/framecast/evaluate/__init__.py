@@ -1,7 +1,7 @@
 """Evaluation: the scores of runs by lead time, beside persistence and climatology."""
 
 from framecast.evaluate.evaluation import evaluate
-from framecast.evaluate.results import Evaluation, Forecasts
+from framecast.evaluate.results import Comparison, Evaluation, Forecasts
 from framecast.evaluate.runs import Run, load_runs
 
-__all__ = ["Evaluation", "Forecasts", "Run", "evaluate", "load_runs"]
+__all__ = ["Comparison", "Evaluation", "Forecasts", "Run", "evaluate", "load_runs"]

@@ -2,25 +2,28 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import reduce
-from operator import add
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
-from framecast.evaluate.competitors import CLIMATOLOGY, PERSISTENCE, Network, baselines
+from framecast.evaluate.baselines import fit_baselines
+from framecast.evaluate.network import Network
 from framecast.evaluate.results import Evaluation, Forecasts
-from framecast.evaluate.runs import Run, check_frames, load_runs, test_frames
-from framecast.evaluate.scoring import Scored, ScoredWindows, score
+from framecast.evaluate.runs import Run, check_frames, load_runs, test_frames, training_frames
+from framecast.evaluate.scoring import Scored, ScoredWindows, Usual, score
+from framecast.forecast.baselines import Following
 from framecast.frames.batch import Place
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
 from framecast.frames.windows import allowed_starts, side_by_side
-from framecast.metrics import MetricChoice, Subject, prepare
+from framecast.metrics import MetricChoice, Scores, Subject, prepare
 from framecast.readers.paths import Paths
 
+CLIMATOLOGY = "climatology"
+"""The baseline that says what is usual."""
 ALL = ""
 """The group of windows where they are not grouped."""
 
@@ -34,6 +37,7 @@ def evaluate(
     metrics: MetricChoice | None = None,
     by: str | None = None,
     stride: int | None = None,
+    baselines: Sequence[str] | None = None,
     device: str = "auto",
     batch_size: int = 16,
     progress: bool = False,
@@ -51,10 +55,11 @@ def evaluate(
             file named test. None for the test part of the data that the runs were trained on.
         steps: K, lead times, at least 1; the longest horizon of the runs if None.
         context: frames given, at least 1; the longest context of the runs if None.
-        metrics: which are wanted, and what they need; if None, those of the error, and those of
-            images where the frames are images.
+        metrics: which are wanted, and what they need; those that the frames suggest if None.
         by: a coordinate over the sequences; scores are then kept for each of its values too.
         stride: frames from one window to the next; None for windows that do not overlap.
+        baselines: names of BASELINES; None for persistence, climatology where the grid is that of
+            the training, and advection where fields move.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
         batch_size: windows computed together; needs memory, changes no score.
         progress: whether to show a progress bar on stderr.
@@ -65,33 +70,88 @@ def evaluate(
             coordinate.
     """
     loaded = load_runs(runs, device)
-    steps = max(run.checkpoint.horizon for run in loaded) if steps is None else steps
-    context = max(run.checkpoint.context for run in loaded) if context is None else context
-    every = test_frames(loaded, data)
-    check_frames(every, loaded, context, steps)
-    frames, channels = every[0], loaded[0].checkpoint.frames.predicted
-    wanted = metrics or MetricChoice()
-    measure = prepare(wanted, _subject(frames.grid, channels, wanted.data_range, loaded, steps))
-    places = _places(frames, loaded[0], context, steps, stride)
-    groups = _groups(places, frames, by)
-    known = baselines(loaded[0].predictor, frames.grid)
-    networks = [Network(run.predictor, own) for run, own in zip(loaded, every, strict=True)]
+    plan = _plan(loaded, data, steps, context, stride, by)
+    known = fit_baselines(baselines, loaded[0], plan.frames, plan.places, plan.context)
+    measure = prepare(metrics or MetricChoice(), _subject(loaded, plan, known, metrics))
+    networks = [Network(run.predictor, own) for run, own in zip(loaded, plan.every, strict=True)]
     windows = ScoredWindows(
-        frames, len(channels), context, steps, _batches(groups, batch_size), _possible(networks)
+        plan.frames,
+        len(plan.channels),
+        plan.context,
+        plan.steps,
+        plan.groups,
+        batch_size,
+        _possible(networks),
+        _usual(plan.frames, known),
     )
     scored = score([*known.values(), *networks], windows, measure, progress)
-    first, start = places[0]
-    part = frames.select(slice(first, first + 1), slice(start, start + context + steps))
     return Evaluation(
-        first=part.predicted(),
-        windows=len(places),
-        context=context,
-        models=_models(loaded, scored[len(known) :]),
+        first=plan.first_window(),
+        windows=plan.windows,
+        context=plan.context,
+        models=_models(loaded, scored[len(known) :], [*known]),
         baselines=tuple(_join(label, (), [one]) for label, one in zip(known, scored, strict=False)),
         measure=measure,
         by=by or "",
-        groups={group: len(places) for group, places in groups.items()} if by else {},
+        groups={g: len(places) for g, places in plan.groups.items()} if by else {},
     )
+
+
+class _Plan(NamedTuple):
+    """On what runs are evaluated.
+
+    Attributes:
+        every: the frames of each run.
+        channels: that are predicted.
+        context: frames given.
+        steps: K.
+        groups: where the windows of each group begin.
+    """
+
+    every: list[Frames]
+    channels: tuple[Channel, ...]
+    context: int
+    steps: int
+    groups: dict[str, list[Place]]
+
+    @property
+    def frames(self) -> Frames:
+        """Those of the first run, that hold the truth."""
+        return self.every[0]
+
+    @property
+    def places(self) -> list[Place]:
+        """Where all windows begin."""
+        return [place for places in self.groups.values() for place in places]
+
+    @property
+    def windows(self) -> int:
+        """Their number."""
+        return sum(map(len, self.groups.values()))
+
+    def first_window(self) -> Frames:
+        """Return the first window, in memory."""
+        sequence, start = next(iter(self.groups.values()))[0]
+        times = slice(start, start + self.context + self.steps)
+        return self.frames.select(slice(sequence, sequence + 1), times).predicted()
+
+
+def _plan(
+    runs: Sequence[Run],
+    data: Paths | None,
+    steps: int | None,
+    context: int | None,
+    stride: int | None,
+    by: str | None,
+) -> _Plan:
+    """Read the frames, and choose the windows."""
+    steps = max(run.checkpoint.horizon for run in runs) if steps is None else steps
+    context = max(run.checkpoint.context for run in runs) if context is None else context
+    every = test_frames(runs, data)
+    check_frames(every, runs, context, steps)
+    places = _places(every[0], runs[0], context, steps, stride)
+    channels = runs[0].checkpoint.frames.predicted
+    return _Plan(every, channels, context, steps, _groups(places, every[0], by))
 
 
 def _places(frames: Frames, run: Run, context: int, steps: int, stride: int | None) -> list[Place]:
@@ -133,30 +193,38 @@ def _groups(places: Sequence[Place], frames: Frames, by: str | None) -> dict[str
     return groups
 
 
-def _batches(groups: Mapping[str, Sequence[Place]], size: int) -> list[tuple[str, Sequence[Place]]]:
-    return [
-        (group, places[start : start + size])
-        for group, places in groups.items()
-        for start in range(0, len(places), size)
-    ]
+def _usual(frames: Frames, known: Mapping[str, Following]) -> Usual | None:
+    """What the climatology says of any place and time."""
+    if CLIMATOLOGY not in known:
+        return None
+    climate = known[CLIMATOLOGY].climate
+
+    def usual(places: Sequence[Place], steps: int) -> Tensor:
+        times = (frames.times_from(place.sequence, place.start, steps) for place in places)
+        return torch.stack([climate.at(each) for each in times])
+
+    return usual
 
 
 def _subject(
-    grid: tuple[int, int],
-    channels: Sequence[Channel],
-    data_range: tuple[float, float] | None,
     runs: Sequence[Run],
-    steps: int,
+    plan: _Plan,
+    known: Mapping[str, Following],
+    choice: MetricChoice | None,
 ) -> Subject:
     """What the metrics need to know of the frames."""
-    declared = [data_range or channel.valid_range for channel in channels]
-    known = [ends for ends in declared if ends is not None]
+    data_range = None if choice is None else choice.data_range
+    declared = [data_range or channel.valid_range for channel in plan.channels]
+    ranges = [ends for ends in declared if ends is not None]
     return Subject(
-        grid=grid,
-        leads=steps,
-        channels=len(channels),
-        ranges=torch.tensor(known) if len(known) == len(declared) else None,
+        frames=plan.frames,
+        channels=plan.channels,
+        leads=plan.steps,
+        ranges=torch.tensor(ranges) if len(ranges) == len(declared) else None,
         images=all(run.data.normalise != "standard" for run in runs),
+        climatology=CLIMATOLOGY in known,
+        periodic=all(run.checkpoint.model.config.padding == "circular" for run in runs),
+        training=lambda: training_frames(runs[0]),
     )
 
 
@@ -165,13 +233,15 @@ def _join(label: str, runs: tuple[Run, ...], scored: Sequence[Scored]) -> Foreca
     return Forecasts(
         label=label,
         runs=runs,
-        scores=tuple(reduce(add, one.groups.values()) for one in scored),
+        scores=tuple(Scores.join(list(one.groups.values())) for one in scored),
         example=scored[0].example,
         groups={g: tuple(one.groups[g] for one in scored) for g in scored[0].groups if g != ALL},
     )
 
 
-def _models(runs: Sequence[Run], scored: Sequence[Scored]) -> tuple[Forecasts, ...]:
+def _models(
+    runs: Sequence[Run], scored: Sequence[Scored], baselines: Sequence[str]
+) -> tuple[Forecasts, ...]:
     """Join the runs that differ by their seed alone."""
     groups: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
@@ -179,14 +249,14 @@ def _models(runs: Sequence[Run], scored: Sequence[Scored]) -> tuple[Forecasts, .
         key = json.dumps({**run.config, "training": training}, sort_keys=True)
         groups.setdefault(key, []).append(place)
     members = list(groups.values())
-    labels = _labels([runs[places[0]] for places in members])
+    labels = _labels([runs[places[0]] for places in members], baselines)
     return tuple(
         _join(label, tuple(runs[p] for p in places), [scored[p] for p in places])
         for label, places in zip(labels, members, strict=True)
     )
 
 
-def _labels(runs: Sequence[Run]) -> list[str]:
+def _labels(runs: Sequence[Run], baselines: Sequence[str]) -> list[str]:
     """The shortest names that tell the runs, and the baselines, apart."""
     paths = [run.path.resolve() for run in runs]
     choices = (
@@ -194,4 +264,4 @@ def _labels(runs: Sequence[Run]) -> list[str]:
         [path.name for path in paths],
         [str(path) for path in paths],
     )
-    return next(c for c in choices if len({*c, PERSISTENCE, CLIMATOLOGY}) == len(c) + 2)
+    return next(c for c in choices if len({*c, *baselines}) == len(c) + len(baselines))

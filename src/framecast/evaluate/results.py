@@ -1,7 +1,8 @@
 """What an evaluation knows: scores of models and baselines on the same windows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Float64
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from framecast.evaluate.runs import Run
 from framecast.frames.frames import Frames
-from framecast.metrics import Measure, Scores
+from framecast.metrics import METRICS, Interval, Measure, Scores
+from framecast.metrics.bootstrap import FEWEST, by_steps, draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +20,9 @@ class Forecasts:
 
     Attributes:
         label: its name, unique in an evaluation.
-        runs: the runs that differ by their seed alone; none for a baseline.
-        scores: of each run, or of the baseline, for frames 2..L of the windows.
+        runs: the runs that differ by their seed alone; none for a baseline or a file.
+        scores: of each run, or of the baseline, for frames 2..L of the windows: sums of each block
+            of windows.
         example: forecast of the first window by the first run, in physical units.
         groups: the same scores, of the windows of each group alone.
     """
@@ -27,16 +30,59 @@ class Forecasts:
     label: str
     runs: tuple[Run, ...]
     scores: tuple[Scores, ...]
-    example: Float[Tensor, "K C H W"]
+    example: Float[Tensor, "M K C H W"]
     groups: Mapping[str, tuple[Scores, ...]] = field(default_factory=dict)
+    _intervals: dict[str, Interval] = field(init=False, repr=False, default_factory=dict)
 
-    def mean(self, metric: str) -> Float64[Tensor, "S _C"]:
-        """Return the mean of a metric over the runs, as `Scores.metric` gives it."""
-        return self._all(metric).mean(0)
+    def has(self, metric: str) -> bool:
+        """Whether the metric is known: some need several members."""
+        return metric in self.scores[0].names
 
-    def spread(self, metric: str) -> Float64[Tensor, "S _C"] | None:
+    @property
+    def members(self) -> int:
+        """M."""
+        return len(self.example)
+
+    @property
+    def blocks(self) -> int:
+        """Z, blocks of windows that follow one another."""
+        return self.scores[0].sets
+
+    def mean(self, metric: str, region: int = 0) -> Float64[Tensor, "S _C *axes"]:
+        """Return the mean of a metric over the runs, in one of the regions.
+
+        Returns:
+            For each step and channel, and the axes of the metric: [S,C], for events [S,C,Q], and
+            so on. C is 1 for metrics of whole frames, and S counts clips for those of clips.
+        """
+        return self._all(metric)[:, :, _place(metric, region)].mean(0)
+
+    def spread(self, metric: str, region: int = 0) -> Float64[Tensor, "S _C *axes"] | None:
         """Return the sample standard deviation of a metric over the runs; None for one run."""
-        return self._all(metric).std(0, correction=1) if len(self.scores) > 1 else None
+        if len(self.scores) < 2:
+            return None
+        return self._all(metric)[:, :, _place(metric, region)].std(0, correction=1)
+
+    def interval(self, metric: str, region: int = 0) -> Interval | None:
+        """Return the 95 % interval of `mean`, by a bootstrap over blocks of windows.
+
+        None where there are fewer than 5 blocks, and for metrics of clips.
+        """
+        if self.blocks < FEWEST or METRICS[metric].per == "clip":
+            return None
+        if metric not in self._intervals:
+            draws = draw(self.blocks)
+            steps, width = self._size(metric)
+            (found,) = by_steps(lambda s: (self.resampled(metric, draws, s),), steps, width)
+            self._intervals[metric] = found
+        low, high = (ends[:, _place(metric, region)] for ends in self._intervals[metric])
+        return Interval(low, high)
+
+    def resampled(
+        self, metric: str, draws: Float64[Tensor, "Y Z"], steps: slice = slice(None)
+    ) -> Float64[Tensor, "Y S R _C *axes"]:
+        """Return the mean over the runs of Y samples of the blocks, at some steps."""
+        return torch.stack([s.steps(steps).resampled(metric, draws) for s in self.scores]).mean(0)
 
     def of_group(self, group: str) -> "Forecasts":
         """Return what is known of the windows of one group."""
@@ -46,8 +92,73 @@ class Forecasts:
         """Return the scores over some of the steps together."""
         return replace(self, scores=tuple(scores.pool(steps) for scores in self.scores))
 
+    def at(self, steps: slice) -> "Forecasts":
+        """Return the scores of some of the steps."""
+        return replace(self, scores=tuple(scores.steps(steps) for scores in self.scores))
+
     def _all(self, metric: str) -> Tensor:
         return torch.stack([scores.metric(metric) for scores in self.scores])
+
+    def _size(self, metric: str) -> tuple[int, int]:
+        """Steps, and numbers behind a metric at each of them."""
+        first = self.scores[0]
+        return next(iter(first.sums.values())).shape[1], first.width(metric)
+
+
+class Comparison(NamedTuple):
+    """How one forecast differs from another on the same windows.
+
+    Attributes:
+        difference: of the metric, ours − theirs.
+        interval: of the difference; None where there are too few blocks.
+        skill: 1 − (perfect − ours) / (perfect − theirs): 1 is perfect, 0 as good as theirs.
+        skill_interval: of the skill.
+    """
+
+    difference: Float64[Tensor, "S _C *axes"]
+    interval: Interval | None
+    skill: Float64[Tensor, "S _C *axes"]
+    skill_interval: Interval | None
+
+    @property
+    def certain(self) -> Tensor:
+        """Where the interval of the difference does not hold 0; nowhere without an interval."""
+        if self.interval is None:
+            return torch.zeros_like(self.difference, dtype=torch.bool)
+        return (self.interval.low > 0) | (self.interval.high < 0)
+
+
+def compare(ours: Forecasts, theirs: Forecasts, metric: str, region: int = 0) -> Comparison:
+    """Compare two forecasts of the same windows, with the same resamples of their blocks.
+
+    Raises:
+        ValueError: if the difference of the metric says nothing.
+    """
+    perfect = METRICS[metric].perfect
+    if perfect is None or not METRICS[metric].difference:
+        raise ValueError(f"the values of {metric} are not to be subtracted")
+
+    def skill(a: Tensor, b: Tensor) -> Tensor:
+        return 1 - (perfect - a) / (perfect - b)
+
+    def both(of: Callable[[Forecasts], Tensor]) -> tuple[Tensor, Tensor]:
+        a, b = of(ours), of(theirs)
+        return a - b, skill(a, b)
+
+    difference, better = both(lambda forecasts: forecasts.mean(metric, region))
+    if ours.blocks < FEWEST:
+        return Comparison(difference, None, better, None)
+    draws, place = draw(ours.blocks), _place(metric, region)
+    steps, width = ours._size(metric)
+    intervals = by_steps(
+        lambda s: both(lambda f: f.resampled(metric, draws, s)[:, :, place]), steps, width
+    )
+    return Comparison(difference, intervals[0], better, intervals[1])
+
+
+def _place(metric: str, region: int) -> int:
+    """The place of a region among the values of a metric."""
+    return region if METRICS[metric].regional else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +201,16 @@ class Evaluation:
         return self.measure.names
 
     @property
+    def regions(self) -> tuple[str, ...]:
+        """Names of the regions; the first is the whole grid."""
+        return self.measure.weights.regions
+
+    @property
+    def forecasts(self) -> tuple[Forecasts, ...]:
+        """Models, then baselines."""
+        return (*self.models, *self.baselines)
+
+    @property
     def phases(self) -> dict[str, slice]:
         """The steps of each phase; none of the first where one frame is given."""
         given = self.context - 1
@@ -104,7 +225,24 @@ class Evaluation:
         """Return the scores over all lead times of the forecast together: one step."""
         return forecasts.pool(self.phases["closed_loop"])
 
-    def skill(self, model: Forecasts) -> Float64[Tensor, "K C"]:
-        """Return 1 − RMSE / RMSE of persistence: 1 is perfect, 0 as good as persistence."""
+    def skill(
+        self, model: Forecasts, reference: Forecasts | None = None, metric: str = "rmse"
+    ) -> Float64[Tensor, "K C *axes"]:
+        """Return the skill by lead time: 1 is perfect, 0 as good as the reference.
+
+        For the RMSE it is 1 − RMSE / RMSE of the reference. `compare` has its interval.
+
+        Args:
+            model: which is judged.
+            reference: beside which; the first baseline, persistence, if None.
+            metric: by which.
+        """
         leads = self.phases["closed_loop"]
-        return 1 - model.mean("rmse")[leads] / self.baselines[0].mean("rmse")[leads]
+        other = self.baselines[0] if reference is None else reference
+        return self.compare(model, other, metric).skill[leads]
+
+    def compare(
+        self, ours: Forecasts, theirs: Forecasts, metric: str = "rmse", region: int = 0
+    ) -> Comparison:
+        """Compare two forecasts at each step, with intervals (see `compare`)."""
+        return compare(ours, theirs, metric, region)

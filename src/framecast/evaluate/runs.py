@@ -7,7 +7,7 @@ from typing import Any
 
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
-from framecast.datasets.config import DataConfig
+from framecast.datasets.config import ARRANGED, DataConfig
 from framecast.datasets.source import Source
 from framecast.forecast.predictor import Predictor
 from framecast.frames.channels import Channel
@@ -136,6 +136,21 @@ def _test_frames(run: Run, data: Paths | None) -> Frames:
     return test
 
 
+def training_frames(run: Run) -> Frames:
+    """Read the frames that a run learned from.
+
+    Raises:
+        UserError: if they cannot be read.
+    """
+    try:
+        return run.data.open().splits().train
+    except UserError as error:
+        raise UserError(
+            f"{run.path}: the frames that it learned from cannot be read, and tell what is usual. "
+            f"{error}"
+        ) from error
+
+
 def _check_common(runs: Sequence[Run], data: Paths | None) -> None:
     """Raise a UserError if runs would be tested on different data; their roles may differ."""
     sources = [_without_roles(run.data) for run in runs]
@@ -148,7 +163,7 @@ def _check_common(runs: Sequence[Run], data: Paths | None) -> None:
 
 
 def _without_roles(data: DataConfig) -> Source:
-    fields = ("source", "path", "validation_fraction", "test_fraction", "options")
+    fields = ("source", "path", "validation_fraction", "test_fraction", "options", *ARRANGED)
     return DataConfig(**{name: getattr(data, name) for name in fields}).open()
 
 

@@ -1,56 +1,93 @@
 """Scoring competitors on windows, a stretch of frames at a time.
 
 Neither forecasts nor windows are held in memory whole: whatever the horizon, there are a few frames
-of one batch, and one small sum for each step.
+of one batch, and small sums for each step, of a hundred blocks of windows at most.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from framecast.base.progress import track
-from framecast.evaluate.competitors import Competitor, Stretch
+from framecast.evaluate.blocks import assign
+from framecast.forecast.competitor import Competitor, Stretch
 from framecast.frames.batch import Place
 from framecast.frames.frames import Frames
-from framecast.metrics import Measure, Scores
+from framecast.metrics import Measure, Scores, Truth
+
+
+@runtime_checkable
+class Usual(Protocol):
+    """What is usual at places and times: a climatology."""
+
+    def __call__(self, places: Sequence[Place], steps: int) -> Float[Tensor, "B S C H W"]:
+        """Return the climatology of the S frames that begin at each place, in physical units."""
 
 
 class Scored(NamedTuple):
     """What is kept of the forecasts of one competitor.
 
     Attributes:
-        groups: scores for frames 2..L of the windows of each group.
+        groups: scores for frames 2..L of the windows of each group: sums of each of its blocks.
         example: the forecast of the first window.
     """
 
     groups: Mapping[str, Scores]
-    example: Float[Tensor, "K C H W"]
+    example: Float[Tensor, "M K C H W"]
+
+
+class WindowBatch(NamedTuple):
+    """Windows that are scored together.
+
+    Attributes:
+        group: that they all belong to.
+        places: where they begin.
+        blocks: the block of the group that each belongs to.
+    """
+
+    group: str
+    places: Sequence[Place]
+    blocks: Sequence[int]
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredWindows:
-    """Windows of context + K frames, in batches that do not mix groups.
+    """Windows of context + K frames.
 
     Attributes:
         frames: that the windows lie in.
         channels: C, of which are predicted: the first ones.
         context: frames given.
         leads: K.
-        batches: the group of each batch, and where its windows begin.
+        groups: where the windows of each group begin.
+        size: windows of a batch.
         possible: where a value may be forecast at all, [C,H,W]; None for everywhere.
+        usual: the climatology; None where there is none.
     """
 
     frames: Frames
     channels: int
     context: int
     leads: int
-    batches: Sequence[tuple[str, Sequence[Place]]]
+    groups: Mapping[str, Sequence[Place]]
+    size: int = 16
     possible: Bool[Tensor, "C H W"] | None = None
+    usual: Usual | None = None
+
+    def batches(self) -> list[WindowBatch]:
+        """Cut the windows into batches that do not mix groups."""
+        batches = []
+        for group, places in self.groups.items():
+            blocks = assign(places, self.context + self.leads)
+            for start in range(0, len(places), self.size):
+                part = slice(start, start + self.size)
+                batches.append(WindowBatch(group, places[part], blocks[part]))
+        return batches
 
     def stretches(self, length: int) -> list[range]:
         """Cut predictions 0..context + K − 2 into stretches within either phase.
@@ -71,12 +108,21 @@ class ScoredWindows:
             :, :, : self.channels
         ]
         given = max(0, min(steps.stop, self.context) - steps.start)
-        return Stretch(places, values, given)
+        return Stretch(places, values, given, steps.start >= self.context - 1)
 
-    def truth(self, stretch: Stretch) -> Float[Tensor, "B T C H W"]:
-        """Return what was to be predicted, NaN where nothing is known or may be forecast."""
-        truth = stretch.values[:, 1:]
-        return truth if self.possible is None else truth.where(self.possible, torch.nan)
+    def truth(self, stretch: Stretch, forecast: bool) -> Truth:
+        """Return what was to be predicted, NaN where nothing is known or may be forecast.
+
+        Args:
+            stretch: of frames; those after the first were to be predicted.
+            forecast: whether it lies in the closed loop.
+        """
+        values = stretch.values[:, 1:]
+        if self.possible is not None:
+            values = values.where(self.possible, torch.nan)
+        places = tuple(Place(n, start + 1) for n, start in stretch.places)
+        usual = None if self.usual is None else self.usual(places, stretch.steps)
+        return Truth(values, usual, places, forecast)
 
 
 @torch.inference_mode()
@@ -91,19 +137,24 @@ def score(
         measure: the metrics.
         progress: whether to show a progress bar on stderr.
     """
-    stretches = windows.stretches(measure.clip)
-    every = stretches * len(windows.batches)
+    stretches, batches = windows.stretches(measure.clip), windows.batches()
+    counts = {group: last + 1 for group, _, (*_, last) in batches}
+    every = stretches * len(batches)
     turns = track(every, "evaluate", len(every), progress)
     groups: list[dict[str, Scores]] = [{} for _ in competitors]
-    examples = torch.empty(len(competitors), windows.leads, windows.channels, *windows.frames.grid)
-    first: Tensor | None = examples
-    for group, batch in windows.batches:
+    examples: list[list[Tensor]] | None = [[] for _ in competitors]
+    kept: list[list[Tensor]] = examples or []
+    for batch in batches:
         turn = islice(turns, len(stretches))
-        parts = _score_batch(competitors, windows, batch, measure, turn, first)
+        parts = _score_batch(competitors, windows, batch.places, measure, turn, examples)
+        blocks = torch.tensor(batch.blocks)
         for known, scores in zip(groups, parts, strict=True):
-            known[group] = known[group] + scores if group in known else scores
-        first = None
-    return [Scored(known, example) for known, example in zip(groups, examples, strict=True)]
+            before = known.get(batch.group)
+            known[batch.group] = scores.gather(blocks, counts[batch.group], before)
+        examples = None
+    return [
+        Scored(known, torch.cat(parts, dim=1)) for known, parts in zip(groups, kept, strict=True)
+    ]
 
 
 def _score_batch(
@@ -112,7 +163,7 @@ def _score_batch(
     batch: Sequence[Place],
     measure: Measure,
     stretches: Iterator[range],
-    examples: Tensor | None,
+    examples: Sequence[list[Tensor]] | None,
 ) -> list[Scores]:
     """Scores of each competitor on a batch; its forecast of the first window goes to examples."""
     states: list[Any] = [None] * len(competitors)
@@ -120,11 +171,10 @@ def _score_batch(
     for steps in stretches:
         forecast = steps.start >= windows.context - 1
         stretch = windows.read(batch, steps)
-        reference = measure.reference(windows.truth(stretch), forecast)
+        reference = measure.reference(windows.truth(stretch, forecast))
         for place, competitor in enumerate(competitors):
             predictions, states[place] = competitor.predict(stretch, states[place])
             scores[place].append(measure.scores(predictions, reference))
             if forecast and examples is not None:
-                lead = steps.start - (windows.context - 1)
-                examples[place, lead : lead + len(steps)] = predictions[0]
+                examples[place].append(predictions[:, 0].clone())
     return [Scores.cat(parts) for parts in scores]

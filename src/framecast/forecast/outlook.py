@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.frames.batch import Batch, Conditions, Place, make_conditions
 from framecast.frames.frames import Frames
-from framecast.frames.times import readable
+from framecast.frames.times import places_at, readable
 from framecast.frames.windows import Windows, fitting_actions
 
 AT_ONCE = 32
@@ -120,12 +119,16 @@ class Outlook:
         if self.further is None:
             return []
         order = [self.further.names.index(name) for name in channels]
-        rows = {time: row for row, time in enumerate(self.further.times.tolist())}
         sequence = min(sequence, len(self.further.values) - 1)
-        known = takewhile(rows.__contains__, times.tolist())
         return [
-            self.further.values[sequence, rows[time] : rows[time] + 1][:, order] for time in known
+            self.further.values[sequence, place : place + 1][:, order]
+            for place in self._places(self.further, times)
         ]
+
+    def _places(self, further: Frames, times: np.ndarray) -> list[int]:
+        """Where times stand in the further file, up to the first that does not."""
+        frames = self.windows.frames
+        return places_at(further.times, times, frames.step, frames.tolerance)
 
     def _actions(self, count: int) -> Float[Tensor, "B T A"] | None:
         if not self.windows.scaling.spec.actions:
@@ -138,12 +141,11 @@ class Outlook:
         actions: Any = self.windows.actions
         stop = min(frames.piece_of(sequence, start).stop, start + count)
         parts = [actions[sequence, start:stop]]
-        later = self.times[number][stop - start : count].tolist()
-        if later and self.further is not None:
+        later = self.times[number][stop - start : count]
+        if len(later) and self.further is not None:
             further: Any = fitting_actions(self.further, self.windows.scaling.spec.actions)
-            rows = {time: row for row, time in enumerate(self.further.times.tolist())}
             place = min(sequence, len(further) - 1)
-            parts += [further[place, [rows[t]]] for t in takewhile(rows.__contains__, later)]
+            parts += [further[place, [row]] for row in self._places(self.further, later)]
         known = torch.cat(parts)
         first_unknown = [*known.isnan().any(1).tolist(), True].index(True)
         if first_unknown < count:

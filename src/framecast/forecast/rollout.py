@@ -15,6 +15,7 @@ from framecast.base.errors import UserError
 from framecast.base.limits import check_disk, check_memory
 from framecast.base.progress import track
 from framecast.base.whole import PathLike
+from framecast.datasets.source import Source
 from framecast.forecast.outlook import Outlook
 from framecast.forecast.predictor import Predictor
 from framecast.forecast.writers import ForecastLabels, claim_destination, open_writer
@@ -22,7 +23,6 @@ from framecast.frames.batch import NO_CONDITIONS, Batch, Place
 from framecast.frames.frames import Frames
 from framecast.frames.times import readable
 from framecast.frames.windows import Windows
-from framecast.readers.open import open_frames
 from framecast.readers.paths import Paths, find_paths
 from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import Checkpoint, load_checkpoint
@@ -118,7 +118,7 @@ def forecast_file(
     *,
     starts: Sequence[str] = ("-1",),
     context: int | None = None,
-    forcings: PathLike | None = None,
+    forcings: Paths | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: bool = True,
@@ -136,7 +136,7 @@ def forecast_file(
         starts: the last known frame of each forecast: its place in the file (negative
             counts from the end) or its time. Several make a batch.
         context: past frames to read before each forecast; as in training if None.
-        forcings: a file with the forcings (and actions) beyond the end of `source`.
+        forcings: a file, or several, with the forcings (and actions) beyond the end of `source`.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
         overwrite: whether a file of the kind of `out` is replaced that is no earlier forecast.
         progress: whether a progress bar is shown.
@@ -150,14 +150,14 @@ def forecast_file(
     """
     if steps < 1:
         raise UserError(f"--steps {steps} must be at least 1")
-    inputs = [run, *find_paths(source), *([] if forcings is None else [forcings])]
+    inputs = [run, *find_paths(source), *([] if forcings is None else find_paths(forcings))]
     with claim_destination(out, inputs, overwrite) as place:
         predictor = Predictor(load_checkpoint(run), device)
         frames = source_of(run).read(source, _selection(predictor).past)
         places = [find_start(frames, start) for start in starts]
         _check_room(predictor, frames, len(places) * steps, place)
         size = predictor.checkpoint.context if context is None else context
-        further = None if forcings is None else _read_further(predictor, Path(forcings))
+        further = None if forcings is None else _read_further(predictor, source_of(run), forcings)
         outlook = _outlook(predictor, frames, places, steps, size, further)
         options = _options(steps, out, starts, context, forcings)
         command = shlex.join(["framecast", "forecast", str(run), str(source), *options])
@@ -184,7 +184,7 @@ def _options(
     out: PathLike,
     starts: Sequence[str],
     context: int | None,
-    forcings: PathLike | None,
+    forcings: Paths | None,
 ) -> list[str]:
     """The options of the command line that ask for a forecast."""
     options = ["--steps", str(steps), "--start", *starts, "--out", str(out)]
@@ -239,18 +239,19 @@ def _context_start(frames: Frames, sequence: int, place: int, context: int) -> i
     return place + 1 - context
 
 
-def _read_further(predictor: Predictor, path: Path) -> Frames:
-    """Forcings and actions alone, from a file that need not hold anything else."""
-    selection = _selection(predictor).past
+def _read_further(predictor: Predictor, source: Source, place: Paths) -> Frames:
+    """Forcings and actions alone, at all their times, from what need not hold anything else."""
+    selection = replace(_selection(predictor).past, every=1)
     if selection.forcings:
         first, *others = selection.forcings
-        selection = replace(selection, variables=(first,), forcings=tuple(others))
+        units = selection.units_of(selection.forcings)
+        selection = replace(selection, variables=(first,), forcings=tuple(others), units=units)
     elif selection.actions is None:
         raise UserError(
             "--forcings is given, but the model reads neither forcings nor actions of a file: "
             "leave it out"
         )
-    return open_frames(path, replace(selection, static=()))
+    return source.read(place, replace(selection, static=()))
 
 
 def _typical(predictor: Predictor) -> dict[str, tuple[float, float]]:

@@ -14,6 +14,7 @@ several frames may say so by an attribute `chunks` (`frames/chunks.py`): windows
 an order in which no chunk is read again and again.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, overload, runtime_checkable
@@ -90,7 +91,7 @@ class LazyValues:
     @property
     def chunks(self) -> Chunks | None:
         """How the values are stored; None where each frame is on its own."""
-        chunks: Chunks | None = getattr(self.reader, "chunks", None)
+        chunks = stored_in(self.reader)
         return None if chunks is None else chunks.part(self.sequences, self.times)
 
     @property
@@ -153,6 +154,12 @@ def lengths(values: Values) -> list[int]:
     return values.lengths if isinstance(values, LazyValues) else [values.shape[1]] * len(values)
 
 
+def stored_in(reader: Reader) -> Chunks | None:
+    """Return how a reader's frames are stored; None where it does not say so."""
+    chunks: Chunks | None = getattr(reader, "chunks", None)
+    return chunks
+
+
 def chunks_of(values: Values) -> Chunks | None:
     """Return how values are stored; None where they are in memory, or each frame on its own."""
     return values.chunks if isinstance(values, LazyValues) else None
@@ -164,6 +171,12 @@ def load(values: Values) -> Float[Tensor, "N T C H W"]:
         return values
     _check_room(values.reader.source, sum(values.lengths), values.shape)
     return torch.stack([values[sequence, :] for sequence in range(len(values))])
+
+
+def held(values: Values) -> Values:
+    """Return values in memory where they are few, and lazy ones elsewhere."""
+    alike = len(set(lengths(values))) == 1
+    return load(values) if alike and 4 * math.prod(values.shape) <= HELD else values
 
 
 def _check_room(source: str, frames: int, shape: Sequence[int]) -> None:

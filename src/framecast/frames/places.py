@@ -12,6 +12,7 @@ from framecast.frames.channels import Coordinate
 from framecast.frames.frames import Frames
 
 Axis = Literal["latitude", "longitude"]
+AXES: tuple[Axis, Axis] = ("latitude", "longitude")
 
 EARTH_RADIUS = 6371.0
 """km."""
@@ -69,7 +70,7 @@ def degrees(frames: Frames, axis: Axis) -> Float64[np.ndarray, "H W"]:
             f"{frames.source} has no {axis}: a coordinate over its rows or columns with units "
             f"{unit} is needed. Its coordinates are {', '.join(frames.coordinates) or 'none'}"
         )
-    return _over_grid(frames, coordinate)
+    return over_grid(frames, coordinate)
 
 
 def grid_spacing(frames: Frames) -> Float64[np.ndarray, "2 H W"]:
@@ -94,7 +95,7 @@ def grid_spacing(frames: Frames) -> Float64[np.ndarray, "2 H W"]:
                 f"{' and '.join(frames.dims[-2:])} in m or km"
             )
         size = 1.0 if units == "km" else 1e-3
-        spacing.append(np.abs(np.gradient(_over_grid(frames, coordinate), axis=axis)) * size)
+        spacing.append(np.abs(np.gradient(over_grid(frames, coordinate), axis=axis)) * size)
     return np.stack(spacing)
 
 
@@ -108,7 +109,8 @@ def area_weights(frames: Frames) -> Float[Tensor, "H W"]:
     return torch.from_numpy((weights / weights.mean()).astype(np.float32))
 
 
-def _over_grid(frames: Frames, coordinate: Coordinate) -> Float64[np.ndarray, "H W"]:
+def over_grid(frames: Frames, coordinate: Coordinate) -> Float64[np.ndarray, "H W"]:
+    """Return the values of a coordinate over rows, columns or both at each point."""
     row, _ = frames.dims[-2:]
     values = np.asarray(coordinate.values, np.float64)
     if values.ndim == 2:

@@ -34,6 +34,10 @@ class FrameSpec:
         dims: what dimensions of the data are, where the user said it, by data.dims.
         select: what was read of dimensions of the data, by data.select.
         time_tolerance: share of a step that each time of the data may be off.
+        time_units: what plain numbers of time counted, by data.time_units.
+        region: the part of the grid that was read, by data.region.
+        every: how many frames, or how long, it was from one frame that was read to the next.
+        units: by name of a channel, the unit that its values were converted to, by data.units.
         layout: what the axes of unlabelled arrays are, where the user said it, by data.layout.
     """
 
@@ -54,6 +58,10 @@ class FrameSpec:
     select: Mapping[str, Any] = field(default_factory=dict)
     time_tolerance: float = TOLERANCE
     layout: str | None = None
+    time_units: str | None = None
+    region: Mapping[str, Any] = field(default_factory=dict)
+    every: int | str = 1
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, frames: Frames, **settings: Any) -> "FrameSpec":

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
@@ -160,6 +160,34 @@ def times_after(time: Any, step: Step, count: int) -> np.ndarray:
         return np.asarray(time + ahead * step.difference)
     place = step.place or place_of(np.array([time]))
     return np.array([later_month(time, int(n) * step.months, place) for n in ahead])
+
+
+def places_at(axis: np.ndarray, wanted: np.ndarray, step: Step | None, off: float) -> list[int]:
+    """Return where times stand on an axis, up to the first that does not.
+
+    Args:
+        axis: [T], ascending.
+        wanted: times of the same kind.
+        step: of the wanted times; None, or one of months, for times that must be equal.
+        off: share of a step by which a time may differ.
+    """
+    if step is None or step.difference is None or not len(wanted):
+        known = {time: place for place, time in enumerate(axis.tolist())}
+        return list(map(known.__getitem__, takewhile(known.__contains__, wanted.tolist())))
+    along, asked = ((times - axis[0]) / step.difference for times in (axis, wanted))
+    along, asked = along.astype(np.float64), asked.astype(np.float64)
+    nearest = _nearest(along, asked)
+    close = np.abs(along[nearest] - asked) <= max(off, _EXACT) * (1 + 1e-9)
+    found = len(close) if close.all() else int(close.argmin())
+    return [int(place) for place in nearest[:found]]
+
+
+def _nearest(along: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The place of the value nearest to each that is asked for."""
+    if len(along) == 1:
+        return np.zeros(len(asked), int)
+    after = np.searchsorted(along, asked).clip(1, len(along) - 1)
+    return np.where(asked - along[after - 1] <= along[after] - asked, after - 1, after)
 
 
 def readable(time: Any) -> str:

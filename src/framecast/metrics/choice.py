@@ -1,30 +1,41 @@
-"""The metrics that are asked for, and whether they can be had."""
+"""The metrics that are asked for."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import get_args
 
-from jaxtyping import Float
-from torch import Tensor
-
-from framecast.base.errors import UserError
+from framecast.base.errors import UserError, nearest
 from framecast.base.fetch import fetched
 from framecast.base.whole import PathLike
-from framecast.metrics.catalogue import ERRORS, IMAGES, METRICS
-from framecast.metrics.clips import CLIP, I3D, SHORTEST, ClipFeatures
-from framecast.metrics.images import WINDOW
-from framecast.metrics.lpips import SMALLEST, Lpips
-from framecast.metrics.measure import Measure
+from framecast.metrics.catalogue import METRICS, of_families
+from framecast.metrics.clips import I3D
+from framecast.metrics.protocols import PROTOCOLS, Protocol, ProtocolName
+from framecast.metrics.spectrum import SpectrumKind
+from framecast.metrics.weights import Weighting
+
+Given = float | int | str
 
 
 @dataclass(frozen=True)
 class MetricChoice:
-    """The metrics that an evaluation is asked for.
+    """The metrics that an evaluation is asked for, and what they need.
 
     Attributes:
-        names: of metrics, as in METRICS. None for those of the error and, where frames are
-            images, for those of images that can be had. Weights and features ask for the
-            metric that needs them.
+        names: of metrics, as in METRICS. None for those that the frames suggest: the error;
+            where frames are images, metrics of images that can be had, else anomalies and spectra;
+            for ensembles, those of ensembles. What only a metric needs asks for it too: weights,
+            features, thresholds, neighbourhoods, a dry limit.
+        weights: area: cells count by their area; none: all count alike; None for area where the
+            grid has latitudes.
+        regions: parts of the grid, as NAME=CONDITION,... (see `regions.find_regions`).
+        thresholds: of events, by channel: numbers in its units, or percentiles of the training
+            frames as p90.
+        neighbourhoods: sides of square neighbourhoods in cells, odd, for the FSS.
+        dry: by channel, the value below which it is dry, for SEEPS.
+        spectrum: periodic, windowed or zonal; None for zonal on a globe, periodic where the
+            networks take the frames to be, else windowed.
+        protocol: the metrics and weights of a benchmark: openstl, conv_tt_lstm, conv_ssm or
+            weatherbench.
         data_range: least and greatest value of an image, in the units of the data; None for
             the range that the data declare.
         lpips_weights: safetensors file with the weights of LPIPS on AlexNet; None for those
@@ -33,10 +44,17 @@ class MetricChoice:
         fvd_sha256: checksum of a file of features that is trusted though it is not the known one.
 
     Raises:
-        UserError: for a name that is not known, or a range that does not ascend.
+        UserError: for a name that is not known, or settings that contradict one another.
     """
 
     names: tuple[str, ...] | None = None
+    weights: Weighting | None = None
+    regions: Sequence[str] = ()
+    thresholds: Mapping[str, Sequence[Given]] = field(default_factory=dict)
+    neighbourhoods: tuple[int, ...] = ()
+    dry: Mapping[str, float | int] = field(default_factory=dict)
+    spectrum: SpectrumKind | None = None
+    protocol: ProtocolName | None = None
     data_range: tuple[float, float] | None = None
     lpips_weights: PathLike | None = None
     fvd_features: PathLike | None = None
@@ -45,12 +63,51 @@ class MetricChoice:
     def __post_init__(self) -> None:
         for name in self.names or ():
             if name not in METRICS:
-                raise UserError(f"unknown metric {name}: there are {', '.join(METRICS)}")
+                near = nearest(name, list(METRICS))
+                raise UserError(f"unknown metric {name}{near}: there are {', '.join(METRICS)}")
         if self.data_range is not None and not self.data_range[0] < self.data_range[1]:
             low, high = self.data_range
             raise UserError(f"--data-range {low:g} {high:g} must be a smaller and a greater value")
         if self.fvd_sha256 is not None and self.fvd_features is None:
             raise UserError("--fvd-sha256 says which file to trust: name it with --fvd-features")
+        _check_one_of("--weights", self.weights, Weighting)
+        _check_one_of("--spectrum", self.spectrum, SpectrumKind)
+        _check_one_of("--protocol", self.protocol, ProtocolName)
+        self._check_neighbourhoods()
+        self._check_protocol()
+
+    def _check_neighbourhoods(self) -> None:
+        for size in self.neighbourhoods:
+            if size < 1 or size % 2 == 0:
+                raise UserError(
+                    f"--neighbourhood {size}: a square of cells around a cell has an odd side, "
+                    "such as 5"
+                )
+        if self.neighbourhoods and not self.thresholds:
+            raise UserError(
+                "--neighbourhood is for events: say when there is one, with --threshold "
+                "CHANNEL=VALUE"
+            )
+
+    def _check_protocol(self) -> None:
+        if self.protocol is None:
+            return
+        if self.names is not None:
+            raise UserError(
+                f"--protocol {self.protocol} says which metrics are taken: leave out --metrics, or "
+                "the protocol"
+            )
+        weights = PROTOCOLS[self.protocol].weights
+        if self.weights not in (None, weights):
+            raise UserError(
+                f"--protocol {self.protocol} has --weights {weights}, not {self.weights}: leave "
+                "out one of them"
+            )
+
+    @property
+    def preset(self) -> Protocol | None:
+        """The protocol, if there is one."""
+        return None if self.protocol is None else PROTOCOLS[self.protocol]
 
     @property
     def lpips_path(self) -> PathLike | None:
@@ -66,87 +123,20 @@ class MetricChoice:
     @property
     def asked(self) -> set[str]:
         """The metrics that are asked for by name, or by what only they need."""
-        needs = {"lpips": self.lpips_weights, "fvd": self.fvd_features}
-        return {*(self.names or ()), *(name for name, file in needs.items() if file is not None)}
+        needs: dict[tuple[str, ...], object] = {
+            ("lpips",): self.lpips_weights,
+            ("fvd",): self.fvd_features,
+            of_families("neighbourhood"): self.neighbourhoods,
+            of_families("seeps"): self.dry,
+        }
+        if self.names is None:
+            needs[of_families("event")] = self.thresholds
+        given = {name for names, value in needs.items() if value for name in names}
+        named = self.names or (self.preset.metrics if self.preset else ())
+        return {*named, *given}
 
 
-_QUICK = tuple(name for name in IMAGES if name != "fvd")
-_SLOW = "takes long, and is taken if asked for: --metrics"
-
-
-class Subject(NamedTuple):
-    """What is known of the frames to be judged.
-
-    Attributes:
-        grid: (H, W).
-        leads: K, frames that are forecast.
-        ranges: the values of each channel that are 0 and 1 of an image, [C,2]; None if unknown.
-        channels: C.
-        images: whether frames are images, by what the runs made of them.
-    """
-
-    grid: tuple[int, int]
-    leads: int
-    channels: int
-    ranges: Float[Tensor, "C 2"] | None
-    images: bool
-
-
-def prepare(choice: MetricChoice, subject: Subject) -> Measure:
-    """Decide which metrics are taken, and read the networks that they need.
-
-    Raises:
-        UserError: if a metric that is asked for cannot be had, or a file cannot be read.
-    """
-    obstacles = dict(_obstacles(choice, subject))
-    for name in METRICS:
-        if name in choice.asked and name in obstacles:
-            raise UserError(f"{name} {obstacles[name]}")
-    if choice.names is None:
-        images = subject.images or choice.data_range is not None
-        wanted = {*ERRORS, *choice.asked, *(_QUICK if images else ())}
-    else:
-        wanted = choice.asked
-    names = tuple(name for name in METRICS if name in wanted and name not in obstacles)
-    weights, features = choice.lpips_path, choice.fvd_path
-    return Measure(
-        names=names,
-        absent={}
-        if choice.names
-        else {n: obstacles.get(n, _SLOW) for n in IMAGES if n not in names},
-        ranges=subject.ranges,
-        lpips=Lpips.load(weights) if weights is not None and "lpips" in names else None,
-        features=ClipFeatures.load(features, choice.fvd_sha256)
-        if features is not None and "fvd" in names
-        else None,
-        clip=min(CLIP, subject.leads),
-    )
-
-
-def _obstacles(choice: MetricChoice, subject: Subject) -> Iterator[tuple[str, str]]:
-    """Each metric that cannot be had, and why."""
-    height, width = subject.grid
-    side, colours = min(subject.grid), subject.channels in (1, 3)
-    reasons = {
-        "ssim": {f"needs frames of {WINDOW}×{WINDOW} or more, not {height}×{width}": side < WINDOW},
-        "lpips": {
-            "needs one channel or three (colours)": not colours,
-            f"needs frames of {SMALLEST}×{SMALLEST} or more, not {height}×{width}": side < SMALLEST,
-            "needs its weights: framecast fetch lpips, or --lpips-weights FILE": (
-                choice.lpips_path is None
-            ),
-        },
-        "fvd": {
-            "needs one channel or three (colours)": not colours,
-            f"needs {SHORTEST} lead times or more": subject.leads < SHORTEST,
-            "needs the features of I3D: framecast fetch i3d, or --fvd-features FILE": (
-                choice.fvd_path is None
-            ),
-        },
-    }
-    unknown = {"needs the range of the data: --data-range LO HI": subject.ranges is None}
-    for name in IMAGES:
-        for reason, stands in {**unknown, **reasons.get(name, {})}.items():
-            if stands:
-                yield name, reason
-                break
+def _check_one_of(option: str, value: str | None, kind: object) -> None:
+    known = get_args(kind)
+    if value is not None and value not in known:
+        raise UserError(f"{option} {value} is none of {', '.join(known)}")

@@ -67,6 +67,39 @@ class Gaussians:
         return Gaussians(*(getattr(self, f.name)[place : place + 1] for f in fields(self)))
 
 
+@dataclass(frozen=True, eq=False)
+class ClipSums:
+    """Features of clips of Q stretches of time, of predictions and of the truth.
+
+    Attributes:
+        predictions: their features.
+        truth: those of the truth.
+    """
+
+    predictions: Gaussians
+    truth: Gaussians
+
+    @classmethod
+    def cat(cls, parts: Sequence["ClipSums"]) -> "ClipSums | None":
+        """Put stretches behind one another; None if there are none."""
+        if not parts:
+            return None
+        sides = ([getattr(part, f.name) for part in parts] for f in fields(cls))
+        return cls(*(Gaussians.cat(side) for side in sides))
+
+    def __add__(self, other: "ClipSums") -> "ClipSums":
+        return ClipSums(self.predictions + other.predictions, self.truth + other.truth)
+
+    def pool(self) -> "ClipSums":
+        """Merge all stretches into one."""
+        return ClipSums(self.predictions.pool(), self.truth.pool())
+
+    @property
+    def distances(self) -> Float64[Tensor, " Q"]:
+        """The squared Fréchet distance of each stretch."""
+        return frechet_distances(self.predictions, self.truth)
+
+
 def frechet_distances(ours: Gaussians, theirs: Gaussians) -> Float64[Tensor, " Q"]:
     """Return the squared Fréchet distance of each pair of sets; NaN for fewer than 2 samples."""
     return torch.stack([

@@ -1,178 +1,190 @@
-"""Scores of predictions against the truth, as sums that merge."""
+"""Scores of predictions against the truth, as named sums that merge."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from functools import reduce
+from operator import add
+from typing import Any
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from framecast.metrics.frechet import Gaussians, frechet_distances
-
-_SUMS = ("count", "error", "absolute", "squared", "frames", "totals", "counts")
-
-
-class ClipSums(NamedTuple):
-    """Features of clips of Q stretches of time, of predictions and of the truth."""
-
-    predictions: Gaussians
-    truth: Gaussians
+from framecast.metrics.error import Errors
+from framecast.metrics.family import Family, Prediction, Truth
+from framecast.metrics.frechet import ClipSums
+from framecast.metrics.weights import Weights
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Sums over windows and pixels, for each of S steps and each of C channels.
+    """Sums over Z sets of windows, for each of S steps.
 
-    The error is prediction − truth. Adding scores of two sets of windows gives the scores of
-    all of them, in whatever order and parts they come, so that evaluation needs memory for
-    one batch only. Metrics of the error have the units of the channel (mse: squared) and are
-    means over all windows and pixels; they are NaN where nothing was counted.
+    Adding scores of some windows to those of others gives the scores of all of them, in whatever
+    order and parts they come, so that evaluation needs memory for one batch only.
 
     Attributes:
-        count: how many errors were summed, [S,C].
-        error: their sum, [S,C].
-        absolute: sum of their magnitudes, [S,C].
-        squared: sum of their squares, [S,C].
-        frames: how many frames without gaps there were, [S].
-        names: of M metrics that are one number a frame.
-        totals: sum of these numbers over the frames where they are finite, [S,M].
-        counts: how many frames those are, [S,M].
-        clips: features of clips, which Q stretches of the steps make; None where there are none.
+        sums: by name, each [Z,S,...], in float64.
+        families: which make metrics of them.
+        clips: features of clips of all sets together, which Q stretches of the steps make; None
+            where there are none.
     """
 
-    count: Float64[Tensor, "S C"]
-    error: Float64[Tensor, "S C"]
-    absolute: Float64[Tensor, "S C"]
-    squared: Float64[Tensor, "S C"]
-    frames: Float64[Tensor, " S"]
-    names: tuple[str, ...]
-    totals: Float64[Tensor, "S M"]
-    counts: Float64[Tensor, "S M"]
+    sums: Mapping[str, Float64[Tensor, "Z S *any"]]
+    families: tuple[Family, ...]
     clips: ClipSums | None = None
 
     @classmethod
     def of(
         cls,
-        predictions: Float[Tensor, "B S C H W"],
-        truth: Float[Tensor, "B S C H W"],
-        numbers: Mapping[str, Float64[Tensor, "B S"]] | None = None,
+        predictions: Float[Tensor, "*M B S C H W"],
+        truth: Float[Tensor, "B S C H W"] | Truth,
+        families: Sequence[Family] | None = None,
+        references: Sequence[Any] | None = None,
         clips: ClipSums | None = None,
     ) -> "Scores":
-        """Sum the errors of predictions, and numbers that were measured of each frame.
+        """Sum what families ask for, for each window: B sets.
 
-        What is missing of the truth (NaN) counts nowhere. A number that is infinite, as the
-        signal-to-noise ratio is of a frame without noise, is left out of its sum and its count;
-        so is any number of a frame with gaps.
+        Args:
+            predictions: in physical units, of M members, or of none in particular.
+            truth: likewise, NaN where nothing is known.
+            families: of metrics; the error, with all cells alike, if None.
+            references: what each family made of the truth; made here if None.
+            clips: features of clips.
 
         Raises:
             ValueError: if the shapes differ.
         """
-        if predictions.shape != truth.shape:
+        truth = truth if isinstance(truth, Truth) else Truth(truth)
+        members = predictions if predictions.ndim == 6 else predictions[None]
+        if members.shape[1:] != truth.values.shape:
             raise ValueError(
-                f"predictions {list(predictions.shape)} and truth {list(truth.shape)} differ"
+                f"predictions {list(members.shape[1:])} and truth {list(truth.values.shape)} differ"
             )
-        known = ~truth.isnan()
-        error = (predictions.double() - truth.double()).where(known, 0.0)
-        total = error.sum((0, 3, 4))
-        numbers = numbers or {}
-        none = error.new_zeros(*error.shape[:2], 0)
-        stacked = torch.cat([none, *(n[..., None] for n in numbers.values())], dim=2)
-        whole = known.flatten(2).all(2)
-        counted = ~stacked.isinf() & whole[..., None]
-        return cls(
-            count=known.sum((0, 3, 4)).double(),
-            error=total,
-            absolute=error.abs().sum((0, 3, 4)),
-            squared=error.square().sum((0, 3, 4)),
-            frames=whole.double().sum(0),
-            names=tuple(numbers),
-            totals=stacked.where(counted, 0.0).sum(0),
-            counts=counted.double().sum(0),
-            clips=clips,
-        )
+        if families is None:
+            height, width = truth.values.shape[-2:]
+            families = (Errors(Weights.of((height, width))),)
+        if references is None:
+            references = [family.reference(truth) for family in families]
+        prediction = Prediction(members)
+        sums: dict[str, Tensor] = {}
+        for family, reference in zip(families, references, strict=True):
+            sums |= family.sums(prediction, truth, reference)
+        return cls(sums, tuple(families), clips)
 
     @classmethod
     def cat(cls, parts: Sequence["Scores"]) -> "Scores":
         """Put the steps of the same windows behind one another."""
-        clips = [part.clips for part in parts if part.clips is not None]
-        sums: Any = {name: torch.cat([getattr(part, name) for part in parts]) for name in _SUMS}
         return replace(
             parts[0],
-            **sums,
-            clips=ClipSums(*map(Gaussians.cat, zip(*clips, strict=True))) if clips else None,
+            sums={n: torch.cat([part.sums[n] for part in parts], 1) for n in parts[0].sums},
+            clips=ClipSums.cat([part.clips for part in parts if part.clips is not None]),
         )
 
+    @classmethod
+    def join(cls, parts: Sequence["Scores"]) -> "Scores":
+        """Put sets of other windows, at the same steps, behind one another."""
+        clips = [part.clips for part in parts if part.clips is not None]
+        return replace(
+            parts[0],
+            sums={n: torch.cat([part.sums[n] for part in parts]) for n in parts[0].sums},
+            clips=reduce(add, clips) if clips else None,
+        )
+
+    def gather(
+        self, sets: Int64[Tensor, " Z"], count: int, onto: "Scores | None" = None
+    ) -> "Scores":
+        """Add the sums of sets into larger ones.
+
+        Args:
+            sets: which of the larger ones each goes to.
+            count: how many of these there are.
+            onto: earlier sums of them, which are added to in place; None for none.
+        """
+        sums = {}
+        for name, each in self.sums.items():
+            total = each.new_zeros(count, *each.shape[1:]) if onto is None else onto.sums[name]
+            sums[name] = total.index_add_(0, sets, each)
+        clips = [s.clips for s in (onto, self) if s is not None and s.clips is not None]
+        return replace(self, sums=sums, clips=reduce(add, clips) if clips else None)
+
     def __add__(self, other: "Scores") -> "Scores":
-        if (self.count.shape, self.names) != (other.count.shape, other.names):
-            raise ValueError(
-                f"scores of {list(self.count.shape)} and {list(other.count.shape)} "
-                f"steps and channels ({self.names}, {other.names}) do not merge"
-            )
-        clips = zip(self.clips or (), other.clips or (), strict=True)
+        """Add the sums of further windows to each set."""
+        ours, theirs = ({n: list(v.shape) for n, v in s.sums.items()} for s in (self, other))
+        if ours != theirs:
+            raise ValueError(f"scores of {ours} and {theirs} do not merge")
+        clips = [s.clips for s in (self, other) if s.clips is not None]
         return replace(
             self,
-            **{name: getattr(self, name) + getattr(other, name) for name in _SUMS},
-            clips=ClipSums(*(ours + theirs for ours, theirs in clips)) if self.clips else None,
+            sums={name: self.sums[name] + other.sums[name] for name in self.sums},
+            clips=reduce(add, clips) if clips else None,
         )
+
+    @property
+    def sets(self) -> int:
+        """Z."""
+        return len(next(iter(self.sums.values()), ()))
+
+    def total(self) -> "Scores":
+        """Merge all sets into one."""
+        return replace(self, sums={n: v.sum(0, keepdim=True) for n, v in self.sums.items()})
+
+    def steps(self, steps: slice) -> "Scores":
+        """Return the sums of some steps."""
+        return replace(self, sums={name: each[:, steps] for name, each in self.sums.items()})
 
     def pool(self, steps: slice = slice(None)) -> "Scores":
         """Merge steps into one, and all clips likewise."""
         return replace(
             self,
-            **{name: getattr(self, name)[steps].sum(0, keepdim=True) for name in _SUMS},
-            clips=ClipSums(*(side.pool() for side in self.clips)) if self.clips else None,
+            sums={n: v[:, steps].sum(1, keepdim=True) for n, v in self.sums.items()},
+            clips=None if self.clips is None else self.clips.pool(),
         )
 
-    def metric(self, name: str) -> Float64[Tensor, "S _C"]:
-        """Return a metric by its name in METRICS.
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics that the sums give."""
+        given = [f.metrics for f in self.families if set(f.statistics) <= set(self.sums)]
+        return (*(name for names in given for name in names), *(("fvd",) if self.clips else ()))
+
+    def metric(self, name: str) -> Float64[Tensor, "S R _C *axes"]:
+        """Return a metric by its name in METRICS, over all sets.
 
         Returns:
-            For each step and channel, [S,C]; for a metric of whole frames, [S,1]; for fvd, one
-            for each stretch of time that makes a clip, [Q,1].
+            For each step, region and channel, and what else the metric is a function of. There is
+            one region where regions are not told apart, and one channel where frames are judged
+            whole; fvd has one value for each stretch of time that makes a clip, [Q,1,1].
+
+        Raises:
+            ValueError: if the sums do not give it.
         """
-        value: Tensor
         if name == "fvd":
-            value = self.fvd[:, None]
-        elif name in self.names:
-            value = self._of_frames(name)[:, None]
-        else:
-            value = getattr(self, name)
-        return value
+            if self.clips is None:
+                raise ValueError("no clip was measured")
+            return self.clips.distances[:, None, None]
+        family = self._family(name)
+        return family.metric(name, {n: self.sums[n].sum(0) for n in family.statistics})
+
+    def resampled(
+        self, name: str, draws: Float64[Tensor, "Y Z"]
+    ) -> Float64[Tensor, "Y S R _C *axes"]:
+        """Return a metric of Y samples of the sets, each of which is drawn so many times."""
+        family = self._family(name)
+        sums = {n: torch.tensordot(draws, self.sums[n], 1) for n in family.statistics}
+        return family.metric(name, sums)
+
+    def width(self, name: str) -> int:
+        """Return how many numbers the largest sum behind a metric has at each step."""
+        sums = [self.sums[n] for n in self._family(name).statistics]
+        return max(each[0, 0].numel() for each in sums)
 
     def left_out(self, name: str) -> Float64[Tensor, " S"]:
         """Return how many frames are not in a mean over frames, as equal to the truth."""
-        return self.frames - self.counts[:, self.names.index(name)]
+        frames, counted = (self.sums[n].sum(0).flatten() for n in ("frames", f"{name}_count"))
+        return frames - counted
 
-    def _of_frames(self, name: str) -> Tensor:
-        """The mean over frames; infinite where all frames were left out."""
-        place = self.names.index(name)
-        total, count = self.totals[:, place], self.counts[:, place]
-        return torch.where((count == 0) & (self.frames > 0), torch.inf, total / count)
-
-    @property
-    def bias(self) -> Float64[Tensor, "S C"]:
-        """Mean of the error; positive where predictions are too high."""
-        return self.error / self.count
-
-    @property
-    def mae(self) -> Float64[Tensor, "S C"]:
-        """Mean of the magnitude of the error, at least 0."""
-        return self.absolute / self.count
-
-    @property
-    def mse(self) -> Float64[Tensor, "S C"]:
-        """Mean of the square of the error, at least 0."""
-        return self.squared / self.count
-
-    @property
-    def rmse(self) -> Float64[Tensor, "S C"]:
-        """Root of `mse`: of the mean over all windows and pixels, not a mean of roots."""
-        return self.mse.sqrt()
-
-    @property
-    def fvd(self) -> Float64[Tensor, " Q"]:
-        """Squared Fréchet distance of the features of predicted and true clips."""
-        if self.clips is None:
-            raise ValueError("no clip was measured")
-        return frechet_distances(*self.clips)
+    def _family(self, name: str) -> Family:
+        for family in self.families:
+            if name in family.metrics and set(family.statistics) <= set(self.sums):
+                return family
+        raise ValueError(f"the scores have no metric {name}: they have {', '.join(self.names)}")

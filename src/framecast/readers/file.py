@@ -7,6 +7,8 @@ from pathlib import Path
 from framecast.base.claim import heal
 from framecast.base.errors import UserError
 from framecast.frames.frames import Frames
+from framecast.frames.lazy import held
+from framecast.frames.region import cut_region
 from framecast.readers import arrays, gridded
 from framecast.readers.contents import is_unlabelled
 from framecast.readers.guard import check_file
@@ -44,8 +46,17 @@ def open_file(path: Path, selection: Selection) -> Frames:
     """Read what is selected of one file of frames, or of a Zarr store.
 
     Raises:
-        UserError: if it is missing, of an unknown kind, or cannot be read.
+        UserError: if it is missing, of an unknown kind, or cannot be read, or if it has no such
+            region.
     """
+    frames = _open_whole(path, selection)
+    if not selection.region:
+        return frames
+    part = cut_region(frames, selection.region)
+    return part if selection.lazy else replace(part, values=held(part.values))
+
+
+def _open_whole(path: Path, selection: Selection) -> Frames:
     heal(path)
     check_file(path)
     if address := address_of(path):
@@ -72,7 +83,7 @@ def _open_packed(path: Path, selection: Selection) -> Frames:
     if kind_of(inner) in ("gzip", "folder"):
         raise UserError(f"{path} is packed twice: unpack it first (gunzip)")
     with named(path, inner):
-        return replace(open_file(inner, selection), source=str(path))
+        return replace(_open_whole(inner, selection), source=str(path))
 
 
 def names_in(path: Path, selection: Selection) -> tuple[str, ...] | None:

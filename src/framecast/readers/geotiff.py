@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from framecast.base.errors import UserError
+from framecast.base.extras import need
 from framecast.base.limits import check_memory
-from framecast.readers.extras import need
 
 
 def open_geotiff(path: Path) -> xr.Dataset:

@@ -5,7 +5,7 @@ from pathlib import Path
 import xarray as xr
 
 from framecast.base.errors import UserError, nearest
-from framecast.readers.extras import need
+from framecast.base.extras import need
 
 
 def open_grib(path: Path, group: str | None) -> xr.Dataset:

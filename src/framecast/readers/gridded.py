@@ -5,19 +5,19 @@ import itertools
 import math
 import warnings
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.frames.chunks import Chunks
-from framecast.frames.frames import Channel, Frames, StaticFields
+from framecast.frames.frames import Channel, Frames
 from framecast.frames.lazy import HELD, LazyValues
 from framecast.readers.actions import make_actions
 from framecast.readers.blocks import LARGEST, Blocks
@@ -27,6 +27,7 @@ from framecast.readers.labelled import close_labelled, open_labelled, values_of
 from framecast.readers.recognise import Roles
 from framecast.readers.select import select
 from framecast.readers.selection import EVERYTHING, Selection
+from framecast.readers.statics import read_static
 
 SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ".zarr")
 
@@ -66,7 +67,7 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
             coordinates=coordinates_of(dataset, chosen, path),
             attributes=plain(dataset.attrs),
             source=str(path),
-            static=_static(dataset, selection, roles.shared[-2:], path),
+            static=read_static(dataset, selection, roles, path),
             actions=_actions(dataset, selection, roles, path),
             irregular=selection.irregular,
             tolerance=selection.time_tolerance,
@@ -185,6 +186,14 @@ class GriddedReader:
         place = tuple(slice(c, c + size) for c, size in zip(corner, self.chunk, strict=True))
         return self.blocks.get(corner, lambda: self._read(place))
 
+    def cut(self, rows: Int[np.ndarray, " H"], columns: Int[np.ndarray, " W"]) -> "GriddedReader":
+        """Return a reader of some rows and columns, without the rest of the grid."""
+        parts = []
+        for part in self.parts:
+            chosen = dict(zip(part.variable.dims[-2:], (rows, columns), strict=True))
+            parts.append(replace(part, variable=part.variable.isel(chosen)))
+        return replace(self, parts=tuple(parts), blocks=Blocks())
+
     def everything(self) -> Float[Tensor, "N T C H W"]:
         """Return all values."""
         return self._read((slice(None),) * len(self.chunk))
@@ -225,27 +234,6 @@ def _merged(array: np.ndarray, axis: int) -> np.ndarray:
     for other in others:
         merged = np.where(np.isnan(merged), other, merged)
     return np.asarray(merged)
-
-
-def _static(
-    dataset: xr.Dataset, selection: Selection, space: tuple[str, ...], path: Path
-) -> StaticFields | None:
-    """Fields without time; None if none are asked for."""
-    if not selection.static:
-        return None
-    fields = []
-    for name in selection.static:
-        variable = dataset[name]
-        extra = [d for d, n in variable.sizes.items() if d not in space and n > 1]
-        if extra or not set(space) <= set(variable.dims):
-            raise UserError(
-                f"{path}: data.static {name} has dimensions {list(variable.dims)}; a static field "
-                f"has {list(space)} alone"
-            )
-        rest = {d: 0 for d in variable.dims if d not in space}
-        fields.append(values_of(variable.isel(rest, drop=True).transpose(*space), path))
-    channels = tuple(Channel(n, plain(dataset[n].attrs), "static") for n in selection.static)
-    return StaticFields(selection.numbers(np.stack(fields)), channels)
 
 
 def _actions(

@@ -8,6 +8,10 @@ from typing import Any
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
 from framecast.frames.frames import Frames
+from framecast.frames.lazy import held
+from framecast.frames.period import cut_period, thin
+from framecast.frames.units import convert_units
+from framecast.readers.counted import with_time_units
 from framecast.readers.kinds import Kind, kind_of
 from framecast.readers.opened import open_lazily
 from framecast.readers.paths import Paths, files_in, find_paths, name_of
@@ -45,6 +49,14 @@ def open_frames(place: Paths, selection: Selection) -> Frames:
     Raises:
         UserError: as `read_frames`.
     """
+    frames = with_time_units(_open(place, selection), selection.time_units)
+    frames = convert_units(frames, selection.units)
+    part = frames if selection.period is None else cut_period(frames, selection.period)
+    part = thin(part, selection.every, selection.anchor)
+    return part if part is frames or selection.lazy else replace(part, values=held(part.values))
+
+
+def _open(place: Paths, selection: Selection) -> Frames:
     paths, source = find_paths(place), name_of(place)
     files = [file for path in paths for file in _files_of(path)]
     if not selection.cache:

@@ -14,10 +14,10 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, WrapperStore
 
 from framecast.base.errors import UserError
+from framecast.base.extras import need
 from framecast.base.fetch import cache_folder
 from framecast.base.limits import check_disk
 from framecast.base.whole import make_once
-from framecast.readers.extras import need
 from framecast.readers.guard import guarded
 from framecast.readers.kinds import ZARR_FILES, suffix_kind
 

@@ -22,7 +22,7 @@ from framecast.base.progress import track
 from framecast.base.whole import make_once
 from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
-from framecast.frames.lazy import HELD, LazyValues, load
+from framecast.frames.lazy import LazyValues, held
 from framecast.readers.entries import key_of
 from framecast.readers.guard import guarded
 from framecast.readers.remote import address_of
@@ -64,8 +64,7 @@ def rewritten(frames: Frames, files: Sequence[Path], selection: Selection) -> Fr
     reader = RewrittenReader(folder, frames.source, (n, t, c, h, w), about["fingerprint"])
     ends = tuple(values.lengths) if len(set(values.lengths)) > 1 else None
     cached = LazyValues.of(reader, ends)
-    few = ends is None and 4 * math.prod(cached.shape) <= HELD and not selection.lazy
-    return replace(frames, values=load(cached) if few else cached)
+    return replace(frames, values=cached if selection.lazy else held(cached))
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +110,20 @@ class RewrittenReader:
 
 
 def _key(values: LazyValues, files: Sequence[Path], selection: Selection) -> str:
-    """The name of an entry; chunks of a remote store come and go, so that its values are asked."""
+    """The name of an entry, whatever is done to its frames later.
+
+    Chunks of a remote store come and go, so that its values are asked instead.
+    """
     local = [file for file in files if not (file.is_dir() and address_of(file))]
     remote = values.reader.fingerprint() if len(local) < len(files) else ""
-    settings = replace(selection, cache=False, lazy=False)
+    later: dict[str, Any] = {
+        "period": None,
+        "every": 1,
+        "anchor": "first",
+        "units": {},
+        "time_units": None,
+    }
+    settings = replace(selection, cache=False, lazy=False, **later)
     how = settings, remote, version("framecast"), _LAYOUT  # another version may read otherwise
     return f"{files[0].stem}-{key_of(local, *how)}"
 

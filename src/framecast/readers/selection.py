@@ -1,6 +1,6 @@
 """What is read of a file: which variables, for what, and how their values are understood."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.frames.channels import Channel, Role
+from framecast.frames.period import Anchor, Every
+from framecast.frames.region import Ends
 from framecast.frames.roles import FrameSpec
 from framecast.frames.times import TOLERANCE
 
@@ -44,6 +46,13 @@ class Selection:
             None for time, where the files have times.
         times_from: pattern of the times in the names of files (strptime's); None to guess it.
         group: the group of a NetCDF, HDF5 or Zarr file; None for the only one with variables.
+        time_units: what plain numbers of time count; None where they stay numbers.
+        region: least and greatest value of coordinates over the grid, or places of rows and
+            columns, between which it is read.
+        period: first and last time that is read; None for an open end.
+        every: how many frames, or how long, it is from one frame that is read to the next.
+        anchor: the frame from which `every` counts.
+        units: by name of a channel, the unit that its values are converted to.
         lazy: whether values are read a window at a time, however few they are.
         cache: whether values are written into the cache once, and read from there.
     """
@@ -65,6 +74,12 @@ class Selection:
     join: Join | None = None
     times_from: str | None = None
     group: str | None = None
+    time_units: str | None = None
+    region: Mapping[str, Ends] = field(default_factory=dict)
+    period: tuple[Any, Any] | None = None
+    every: Every = 1
+    anchor: Anchor = "first"
+    units: Mapping[str, str] = field(default_factory=dict)
     lazy: bool = False
     cache: bool = False
 
@@ -84,6 +99,11 @@ class Selection:
             select=spec.select,
             time_tolerance=spec.time_tolerance,
             layout=spec.layout,
+            time_units=spec.time_units,
+            region=spec.region,
+            every=spec.every,
+            anchor="last",
+            units=spec.units,
             size=spec.grid,
             rate=spec.rate,
         )
@@ -91,7 +111,12 @@ class Selection:
     @property
     def past(self) -> "Selection":
         """What is needed to forecast: without the variables that are only predicted."""
-        return replace(self, diagnostic=())
+        kept = [name for name in self.units if name not in self.diagnostic]
+        return replace(self, diagnostic=(), units=self.units_of(kept))
+
+    def units_of(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the units that some channels are converted to, by their names."""
+        return {name: unit for name, unit in self.units.items() if name in names}
 
     @property
     def others(self) -> tuple[str, ...]:

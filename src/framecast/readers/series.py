@@ -1,6 +1,5 @@
 """Many files that are one series: opened one after the other, and then where they are read."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from framecast.base.errors import UserError
 from framecast.base.progress import track
 from framecast.frames.frames import Frames
-from framecast.frames.lazy import HELD, Values, lengths, load
+from framecast.frames.lazy import held
 from framecast.readers.differences import check_alike
 from framecast.readers.file import names_in
 from framecast.readers.joins import choose_channels, join_channels, join_sequences, join_times
@@ -57,7 +56,7 @@ def read_series(paths: Sequence[Path], selection: Selection, source: str) -> Fra
         joined = join_channels([part for group in groups for part in _apart(group)], source)
     if len(groups) > 1 or any(part != selection for part in narrowed.values()):
         joined = _in_roles(joined, selection)
-    values = joined.values if selection.lazy else _held(joined.values)
+    values = joined.values if selection.lazy else held(joined.values)
     return replace(joined, values=values, source=source)
 
 
@@ -181,9 +180,3 @@ def _in_roles(frames: Frames, selection: Selection) -> Frames:
     chosen = choose_channels(frames, names)
     channels = tuple(replace(c, role=selection.role(c.name)) for c in chosen.channels)
     return replace(chosen, channels=channels)
-
-
-def _held(values: Values) -> Values:
-    """Values in memory where they are few, and lazy ones elsewhere."""
-    alike = len(set(lengths(values))) == 1
-    return load(values) if alike and 4 * math.prod(values.shape) <= HELD else values

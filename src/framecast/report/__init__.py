@@ -16,7 +16,14 @@ from framecast.frames.leads import lead_times
 from framecast.metrics import IMAGES, MetricChoice
 from framecast.readers.paths import Paths
 from framecast.report.pictures import draw_curves, draw_image_curves, draw_strips
-from framecast.report.records import averages_to_csv, describe, to_csv
+from framecast.report.records import describe
+from framecast.report.rows import (
+    averages_to_csv,
+    curves_to_csv,
+    differences_to_csv,
+    has_curves,
+    to_csv,
+)
 from framecast.report.table import print_table
 
 __all__ = [
@@ -30,7 +37,10 @@ __all__ = [
     "write_report",
 ]
 
-NAMES = ("metrics.json", "metrics.csv", "averages.csv", "curves*.png", "strips_*.png")
+NAMES = (
+    "metrics.json", "metrics.csv", "averages.csv", "differences.csv", "curves.csv",
+    "curves*.png", "strips_*.png",
+)  # fmt: skip
 """The files of a report."""
 
 
@@ -44,6 +54,7 @@ def evaluate_to(
     metrics: MetricChoice | None = None,
     by: str | None = None,
     stride: int | None = None,
+    baselines: Sequence[str] | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: bool = True,
@@ -64,6 +75,7 @@ def evaluate_to(
             metrics=metrics,
             by=by,
             stride=stride,
+            baselines=baselines,
             device=device,
             progress=progress,
         )
@@ -75,8 +87,9 @@ def evaluate_to(
 def write_report(evaluation: Evaluation, out: PathLike, overwrite: bool = False) -> None:
     """Write the numbers and pictures of an evaluation.
 
-    They are metrics.json, metrics.csv, averages.csv, curves.png, a strips_CHANNEL.png for each
-    channel, and, where metrics of images were taken, curves_images.png.
+    They are metrics.json, metrics.csv, averages.csv, differences.csv, curves.png, a
+    strips_CHANNEL.png for each channel, and, where metrics were taken that need them, curves.csv
+    and curves_images.png.
 
     Args:
         evaluation: what to report.
@@ -91,6 +104,11 @@ def write_report(evaluation: Evaluation, out: PathLike, overwrite: bool = False)
         write_text(folder / "metrics.json", json.dumps(describe(evaluation), indent=2) + "\n")
         write_text(folder / "metrics.csv", to_csv(evaluation))
         write_text(folder / "averages.csv", averages_to_csv(evaluation))
+        write_text(folder / "differences.csv", differences_to_csv(evaluation))
+        for name in ("curves.csv", "curves_images.png"):  # an earlier report may have had them
+            (folder / name).unlink(missing_ok=True)
+        if has_curves(evaluation):
+            write_text(folder / "curves.csv", curves_to_csv(evaluation))
         _save(draw_curves(evaluation), folder / "curves.png")
         if any(name in IMAGES for name in evaluation.metrics):
             _save(draw_image_curves(evaluation), folder / "curves_images.png")

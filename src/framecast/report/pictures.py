@@ -23,7 +23,8 @@ from framecast.report.words import chosen, title
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's, which the colour-blind can tell apart."""
 _MARKERS = "os^Dv*"
-_BASELINES = {"persistence": ("--", "x"), "climatology": (":", "+")}
+_BASELINES = (("--", "x"), (":", "+"), ("-.", "1"), ((0, (5, 1, 1, 1, 1, 1)), "2"))
+"""Line and marker of each baseline, in their order."""
 _PHASE_TITLES = {"teacher_forced": "one step ahead", "closed_loop": "forecast (closed loop)"}
 _STRIP_COLUMNS = 8
 _IMAGE_CURVES = ("image_mse", "psnr", "ssim", "lpips", "fvd")
@@ -48,7 +49,7 @@ def draw_curves(evaluation: Evaluation) -> Figure:
         axes[0, column].set_title(_PHASE_TITLES[phase], fontsize="medium")
         label = f"{METRICS[metric].label} of {channel.name}"
         axes[row, 0].set_ylabel(with_units(label, channel.units if metric != "mse" else ""))
-    if metric != "bias":
+    if METRICS[metric].better != "nearest":
         for last in axes[:, -1]:  # the row shares its limits, which are known when all is drawn
             last.set_ylim(bottom=0)
     _legend(figure, axes[0, -1])
@@ -105,10 +106,10 @@ def _draw(
         if spread is not None:
             low, high = mean - spread[part, place], mean + spread[part, place]
             axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-    for baseline in evaluation.baselines:
-        mean, (style, marker) = baseline.mean(metric)[part, place], _BASELINES[baseline.label]
-        size = 6 if len(x) == 1 else 0  # one point makes no line
-        axes.plot(x, mean, style, c="0.45", marker=marker, ms=size, label=baseline.label)
+    for baseline, (style, marker) in zip(evaluation.baselines, cycle(_BASELINES), strict=False):
+        mean = baseline.mean(metric)[part, place]
+        (line,) = axes.plot(x, mean, c="0.45", marker=marker, label=baseline.label)
+        line.set(linestyle=style, markersize=6 if len(x) == 1 else 0)  # one point makes no line
     axes.set_xticks(x[every - 1 :: every])
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
@@ -124,7 +125,7 @@ def draw_strips(evaluation: Evaluation, place: int) -> Figure:
     """
     first, columns = evaluation.first, chosen(evaluation.steps, _STRIP_COLUMNS)
     truth = load(first.values)[0, evaluation.context :, place].double().numpy()[columns]
-    forecasts = [m.example[:, place].double().numpy()[columns] for m in evaluation.models]
+    forecasts = [m.example.mean(0)[:, place].double().numpy()[columns] for m in evaluation.models]
     names = [model.label for model in evaluation.models]
     values = _value_scale(evaluation, place, truth)
     errors = _error_scale(truth, np.stack(forecasts) - truth)

@@ -1,25 +1,14 @@
-"""An evaluation as numbers: plain values for JSON, and rows for CSV."""
+"""An evaluation as plain values for JSON."""
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from torch import Tensor
-
 from framecast.evaluate import Evaluation, Forecasts, Run
 from framecast.frames.leads import lead_times
-from framecast.metrics import METRICS
-
-COLUMNS = (
-    "model", "phase", "frame", "lead", "lead_time", "channel", "metric", "value", "spread", "group"
-)  # fmt: skip
-"""Columns of metrics.csv. `frame` is the place in the window, 1 for the first given frame."""
-
-AVERAGE_COLUMNS = ("model", "group", "windows", "channel", "metric", "value", "spread")
-"""Columns of averages.csv."""
+from framecast.metrics import LEVEL, METRICS
+from framecast.metrics.bootstrap import RESAMPLES
 
 CREATOR = f"framecast evaluate {version('framecast')}"
 """What metrics.json says of who wrote the folder."""
@@ -43,11 +32,43 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         "steps": evaluation.steps,
         "lead_times": times.tolist(),
         "lead_time_units": units,
+        "weights": evaluation.measure.weights.kind,
+        "regions": list(evaluation.regions),
+        "protocol": evaluation.measure.protocol or None,
+        "intervals": {
+            "level": LEVEL,
+            "blocks": evaluation.forecasts[0].blocks,
+            "resamples": RESAMPLES,
+        },
+        "axes": _axes(evaluation),
         "absent_metrics": dict(evaluation.measure.absent),
         "clip_ends": evaluation.clip_ends if "fvd" in evaluation.metrics else [],
         "models": [_describe(f, evaluation) for f in evaluation.models],
         "baselines": [_describe(f, evaluation) for f in evaluation.baselines],
     }
+
+
+def _axes(evaluation: Evaluation) -> dict[str, Any]:
+    """What metrics are functions of, beside lead time, region and channel."""
+    measure = evaluation.measure
+    axes: dict[str, Any] = {}
+    if measure.thresholds is not None:
+        axes["thresholds"] = {
+            channel: dict(zip(labels, values, strict=False))
+            for channel, labels, values in zip(
+                evaluation.first.names,
+                measure.thresholds.labels,
+                measure.thresholds.values.tolist(),
+                strict=True,
+            )
+        }
+    if measure.neighbourhoods:
+        axes["neighbourhoods"] = list(measure.neighbourhoods)
+    if measure.bins is not None:
+        bins = measure.bins
+        axes["spectrum"] = {"kind": bins.kind, "units": bins.units}
+        axes["spectrum"]["wavelengths"] = bins.wavelengths.tolist()
+    return axes
 
 
 def _describe(forecasts: Forecasts, evaluation: Evaluation) -> dict[str, Any]:
@@ -57,6 +78,7 @@ def _describe(forecasts: Forecasts, evaluation: Evaluation) -> dict[str, Any]:
     }
     described = {
         "label": forecasts.label,
+        "members": forecasts.members,
         "runs": [_describe_run(run) for run in forecasts.runs],
         **_numbers(forecasts, evaluation),
     }
@@ -76,116 +98,96 @@ def _describe_run(run: Run) -> dict[str, Any]:
 
 def _numbers(forecasts: Forecasts, evaluation: Evaluation) -> dict[str, Any]:
     """Metrics of each channel, of whole frames, of clips; and averages over lead times."""
-
-    def of(source: Forecasts, metric: str, steps: slice, place: int) -> dict[str, Any]:
-        spread = source.spread(metric)
-        return {
-            "value": _plain(source.mean(metric)[steps, place]),
-            "spread": None if spread is None else _plain(spread[steps, place]),
-        }
-
-    average, every = evaluation.average(forecasts), slice(None)
-    names = list(enumerate(evaluation.first.names))
-    kinds = {kind: _of_kind(evaluation.metrics, kind) for kind in ("channel", "frame", "clip")}
-    return {
-        "metrics": {
-            channel: {
-                phase: {m: of(forecasts, m, steps, place) for m in kinds["channel"]}
-                for phase, steps in evaluation.phases.items()
-            }
-            for place, channel in names
-        },
+    every, average = slice(None), evaluation.average(forecasts)
+    kinds = {kind: _of_kind(evaluation, forecasts, kind) for kind in ("channel", "frame", "clip")}
+    further = [(place, name) for place, name in enumerate(evaluation.regions) if place]
+    numbers = {
+        "metrics": _of_channels(forecasts, evaluation, kinds["channel"]),
         "frame_metrics": {
             phase: {
                 m: {
-                    **of(forecasts, m, steps, 0),
+                    **_entry(forecasts, m, steps, 0),
                     "left_out": forecasts.scores[0].left_out(m)[steps].int().tolist(),
                 }
                 for m in kinds["frame"]
             }
             for phase, steps in evaluation.phases.items()
         },
-        "clip_metrics": {m: of(forecasts, m, every, 0) for m in kinds["clip"]},
+        "clip_metrics": {m: _entry(forecasts, m, every, 0) for m in kinds["clip"]},
         "averages": {
-            "metrics": {
-                channel: {m: of(average, m, every, place) for m in kinds["channel"]}
-                for place, channel in names
-            },
-            "frame_metrics": {m: of(average, m, every, 0) for m in kinds["frame"]},
-            "clip_metrics": {m: of(average, m, every, 0) for m in kinds["clip"]},
+            "metrics": _averages(average, evaluation, kinds["channel"]),
+            "frame_metrics": {m: _entry(average, m, every, 0) for m in kinds["frame"]},
+            "clip_metrics": {m: _entry(average, m, every, 0) for m in kinds["clip"]},
         },
+    }
+    regions = {
+        name: {
+            "metrics": _of_channels(forecasts, evaluation, kinds["channel"], place),
+            "averages": {"metrics": _averages(average, evaluation, kinds["channel"], place)},
+        }
+        for place, name in further
+    }
+    return numbers | ({"regions": regions} if regions else {})
+
+
+def _of_channels(
+    forecasts: Forecasts, evaluation: Evaluation, metrics: Sequence[str], region: int = 0
+) -> dict[str, Any]:
+    """The metrics of each channel in each phase."""
+    return {
+        channel: {
+            phase: {
+                m: _entry(forecasts, m, steps, place, region) for m in _in_region(metrics, region)
+            }
+            for phase, steps in evaluation.phases.items()
+        }
+        for place, channel in enumerate(evaluation.first.names)
     }
 
 
-def _of_kind(metrics: Sequence[str], kind: str) -> list[str]:
-    return [name for name in metrics if METRICS[name].per == kind]
+def _averages(
+    average: Forecasts, evaluation: Evaluation, metrics: Sequence[str], region: int = 0
+) -> dict[str, Any]:
+    return {
+        channel: {
+            m: _entry(average, m, slice(None), place, region) for m in _in_region(metrics, region)
+        }
+        for place, channel in enumerate(evaluation.first.names)
+    }
 
 
-def to_csv(evaluation: Evaluation) -> str:
-    """Return the numbers by frame as CSV in long form, with the columns COLUMNS."""
-    return _as_csv(COLUMNS, _rows(evaluation))
+def _in_region(metrics: Sequence[str], region: int) -> list[str]:
+    return [m for m in metrics if METRICS[m].regional or not region]
 
 
-def averages_to_csv(evaluation: Evaluation) -> str:
-    """Return the averages over lead times as CSV, with the columns AVERAGE_COLUMNS."""
-    return _as_csv(AVERAGE_COLUMNS, _average_rows(evaluation))
+def _entry(
+    forecasts: Forecasts, metric: str, steps: slice, place: int, region: int = 0
+) -> dict[str, Any]:
+    """A metric of a channel by step, and along its axes: value, spread, ends of the interval."""
+    spread = forecasts.spread(metric, region)
+    entry = {
+        "value": _plain(forecasts.mean(metric, region)[steps, place].tolist()),
+        "spread": None if spread is None else _plain(spread[steps, place].tolist()),
+    }
+    bounds = None if METRICS[metric].curve else forecasts.interval(metric, region)
+    if bounds is not None:
+        entry |= {
+            end: _plain(values[steps, place].tolist()) for end, values in bounds._asdict().items()
+        }
+    return entry
 
 
-def _as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
+def _of_kind(evaluation: Evaluation, forecasts: Forecasts, kind: str) -> list[str]:
+    known = (name for name in evaluation.metrics if forecasts.has(name))
+    return [name for name in known if METRICS[name].per == kind]
 
 
-def each_group(evaluation: Evaluation) -> Iterator[tuple[str, int, Forecasts]]:
-    """Yield (group, its windows, forecasts) for all windows, then for each group."""
-    every = (*evaluation.models, *evaluation.baselines)
-    for group, windows in {"": evaluation.windows, **evaluation.groups}.items():
-        for forecasts in every:
-            yield group, windows, forecasts.of_group(group) if group else forecasts
+def _plain(values: Any) -> Any:
+    """Numbers, nested as they are, with None for what is not finite."""
+    if isinstance(values, list):
+        return [_plain(value) for value in values]
+    return _finite(values)
 
 
-def columns_of(evaluation: Evaluation, metric: str) -> tuple[str, ...]:
-    """Return the channels that a metric has values of; one without a name for whole frames."""
-    return evaluation.first.names if METRICS[metric].per == "channel" else ("",)
-
-
-def _average_rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
-    for group, windows, forecasts in each_group(evaluation):
-        average = evaluation.average(forecasts)
-        for metric in evaluation.metrics:
-            mean, spread = average.mean(metric), average.spread(metric)
-            for place, channel in enumerate(columns_of(evaluation, metric)):
-                spread_ = None if spread is None else spread[0, place].item()
-                where = (forecasts.label, group, windows, channel, metric)
-                yield (*where, mean[0, place].item(), spread_)
-
-
-def _rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
-    times, _ = lead_times(evaluation.first, evaluation.steps)
-    for group, _windows, forecasts in each_group(evaluation):
-        for metric in evaluation.metrics:
-            mean, spread = forecasts.mean(metric), forecasts.spread(metric)
-            for place, channel in enumerate(columns_of(evaluation, metric)):
-                for phase, frame, step in _places(evaluation, metric):
-                    lead = max(1, frame - evaluation.context)
-                    where = (forecasts.label, phase, frame, lead, times[lead - 1], channel, metric)
-                    spread_ = None if spread is None else spread[step, place].item()
-                    yield (*where, mean[step, place].item(), spread_, group)
-
-
-def _places(evaluation: Evaluation, metric: str) -> Iterator[tuple[str, int, int]]:
-    """(phase, frame of the window, row among the values) of each value of a metric."""
-    if METRICS[metric].per == "clip":
-        for step, end in enumerate(evaluation.clip_ends):
-            yield "closed_loop", evaluation.context + end, step
-        return
-    for phase, part in evaluation.phases.items():
-        for step in range(evaluation.context + evaluation.steps - 1)[part]:
-            yield phase, step + 2, step
-
-
-def _plain(values: Tensor) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in values.tolist()]
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

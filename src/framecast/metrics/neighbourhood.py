@@ -1,0 +1,86 @@
+"""Events near the right place: fractions of neighbourhoods in which they occur."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+from torch.nn.functional import pad
+
+from framecast.metrics.family import Family, Prediction, Sums, Truth
+from framecast.metrics.thresholds import Thresholds
+from framecast.metrics.weights import Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbourhoods(Family):
+    """Fractions skill score of the mean forecast, for Q thresholds and N neighbourhoods.
+
+    Source: Roberts and Lean, Scale-selective verification of rainfall accumulations, 2008, Eq. 5
+    to 7. Beyond an edge of the grid, and where the truth is missing, there is no event.
+
+    Attributes:
+        weights: of the cells, in R regions.
+        thresholds: of each channel.
+        sizes: sides of the square neighbourhoods in cells, odd.
+        wraps: whether the last column lies beside the first, as on a globe.
+    """
+
+    metrics = ("fss",)
+    statistics = ("fraction_difference", "fraction_squares")
+    weights: Weights
+    thresholds: Thresholds
+    sizes: tuple[int, ...]
+    wraps: bool = False
+
+    def reference(self, truth: Truth) -> Any:
+        """Return the fractions of the truth, [B,S,1,H,W], by threshold and size."""
+        return [
+            [self._fractions(event, size) for size in self.sizes]
+            for channel, column in self.thresholds.places
+            for event in [self._events(truth.values, channel, column, None)]
+        ]
+
+    def sums(self, prediction: Prediction, truth: Truth, reference: Any) -> Sums:
+        """Return Σ w (f − o)² and Σ w (f² + o²) of the fractions, each [B,S,R,C,Q,N]."""
+        windows, steps, channels = prediction.mean.shape[:3]
+        thresholds = self.thresholds.values.shape[1]
+        each = (len(self.weights.regions), channels, thresholds, len(self.sizes))
+        apart, squares = torch.zeros(2, windows, steps, *each, dtype=torch.float64)
+        for (channel, column), fractions in zip(self.thresholds.places, reference, strict=True):
+            known = None if truth.known is None else truth.known[:, :, channel]
+            event = self._events(prediction.mean, channel, column, known)
+            for place, (size, theirs) in enumerate(zip(self.sizes, fractions, strict=True)):
+                ours = self._fractions(event, size)
+                parts = torch.cat([(ours - theirs).square(), ours.square() + theirs.square()], 2)
+                if known is not None:
+                    parts = parts.where(known[:, :, None], 0.0)
+                both = self.weights.sum(parts)
+                apart[..., channel, column, place] = both[..., 0]
+                squares[..., channel, column, place] = both[..., 1]
+        return {"fraction_difference": apart, "fraction_squares": squares}
+
+    def _events(self, values: Tensor, channel: int, column: int, known: Tensor | None) -> Tensor:
+        event = values[:, :, channel] >= self.thresholds.values[channel, column]
+        return event if known is None else event & known
+
+    def _fractions(self, event: Tensor, size: int) -> Float64[Tensor, "B S 1 H W"]:
+        """Share of the cells of the neighbourhood of each cell where there is an event."""
+        reach, totals = size // 2, event.double()[:, :, None]
+        if self.wraps:
+            reach_across = min(reach, totals.shape[-1])
+            left, right = totals[..., -reach_across:], totals[..., :reach_across]
+            totals = torch.cat([left, totals, right], -1) if reach else totals
+            totals = pad(totals, (reach - reach_across, reach - reach_across, reach, reach))
+        else:
+            totals = pad(totals, (reach, reach, reach, reach))
+        for dim in (-2, -1):
+            sums = pad(totals.cumsum(dim), (1, 0) if dim == -1 else (0, 0, 1, 0))
+            length = sums.shape[dim] - size
+            totals = sums.narrow(dim, size, length) - sums.narrow(dim, 0, length)
+        return totals / size**2
+
+    def fss(self, sums: Sums) -> Tensor:
+        """1 − Σ w (f − o)² / Σ w (f² + o²), in [0, 1]; NaN where there is no event at all."""
+        return 1 - sums["fraction_difference"] / sums["fraction_squares"]
