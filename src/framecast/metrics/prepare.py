@@ -29,7 +29,7 @@ from framecast.metrics.regions import find_regions
 from framecast.metrics.seeps import Seeps, WetClimate
 from framecast.metrics.spectrum import Bins, Spectra
 from framecast.metrics.thresholds import Percentile, Thresholds, parse_threshold
-from framecast.metrics.wavelengths import LEAST_SIDE, find_bins, goes_round
+from framecast.metrics.wavelengths import LEAST_SIDE, columns_wrap, find_bins
 from framecast.metrics.weights import Weights
 
 
@@ -152,7 +152,7 @@ def _families(
             if set(judged.metrics) & set(names):
                 yield judged(weights, thresholds)
         if "fss" in names:
-            wraps = goes_round(subject.frames)
+            wraps = columns_wrap(subject.frames)
             yield Neighbourhoods(weights, thresholds, choice.neighbourhoods, wraps)
     if "seeps" in names:
         yield Seeps(weights, tuple(_climates(choice, subject)))
