@@ -129,7 +129,7 @@ def _suggested(choice: MetricChoice, subject: Subject, images: bool) -> Iterator
     elif subject.climatology:
         yield from of_families("anomaly")
     if not images and min(subject.frames.grid) >= _LEAST_SPECTRUM:
-        yield from of_families("spectrum")
+        yield from (name for name in of_families("spectrum") if not METRICS[name].curve)
     if subject.members > 1:
         yield from of_families("ensemble", *(("probability",) if choice.thresholds else ()))
 

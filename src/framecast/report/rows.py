@@ -87,10 +87,10 @@ class _Numbers(NamedTuple):
             forecasts.interval(metric, region),
         )
 
-    def at(self, step: int, column: Column) -> tuple[float, float | None, Any, Any]:
+    def at(self, step: int, column: Column) -> list[float | None]:
         """Value, spread and ends of the interval of a number; None for what there is none of."""
-        ends = self.interval or (None, None)
-        return tuple(_item(part, step, column) for part in (self.mean, self.spread, *ends))  # type: ignore[return-value]
+        parts = (self.mean, self.spread, *(self.interval or (None, None)))
+        return [_item(part, step, column) for part in parts]
 
 
 def _item(values: Tensor | None, step: int, column: Column) -> float | None:
