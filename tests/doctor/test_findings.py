@@ -10,9 +10,9 @@ from framecast.base.errors import UserError
 from framecast.datasets.config import DataConfig
 from framecast.doctor import examine, propose
 from framecast.doctor.channels import examine_channels
-from framecast.doctor.grids import find_grid
 from framecast.doctor.screen import describe, draw
 from framecast.frames.frames import Channel, Coordinate, Frames
+from framecast.frames.grids import find_grid
 from small import travelling_wave
 from videos import folder_of_videos, noise, write_video
 

@@ -5,7 +5,13 @@ from typing import Any
 
 from framecast.base.errors import UserError
 
-EXTRAS = {"geotiff": "GeoTIFF", "grib": "GRIB", "remote": "remote addresses", "units": "units"}
+EXTRAS = {
+    "flow": "baselines of motion",
+    "geotiff": "GeoTIFF",
+    "grib": "GRIB",
+    "remote": "remote addresses",
+    "units": "units",
+}
 """Extras of framecast, as in pyproject.toml, and what each is for."""
 
 

@@ -61,6 +61,14 @@ def parser() -> CommandParser:
         help="frames from one window to the next (default: windows do not overlap)",
     )
     parser.add_argument(
+        "--baselines",
+        nargs="+",
+        metavar="NAME",
+        help="what the runs are scored beside: persistence, climatology, damped_persistence, "
+        "advection, filtered_advection, linear_inverse (default: persistence, climatology, and "
+        "advection where fields move)",
+    )
+    parser.add_argument(
         "--overwrite",
         action="store_true",
         help="replace files in FOLDER with the names of a report's that are of no earlier one",
@@ -89,6 +97,7 @@ def run(arguments: list[str]) -> None:
         metrics=_metric_choice(options),
         by=options.by,
         stride=options.stride,
+        baselines=options.baselines,
         device=options.device,
         overwrite=options.overwrite,
     )

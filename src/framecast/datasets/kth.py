@@ -15,9 +15,10 @@ import numpy as np
 from framecast.base.errors import UserError
 from framecast.datasets.source import Source, register_source
 from framecast.datasets.videos import check_size
+from framecast.frames.channels import GREY
 from framecast.frames.frames import Coordinate, Frames
 from framecast.frames.splits import Splits
-from framecast.readers.decoding import GREY, Video, open_videos
+from framecast.readers.decoding import Video, open_videos
 from framecast.readers.video import Clip, clip_frames
 
 ACTIONS = ("boxing", "handclapping", "handwaving", "jogging", "running", "walking")

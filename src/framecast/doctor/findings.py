@@ -7,9 +7,9 @@ import numpy as np
 
 from framecast.datasets.config import DataConfig
 from framecast.doctor.channels import ChannelFindings, examine_channels
-from framecast.doctor.grids import Grid, find_grid
 from framecast.doctor.opening import describe_kind, find_static, open_parts, with_source
 from framecast.frames.frames import Frames
+from framecast.frames.grids import Grid, find_grid
 
 
 @dataclass(frozen=True, eq=False)

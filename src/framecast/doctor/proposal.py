@@ -10,9 +10,9 @@ import yaml
 from framecast.base.config import load_config
 from framecast.doctor.findings import Findings
 from framecast.doctor.windows import Division, divide
+from framecast.frames.channels import is_picture
 from framecast.frames.frames import Frames
 from framecast.frames.places import AXES, area_weights, find_axis
-from framecast.readers.decoding import COLOUR, GREY
 from framecast.runs.config import Experiment
 
 LARGEST_SIDE = 128
@@ -95,7 +95,7 @@ def _data(findings: Findings, division: Division) -> Iterator[tuple[str, Choice]
     yield "data.path", Choice(data.path, findings.kind)
     if data.source != "files":
         yield "data.source", Choice(data.source, "what reads such a folder")
-    pictures = set(frames.names) <= {*GREY, *COLOUR}
+    pictures = is_picture(frames.channels)
     if pictures and max(frames.grid) > LARGEST_SIDE and data.source in ("files", "videos"):
         smaller = [max(8, round(side * LARGEST_SIDE / max(frames.grid))) for side in frames.grid]
         yield "data.source", Choice("videos", "what resizes video")
@@ -139,7 +139,7 @@ def _variables(findings: Findings, sunlight: Sequence[str]) -> Iterator[tuple[st
 
 def _bounds(findings: Findings, choices: Mapping[str, Choice]) -> Iterator[tuple[str, Choice]]:
     """Hold amounts such as rain at 0 or above; the range of pictures holds them already."""
-    if set(findings.frames.names) <= {*GREY, *COLOUR}:
+    if is_picture(findings.frames.channels):
         return
     chosen = choices.get("data.variables")
     predicted = {c.name for c in findings.frames.channels if c.role != "forcing"}
@@ -190,7 +190,7 @@ def _model(findings: Findings) -> Iterator[tuple[str, Choice]]:
     yield "model.hidden", Choice(48, "channels of a layer")
     yield "model.padding", Choice(findings.grid.padding, f"{findings.grid.name} grid")
     correlations = [c.correlation for c in findings.channels if not math.isnan(c.correlation)]
-    if set(findings.frames.names) <= {*GREY, *COLOUR}:
+    if is_picture(findings.frames.channels):
         yield "model.output", Choice("sigmoid", "pictures stay within their range")
     elif correlations and min(correlations) > ALIKE:
         why = f"successive frames resemble each other (correlation {min(correlations):.2f})"

@@ -9,17 +9,12 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
-from framecast.evaluate.competitors import (
-    CLIMATOLOGY,
-    PERSISTENCE,
-    Climatology,
-    Competitor,
-    Network,
-    baselines,
-)
+from framecast.evaluate.baselines import fit_baselines
+from framecast.evaluate.network import Network
 from framecast.evaluate.results import Evaluation, Forecasts
 from framecast.evaluate.runs import Run, check_frames, load_runs, test_frames, training_frames
 from framecast.evaluate.scoring import Scored, ScoredWindows, Usual, score
+from framecast.forecast.baselines import Following
 from framecast.frames.batch import Place
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
@@ -27,6 +22,8 @@ from framecast.frames.windows import allowed_starts, side_by_side
 from framecast.metrics import MetricChoice, Scores, Subject, prepare
 from framecast.readers.paths import Paths
 
+CLIMATOLOGY = "climatology"
+"""The baseline that says what is usual."""
 ALL = ""
 """The group of windows where they are not grouped."""
 
@@ -40,6 +37,7 @@ def evaluate(
     metrics: MetricChoice | None = None,
     by: str | None = None,
     stride: int | None = None,
+    baselines: Sequence[str] | None = None,
     device: str = "auto",
     batch_size: int = 16,
     progress: bool = False,
@@ -60,6 +58,8 @@ def evaluate(
         metrics: which are wanted, and what they need; those that the frames suggest if None.
         by: a coordinate over the sequences; scores are then kept for each of its values too.
         stride: frames from one window to the next; None for windows that do not overlap.
+        baselines: names of BASELINES; None for persistence, climatology where the grid is that of
+            the training, and advection where fields move.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
         batch_size: windows computed together; needs memory, changes no score.
         progress: whether to show a progress bar on stderr.
@@ -71,7 +71,7 @@ def evaluate(
     """
     loaded = load_runs(runs, device)
     plan = _plan(loaded, data, steps, context, stride, by)
-    known = baselines(loaded[0].predictor, plan.frames.grid)
+    known = fit_baselines(baselines, loaded[0], plan.frames, plan.places, plan.context)
     measure = prepare(metrics or MetricChoice(), _subject(loaded, plan, known, metrics))
     networks = [Network(run.predictor, own) for run, own in zip(loaded, plan.every, strict=True)]
     windows = ScoredWindows(
@@ -82,14 +82,14 @@ def evaluate(
         plan.groups,
         batch_size,
         _possible(networks),
-        _usual(known),
+        _usual(plan.frames, known),
     )
     scored = score([*known.values(), *networks], windows, measure, progress)
     return Evaluation(
         first=plan.first_window(),
         windows=plan.windows,
         context=plan.context,
-        models=_models(loaded, scored[len(known) :]),
+        models=_models(loaded, scored[len(known) :], [*known]),
         baselines=tuple(_join(label, (), [one]) for label, one in zip(known, scored, strict=False)),
         measure=measure,
         by=by or "",
@@ -118,6 +118,11 @@ class _Plan(NamedTuple):
     def frames(self) -> Frames:
         """Those of the first run, that hold the truth."""
         return self.every[0]
+
+    @property
+    def places(self) -> list[Place]:
+        """Where all windows begin."""
+        return [place for places in self.groups.values() for place in places]
 
     @property
     def windows(self) -> int:
@@ -188,19 +193,23 @@ def _groups(places: Sequence[Place], frames: Frames, by: str | None) -> dict[str
     return groups
 
 
-def _usual(known: Mapping[str, Competitor]) -> Usual | None:
+def _usual(frames: Frames, known: Mapping[str, Following]) -> Usual | None:
     """What the climatology says of any place and time."""
-    climatology = known.get(CLIMATOLOGY)
-    if not isinstance(climatology, Climatology):
+    if CLIMATOLOGY not in known:
         return None
-    mean = climatology.mean
-    return lambda places, steps: mean.expand(len(places), steps, *mean.shape)
+    climate = known[CLIMATOLOGY].climate
+
+    def usual(places: Sequence[Place], steps: int) -> Tensor:
+        times = (frames.times_from(place.sequence, place.start, steps) for place in places)
+        return torch.stack([climate.at(each) for each in times])
+
+    return usual
 
 
 def _subject(
     runs: Sequence[Run],
     plan: _Plan,
-    known: Mapping[str, Competitor],
+    known: Mapping[str, Following],
     choice: MetricChoice | None,
 ) -> Subject:
     """What the metrics need to know of the frames."""
@@ -230,7 +239,9 @@ def _join(label: str, runs: tuple[Run, ...], scored: Sequence[Scored]) -> Foreca
     )
 
 
-def _models(runs: Sequence[Run], scored: Sequence[Scored]) -> tuple[Forecasts, ...]:
+def _models(
+    runs: Sequence[Run], scored: Sequence[Scored], baselines: Sequence[str]
+) -> tuple[Forecasts, ...]:
     """Join the runs that differ by their seed alone."""
     groups: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
@@ -238,14 +249,14 @@ def _models(runs: Sequence[Run], scored: Sequence[Scored]) -> tuple[Forecasts, .
         key = json.dumps({**run.config, "training": training}, sort_keys=True)
         groups.setdefault(key, []).append(place)
     members = list(groups.values())
-    labels = _labels([runs[places[0]] for places in members])
+    labels = _labels([runs[places[0]] for places in members], baselines)
     return tuple(
         _join(label, tuple(runs[p] for p in places), [scored[p] for p in places])
         for label, places in zip(labels, members, strict=True)
     )
 
 
-def _labels(runs: Sequence[Run]) -> list[str]:
+def _labels(runs: Sequence[Run], baselines: Sequence[str]) -> list[str]:
     """The shortest names that tell the runs, and the baselines, apart."""
     paths = [run.path.resolve() for run in runs]
     choices = (
@@ -253,4 +264,4 @@ def _labels(runs: Sequence[Run]) -> list[str]:
         [path.name for path in paths],
         [str(path) for path in paths],
     )
-    return next(c for c in choices if len({*c, PERSISTENCE, CLIMATOLOGY}) == len(c) + 2)
+    return next(c for c in choices if len({*c, *baselines}) == len(c) + len(baselines))

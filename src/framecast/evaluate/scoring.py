@@ -15,7 +15,7 @@ from torch import Tensor
 
 from framecast.base.progress import track
 from framecast.evaluate.blocks import assign
-from framecast.evaluate.competitors import Competitor, Stretch
+from framecast.forecast.competitor import Competitor, Stretch
 from framecast.frames.batch import Place
 from framecast.frames.frames import Frames
 from framecast.metrics import Measure, Scores, Truth
@@ -108,7 +108,7 @@ class ScoredWindows:
             :, :, : self.channels
         ]
         given = max(0, min(steps.stop, self.context) - steps.start)
-        return Stretch(places, values, given)
+        return Stretch(places, values, given, steps.start >= self.context - 1)
 
     def truth(self, stretch: Stretch, forecast: bool) -> Truth:
         """Return what was to be predicted, NaN where nothing is known or may be forecast.

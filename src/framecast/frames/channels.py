@@ -1,6 +1,6 @@
 """Channels: the variables of frames, what each is for, and coordinates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,6 +10,9 @@ Role = Literal["prognostic", "diagnostic", "forcing", "static"]
 """What a channel is for: read and predicted (and fed back in the closed loop); predicted only; read
 only, and known ahead of time; or read only, and the same at all times."""
 
+
+GREY, COLOUR = ("grey",), ("red", "green", "blue")
+"""Names of the channels of videos and pictures."""
 
 NAMED = "name_in_source"
 """The attribute that holds the name of a channel, where a file could not have it as it is."""
@@ -56,6 +59,11 @@ class Coordinate:
     values: np.ndarray
     attributes: Mapping[str, Any] = field(default_factory=dict)
     encoding: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_picture(channels: Sequence[Channel]) -> bool:
+    """Whether channels are those of a video or of pictures, grey or in colours."""
+    return {channel.name for channel in channels} <= {*GREY, *COLOUR}
 
 
 def _two_numbers(ends: Any) -> tuple[float, float] | None:

@@ -21,6 +21,7 @@ from framecast.base.fetch import cache_folder
 from framecast.base.limits import check_disk, check_memory
 from framecast.base.progress import track
 from framecast.base.whole import make_once
+from framecast.frames.channels import COLOUR, GREY
 from framecast.frames.frames import Channel
 from framecast.readers.guard import check_file, guarded
 from framecast.readers.pace import TOLERATED, pace_of
@@ -31,8 +32,6 @@ SUFFIXES = (
     *(".mpg", ".mpeg", ".ts", ".m4v"),
 )
 
-GREY, COLOUR = ("grey",), ("red", "green", "blue")
-"""Names of the channels of a video: one of these two sets."""
 
 _LAYOUT = 3
 """Of the cache: another number makes all entries anew."""

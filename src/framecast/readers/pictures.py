@@ -17,10 +17,9 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
-from framecast.frames.channels import Channel, Coordinate
+from framecast.frames.channels import COLOUR, GREY, Channel, Coordinate
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import HELD, LazyValues, Values, load
-from framecast.readers.decoding import COLOUR, GREY
 from framecast.readers.guard import check_file, guarded
 from framecast.readers.selection import EVERYTHING, Selection
 

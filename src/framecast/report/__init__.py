@@ -54,6 +54,7 @@ def evaluate_to(
     metrics: MetricChoice | None = None,
     by: str | None = None,
     stride: int | None = None,
+    baselines: Sequence[str] | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: bool = True,
@@ -74,6 +75,7 @@ def evaluate_to(
             metrics=metrics,
             by=by,
             stride=stride,
+            baselines=baselines,
             device=device,
             progress=progress,
         )

@@ -18,7 +18,7 @@ from torch import Tensor
 from framecast.forecast.writers.destination import GIF_END, MARK
 from framecast.forecast.writers.labels import ForecastLabels
 from framecast.forecast.writers.panels import Panels, Truth
-from framecast.readers.decoding import COLOUR, GREY
+from framecast.frames.channels import COLOUR, GREY
 
 FRAMES_PER_SECOND = 5
 """Of frames that have no times in seconds."""

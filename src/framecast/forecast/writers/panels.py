@@ -19,11 +19,11 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from framecast.forecast.writers.labels import ForecastLabels
+from framecast.frames.channels import COLOUR, GREY
 from framecast.frames.frames import Frames
 from framecast.frames.leads import lead_times, with_units
 from framecast.frames.places import rows_ascend
 from framecast.frames.times import readable
-from framecast.readers.decoding import COLOUR, GREY
 
 MOST_ROWS = 6
 """Variables that are shown at most, the first ones."""

@@ -4,14 +4,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from framecast.frames.channels import Coordinate
+from framecast.frames.channels import Coordinate, is_picture
 from framecast.frames.frames import Frames
 from framecast.frames.places import find_axis
-from framecast.readers.decoding import COLOUR, GREY
 
 GridName = Literal["global", "regional", "projected", "pixels", "periodic", "unlabelled"]
 LENGTHS = ("m", "km", "metre", "metres", "meter", "meters")
-SMOOTH = 1.2
+SMOOTH = 1.5
 """A step across the edge that is at most so many times as large as one inside hides no edge."""
 
 
@@ -39,7 +38,7 @@ def find_grid(frames: Frames) -> Grid:
     units = [str(axis.attributes.get("units", "")) for axis in axes if axis is not None]
     if len(units) == 2 and all(unit in LENGTHS for unit in units):
         return Grid("projected", f"coordinates in {units[0]}", "replicate")
-    if set(frames.names) <= {*GREY, *COLOUR}:
+    if is_picture(frames.channels):
         return Grid("pixels", "the channels are those of a video", "replicate")
     if _wraps(frames):
         return Grid("periodic", "values go on smoothly across all edges", "circular")

@@ -1,0 +1,128 @@
+"""What a baseline is: it looks at frames one after the other, and says what comes some steps on."""
+
+from abc import ABC, abstractmethod
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from framecast.base.registry import Registry
+from framecast.forecast.baselines.climate import Climate
+from framecast.forecast.competitor import Stretch
+from framecast.frames.frames import Frames
+from framecast.frames.scaling import fill
+
+State = TypeVar("State")
+
+
+class Training(NamedTuple):
+    """What a baseline is fitted to.
+
+    Attributes:
+        frames: the predicted channels of the training part, or of the past of a forecast.
+        climate: of these frames.
+    """
+
+    frames: Frames
+    climate: Climate
+
+
+class Baseline(ABC, Generic[State]):
+    """Forecasts frames in physical units; what it remembers is a state, passed in and returned.
+
+    Attributes:
+        steps: whether the frame after each given one is predicted too, rather than only those that
+            come after the last: not where it takes long.
+    """
+
+    steps = True
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, training: Training) -> "Baseline[State]":
+        """Learn what is to be known of the training frames.
+
+        Raises:
+            UserError: if they do not suffice, or a library is missing.
+        """
+
+    @abstractmethod
+    def observe(
+        self, frame: Float[Tensor, "B C H W"], times: np.ndarray, state: State | None
+    ) -> State:
+        """Look at the next given frame.
+
+        Args:
+            frame: in physical units; what is missing is filled.
+            times: of the frame in each of B windows.
+            state: after the frame before; None for the first.
+        """
+
+    @abstractmethod
+    def ahead(
+        self, state: State, lead: int, times: np.ndarray
+    ) -> tuple[Float[Tensor, "B C H W"], State]:
+        """Forecast the frame at a lead, counted from the last that was given.
+
+        Args:
+            state: as it was returned at the lead before, or by `observe`.
+            lead: 1, 2, ...
+            times: of the frame in each of B windows.
+        """
+
+
+BASELINES: Registry[type[Baseline[Any]]] = Registry(
+    "baseline", "framecast.baselines", lambda kind: kind
+)
+"""By name; each is a class that is fitted to training frames."""
+
+
+class _Progress(NamedTuple):
+    """State of a baseline, the last given frame without gaps, and the leads since."""
+
+    state: Any
+    last: Float[Tensor, "B C H W"]
+    lead: int
+
+
+class Following:
+    """A baseline on the windows of some frames: a `Competitor`.
+
+    Args:
+        baseline: that was fitted.
+        frames: where the windows lie.
+        climate: stands for values that were never known, and says where none can be.
+    """
+
+    def __init__(self, baseline: Baseline[Any], frames: Frames, climate: Climate) -> None:
+        self.baseline, self.frames, self.climate = baseline, frames, climate
+
+    def predict(
+        self, stretch: Stretch, state: _Progress | None
+    ) -> tuple[Float[Tensor, "M B T C H W"], Any]:
+        """Look at what is given, and forecast from there, frame by frame."""
+        times = self._times(stretch)
+        first = stretch.values[:, 0]
+        now = _Progress(None, self.climate.mean.expand_as(first), 0) if state is None else state
+        predictions = []
+        for step in range(stretch.steps):
+            if step < stretch.given:
+                frame = stretch.values[:, step]
+                filled = fill(frame[:, None], ~frame.isnan()[:, None], now.last)[:, 0]
+                seen = self.baseline.observe(filled, times[step], now.state)
+                now = _Progress(seen, filled, 0)
+            if not stretch.forecast and not self.baseline.steps:
+                predictions.append(torch.full_like(first, torch.nan))
+                continue
+            lead = now.lead + 1
+            frame, after = self.baseline.ahead(now.state, lead, times[step + 1])
+            now = _Progress(after, now.last, lead)
+            predictions.append(frame.where(self.climate.possible, torch.nan))
+        return torch.stack(predictions, dim=1)[None], now
+
+    def _times(self, stretch: Stretch) -> np.ndarray:
+        """Times of the frames of all windows, [T + 1, B]."""
+        count = stretch.steps + 1
+        return np.stack([self.frames.times_from(*place, count) for place in stretch.places], axis=1)
