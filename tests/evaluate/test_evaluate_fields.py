@@ -124,6 +124,7 @@ def test_events_regions_and_rain_from_the_command_line_to_the_files(tmp_path, ru
     ]  # fmt: skip
     np.testing.assert_allclose([float(r["value"]) for r in chosen], csi["north"], rtol=1e-6)
     assert all(float(r["low"]) <= float(r["value"]) <= float(r["high"]) for r in chosen)
+    assert {r["weights"] for r in rows} == {"area"}
     fss = {(r["threshold"], r["neighbourhood"]) for r in rows if r["metric"] == "fss"}
     assert fss == {(t, n) for t in ("2", chosen[0]["threshold"]) for n in ("1", "3")}
     north = persistence["regions"]["north"]["averages"]["metrics"]["rain"]["seeps"]["value"]

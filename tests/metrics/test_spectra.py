@@ -91,6 +91,16 @@ def test_a_zonal_spectrum_equals_a_periodogram_of_scipy_weighted_by_latitude():
     np.testing.assert_allclose(family.bins.wavelengths, circle / np.arange(1, 11))
 
 
+@pytest.mark.parametrize("kind", ["periodic", "windowed", "zonal"])
+def test_the_level_of_a_field_is_in_no_spectrum(kind):
+    field = noise(3, 1, 1, *GRID)
+    bins = zonal_bins(np.linspace(80, -80, 16), 24, 6371.0)
+    if kind != "zonal":
+        bins = isotropic_bins(GRID, kind, None)
+    lifted = spectrum(Spectra(bins), field + 1000)
+    torch.testing.assert_close(lifted, spectrum(Spectra(bins), field), rtol=1e-3, atol=1e-6)
+
+
 def test_a_forecast_like_the_truth_is_sharp_and_resolves_all():
     field = noise(2, 3, 1, 32, 32)
     family = Spectra(isotropic_bins((32, 32), "periodic", None))
