@@ -54,7 +54,7 @@ def test_the_input_is_read_as_it_is_said():
     np.save("x.npy", np.random.default_rng(0).random((2, 9, 5, 6)))
     command = "forecast advection x.npy --data.layout nthw --steps 2 --out f.npz"
     assert main(command.split()) == 0
-    assert np.load("f.npz")["frames"].shape == (2, 1, 2, 1, 5, 6)
+    assert np.load("f.npz")["frames"].shape == (2, 2, 1, 1, 5, 6)
 
 
 def test_a_moving_picture_of_a_baseline():
