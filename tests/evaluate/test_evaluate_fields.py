@@ -124,6 +124,7 @@ def test_events_regions_and_rain_from_the_command_line_to_the_files(tmp_path, ru
     ]  # fmt: skip
     np.testing.assert_allclose([float(r["value"]) for r in chosen], csi["north"], rtol=1e-6)
     assert all(float(r["low"]) <= float(r["value"]) <= float(r["high"]) for r in chosen)
+    assert {r["weights"] for r in rows} == {"area"}
     fss = {(r["threshold"], r["neighbourhood"]) for r in rows if r["metric"] == "fss"}
     assert fss == {(t, n) for t in ("2", chosen[0]["threshold"]) for n in ("1", "3")}
     north = persistence["regions"]["north"]["averages"]["metrics"]["rain"]["seeps"]["value"]
@@ -151,7 +152,7 @@ def test_the_spectrum_of_a_network_that_goes_round_is_periodic(tmp_path):
         assert evaluate([run]).measure.bins.kind == kind
     chosen = evaluate([run], metrics=MetricChoice(spectrum="periodic"))
     assert chosen.measure.bins.kind == "periodic"
-    assert chosen.metrics == (*ERRORS, "acc", "activity", *of_families("spectrum"))
+    assert chosen.metrics == (*ERRORS, "acc", "activity", "sharpness", "effective_resolution")
 
 
 def test_protocols_say_what_they_take(run, capsys):
@@ -177,6 +178,8 @@ def test_protocols_say_what_they_take(run, capsys):
         ({"neighbourhoods": (4,), "thresholds": {"rain": (1,)}}, "has an odd side"),
         ({"names": ("csi",)}, "csi needs to know what an event is: --threshold"),
         ({"names": ("fss",), "thresholds": {"rain": (1,)}}, "fss needs sizes of neighbourhoods"),
+        ({"names": ("rmse",), "thresholds": {"rain": (1,)}}, "rmse does not read --threshold"),
+        ({"names": ("rmse",), "spectrum": "zonal"}, "does not read --spectrum: .* as sharpness"),
         ({"names": ("seeps",)}, "seeps needs to know what is dry: --dry"),
         ({"dry": {"snow": 0.1}}, "--dry snow: no such variable"),
         ({"names": ("spread",)}, "spread needs 2 members"),

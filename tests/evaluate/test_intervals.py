@@ -119,6 +119,8 @@ def test_skill_is_one_for_a_perfect_forecast_whatever_the_metric():
     perfect, poor = evaluation.forecasts
     for metric in ("rmse", "csi"):
         assert (compare(perfect, poor, metric).skill.nan_to_num(1.0) == 1).all()
+    high, low = evaluation_of({"high": 0 * error + 2, "low": 0 * error - 4}).forecasts
+    assert (compare(high, low, "bias").skill == 0.5).all()  # either sign is as bad
     with pytest.raises(ValueError, match="the values of power are not to be subtracted"):
         compare(perfect, poor, "power")
 

@@ -172,6 +172,21 @@ def test_what_is_missing_of_the_truth_counts_nowhere(name, families):
     torch.testing.assert_close(one, other, equal_nan=True)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_forecast_that_is_not_a_number_is_no_score(name, families):
+    """It must not pass for dry, or for no event; and where the truth is missing it is nothing."""
+    members, truth = forecasts(holes=True)
+    members[0, 1, 2, 0, 0, 0] = torch.nan  # under the gap of the truth
+    one = Scores.of(members, truth, families).metric(name)
+    assert one[2, 0, 0].isfinite().any()
+    members[1, 0, 1, 0, 20, 5] = torch.nan
+    other = Scores.of(members, truth, families).metric(name)
+    assert other[1, :, 0].isnan().all()
+    if METRICS[name].per == "channel":
+        torch.testing.assert_close(other[:, :, 1:], one[:, :, 1:], equal_nan=True)
+    torch.testing.assert_close(other[[0, 2]], one[[0, 2]], equal_nan=True)
+
+
 def test_resamples_of_each_window_once_are_the_whole(scores):
     draws = torch.tensor([[1, 1, 1, 1], [0, 3, 1, 0]]).double()
     for name in NAMES:

@@ -15,6 +15,7 @@ from framecast.cli.parser import (
     whole_number,
 )
 from framecast.metrics import METRICS, MetricChoice
+from framecast.metrics.catalogue import FamilyName, of_families
 from framecast.metrics.protocols import ProtocolName
 from framecast.metrics.spectrum import SpectrumKind
 from framecast.metrics.weights import Weighting
@@ -149,10 +150,10 @@ def _one_number(option: str, channel: str, values: Sequence[str]) -> float:
 def _add_metrics(parser: CommandParser) -> None:
     group = parser.add_argument_group(
         "metrics",
-        "; ".join(f"{name}: {metric.summary}" for name, metric in METRICS.items())
-        + ". Without --metrics: those of the error (rmse, mae, mse, bias), for video those "
-        "of images whose weights and sizes allow it, for other frames those of anomalies and "
-        "spectra; and what only an option below is for.",
+        "; ".join(f"{family}: {', '.join(of_families(family))}" for family in get_args(FamilyName))
+        + " (docs/metrics.md has the formulas). Without --metrics: those of the error, for video "
+        "of images as weights and sizes allow, for other frames of anomalies and spectra; and "
+        "what only an option below is for.",
     )
     group.add_argument(
         "--metrics",

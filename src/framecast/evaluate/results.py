@@ -1,11 +1,11 @@
 """What an evaluation knows: scores of models and baselines on the same windows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from framecast.evaluate.runs import Run
@@ -72,8 +72,8 @@ class Forecasts:
             return None
         if metric not in self._intervals:
             draws = draw(self.blocks)
-            steps, width = self._size(metric)
-            (found,) = by_steps(lambda s: (self.resampled(metric, draws, s),), steps, width)
+            size = self.size(metric)
+            (found,) = by_steps(lambda s: (self.resampled(metric, draws, s),), *size)
             self._intervals[metric] = found
         low, high = (ends[:, _place(metric, region)] for ends in self._intervals[metric])
         return Interval(low, high)
@@ -99,8 +99,8 @@ class Forecasts:
     def _all(self, metric: str) -> Tensor:
         return torch.stack([scores.metric(metric) for scores in self.scores])
 
-    def _size(self, metric: str) -> tuple[int, int]:
-        """Steps, and numbers behind a metric at each of them."""
+    def size(self, metric: str) -> tuple[int, int]:
+        """Return S, and how many numbers stand behind a metric at each step."""
         first = self.scores[0]
         return next(iter(first.sums.values())).shape[1], first.width(metric)
 
@@ -111,7 +111,8 @@ class Comparison(NamedTuple):
     Attributes:
         difference: of the metric, ours − theirs.
         interval: of the difference; None where there are too few blocks.
-        skill: 1 − (perfect − ours) / (perfect − theirs): 1 is perfect, 0 as good as theirs.
+        skill: 1 − |ours − perfect| / |theirs − perfect|: 1 is perfect, 0 as good as theirs; NaN
+            for a metric without a perfect value.
         skill_interval: of the skill.
     """
 
@@ -121,7 +122,7 @@ class Comparison(NamedTuple):
     skill_interval: Interval | None
 
     @property
-    def certain(self) -> Tensor:
+    def certain(self) -> Bool[Tensor, "S _C *axes"]:
         """Where the interval of the difference does not hold 0; nowhere without an interval."""
         if self.interval is None:
             return torch.zeros_like(self.difference, dtype=torch.bool)
@@ -132,28 +133,31 @@ def compare(ours: Forecasts, theirs: Forecasts, metric: str, region: int = 0) ->
     """Compare two forecasts of the same windows, with the same resamples of their blocks.
 
     Raises:
-        ValueError: if the difference of the metric says nothing.
+        ValueError: if the metric is a curve, or of clips.
     """
-    perfect = METRICS[metric].perfect
-    if perfect is None or not METRICS[metric].difference:
+    if not METRICS[metric].difference:
         raise ValueError(f"the values of {metric} are not to be subtracted")
-
-    def skill(a: Tensor, b: Tensor) -> Tensor:
-        return 1 - (perfect - a) / (perfect - b)
-
-    def both(of: Callable[[Forecasts], Tensor]) -> tuple[Tensor, Tensor]:
-        a, b = of(ours), of(theirs)
-        return a - b, skill(a, b)
-
-    difference, better = both(lambda forecasts: forecasts.mean(metric, region))
+    a, b = (forecasts.mean(metric, region) for forecasts in (ours, theirs))
+    difference, skill = a - b, skill_of(metric, a, b)
     if ours.blocks < FEWEST:
-        return Comparison(difference, None, better, None)
+        return Comparison(difference, None, skill, None)
     draws, place = draw(ours.blocks), _place(metric, region)
-    steps, width = ours._size(metric)
-    intervals = by_steps(
-        lambda s: both(lambda f: f.resampled(metric, draws, s)[:, :, place]), steps, width
-    )
-    return Comparison(difference, intervals[0], better, intervals[1])
+
+    def resampled(steps: slice) -> tuple[Tensor, Tensor]:
+        both = (f.resampled(metric, draws, steps)[:, :, place] for f in (ours, theirs))
+        a, b = both
+        return a - b, skill_of(metric, a, b)
+
+    of_difference, of_skill = by_steps(resampled, *ours.size(metric))
+    return Comparison(difference, of_difference, skill, of_skill)
+
+
+def skill_of(metric: str, ours: Tensor, theirs: Tensor) -> Tensor:
+    """Return the skill of a value of a metric beside another (see `Comparison`)."""
+    perfect = METRICS[metric].perfect
+    if perfect is None:
+        return torch.full_like(ours, torch.nan)
+    return 1 - (ours - perfect).abs() / (theirs - perfect).abs()
 
 
 def _place(metric: str, region: int) -> int:

@@ -17,6 +17,9 @@ AXES: tuple[Axis, Axis] = ("latitude", "longitude")
 EARTH_RADIUS = 6371.0
 """km."""
 
+_EVEN = 1e-2
+"""Share of a step by which longitudes around the earth may be off."""
+
 _UNITS = {
     "latitude": {"degrees_north", "degree_north", "degree_n", "degrees_n", "degreen", "degreesn"},
     "longitude": {"degrees_east", "degree_east", "degree_e", "degrees_e", "degreee", "degreese"},
@@ -55,6 +58,15 @@ def rows_ascend(frames: Frames) -> bool:
     dim = axis.dims.index(frames.dims[-2])
     first, last = axis.values.take(0, dim), axis.values.take(-1, dim)
     return bool(np.mean(last > first) > 0.5)
+
+
+def goes_around(longitudes: Coordinate) -> bool:
+    """Whether longitudes go once around the earth at even steps: the last lies by the first."""
+    values = np.asarray(longitudes.values, np.float64)
+    if values.ndim != 1 or len(values) < 2:
+        return False
+    steps = np.diff(np.unwrap(values, period=360))
+    return bool(np.allclose(np.abs(steps), 360 / len(values), rtol=_EVEN))
 
 
 def degrees(frames: Frames, axis: Axis) -> Float64[np.ndarray, "H W"]:

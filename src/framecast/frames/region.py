@@ -13,7 +13,7 @@ from framecast.frames.channels import Coordinate
 from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import LazyValues, Reader, Values, stored_in
-from framecast.frames.places import find_axis, over_grid
+from framecast.frames.places import find_axis, goes_around, over_grid
 from framecast.frames.times import readable
 
 COUNTED = ("row", "column")
@@ -61,7 +61,7 @@ def cut_region(frames: Frames, region: Mapping[str, Ends]) -> Frames:
     axis = find_axis(frames, "longitude")
     if len(between) == len(columns) or axis is None or axis.values.ndim > 1:
         return _take(frames, rows, between)
-    if not _goes_around(axis):
+    if not goes_around(axis):
         raise UserError(
             f"{frames.source}: data.region {dict(region)} holds both edges of the grid, and not "
             "what lies between them: choose one side"
@@ -164,12 +164,6 @@ def _between(places: Int[np.ndarray, " N"]) -> Int[np.ndarray, " M"]:
 def _behind_the_gap(places: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
     """Places around a circle, that begin behind the largest gap in their order."""
     return np.roll(places, -1 - int(np.argmax(np.diff(places))))
-
-
-def _goes_around(axis: Coordinate) -> bool:
-    """Whether longitudes go once around the earth."""
-    steps = np.diff(axis.values.astype(np.float64)) % 360
-    return bool(abs(steps.mean() * len(axis.values) - 360) < 0.5 * steps.mean())
 
 
 def _ascending(frames: Frames, axis: Coordinate, columns: Int[np.ndarray, " W"]) -> Frames:

@@ -54,8 +54,8 @@ class Metric:
 
     @property
     def difference(self) -> bool:
-        """Whether it makes sense to subtract the values of two forecasts."""
-        return self.curve is None and self.perfect is not None and self.per != "clip"
+        """Whether the values of two forecasts may be subtracted."""
+        return self.curve is None and self.per != "clip"
 
 
 _EVENTS: Axes = ("threshold",)

@@ -7,7 +7,7 @@ from typing import get_args
 from framecast.base.errors import UserError, nearest
 from framecast.base.fetch import fetched
 from framecast.base.whole import PathLike
-from framecast.metrics.catalogue import METRICS, of_families
+from framecast.metrics.catalogue import METRICS, FamilyName, of_families
 from framecast.metrics.clips import I3D
 from framecast.metrics.protocols import PROTOCOLS, Protocol, ProtocolName
 from framecast.metrics.spectrum import SpectrumKind
@@ -75,6 +75,7 @@ class MetricChoice:
         _check_one_of("--protocol", self.protocol, ProtocolName)
         self._check_neighbourhoods()
         self._check_protocol()
+        self._check_used()
 
     def _check_neighbourhoods(self) -> None:
         for size in self.neighbourhoods:
@@ -104,6 +105,20 @@ class MetricChoice:
                 "out one of them"
             )
 
+    def _check_used(self) -> None:
+        """Refuse settings that none of the metrics that are named would read."""
+        readers: dict[str, tuple[object, tuple[FamilyName, ...]]] = {
+            "--threshold": (self.thresholds, ("event", "probability", "neighbourhood")),
+            "--spectrum": (self.spectrum, ("spectrum",)),
+        }
+        families = {METRICS[name].family for name in self.asked}
+        for option, (given, judging) in readers.items():
+            if self.names is not None and given and not families & set(judging):
+                raise UserError(
+                    f"--metrics {' '.join(self.names)} does not read {option}: leave it out, or "
+                    f"name a metric that does, such as {of_families(judging[0])[0]}"
+                )
+
     @property
     def preset(self) -> Protocol | None:
         """The protocol, if there is one."""
@@ -131,6 +146,7 @@ class MetricChoice:
         }
         if self.names is None:
             needs[of_families("event")] = self.thresholds
+            needs["sharpness", "effective_resolution"] = self.spectrum
         given = {name for names, value in needs.items() if value for name in names}
         named = self.names or (self.preset.metrics if self.preset else ())
         return {*named, *given}

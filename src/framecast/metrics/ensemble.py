@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from framecast.metrics.family import Family, Prediction, Sums, Truth
@@ -51,15 +51,16 @@ def fair_crps(
     sum is taken over the sorted members, Σ (2 i − M − 1) x₍ᵢ₎, in M log M steps. Source: Ferro,
     Fair scores for ensemble forecasts, 2014.
     """
-    count = len(members)
-    errors = members.double() - truth
-    score = errors.abs().mean(0)
-    if count == 1:
-        return score
-    ranks = 2 * torch.arange(1, count + 1, dtype=torch.float64) - count - 1
-    apart = torch.tensordot(ranks, errors.sort(0).values, 1)
-    fair: Tensor = score - apart / (count * (count - 1))
-    return fair
+    count, score = len(members), torch.zeros(truth.shape, dtype=torch.float64)
+    for member in members:
+        score += (member.double() - truth).abs()
+    score /= count
+    if count > 1:
+        # NumPy sorts along the first dimension several times faster than PyTorch.
+        for place, ascending in enumerate(np.sort(members.numpy(), axis=0), start=1):
+            weight = (2 * place - count - 1) / (count * (count - 1))
+            score.sub_(torch.from_numpy(ascending), alpha=weight)
+    return score
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +80,12 @@ class Spread(Family):
         count = len(prediction.members)
         if count < 2:
             return {}
-        variance = prediction.members.double().var(0)
-        squared = (prediction.mean.double() - truth.values).square()
+        mean = prediction.members.mean(0, dtype=torch.float64)
+        variance = torch.zeros_like(mean)
+        for member in prediction.members:
+            variance += (member - mean).square()
+        variance /= count - 1
+        squared = (mean - truth.values).square()
         if truth.known is not None:
             variance = variance.where(truth.known, 0.0)
             squared = squared.where(truth.known, 0.0)
@@ -168,22 +173,27 @@ class Energy(Family):
         if truth.known is not None:
             errors = errors.where(truth.known, 0.0)
         weight = self.weights.sum_known(truth.known, truth.values.shape)
-        to_truth, between = self._distances(errors)
-        score = to_truth.mean(0)
+        score = self.weights.sum(errors.square()).sqrt().mean(0)
         if count > 1:
-            score = score - between / (count * (count - 1))
+            score = score - self._between(errors) / (2 * count * (count - 1))
         known = weight > 0
         score = (score / weight.clamp(min=torch.finfo(torch.float64).tiny).sqrt()).where(known, 0.0)
         return {"energy_frames": known.double(), "energy": score}
 
-    def _distances(self, errors: Tensor) -> tuple[Tensor, Tensor]:
-        """Distance of each member from the truth, [M,B,S,R,C], and its sum over pairs [B,S,R,C]."""
-        to_truth = self.weights.sum(errors.square()).sqrt()
-        between = torch.zeros_like(to_truth[0])
-        for later in range(1, len(errors)):
-            apart = errors[:later] - errors[later]
-            between += self.weights.sum(apart.square()).sqrt().sum(0)
-        return to_truth, between
+    def _between(self, errors: Float64[Tensor, "M B S C H W"]) -> Float64[Tensor, "B S R C"]:
+        """Sum of the distances of all pairs of members, both ways.
+
+        ‖a − b‖² = ‖a‖² + ‖b‖² − 2 a·b, with a and b taken from the mean over members, so that
+        nothing cancels but what is small beside their spread.
+        """
+        rest = (errors - errors.mean(0)).flatten(-2).movedim(0, -2)
+        regions = []
+        for weights in self.weights.values.flatten(1):
+            products = (rest * weights) @ rest.mT
+            lengths = products.diagonal(dim1=-2, dim2=-1)
+            squares = lengths[..., None] + lengths[..., None, :] - 2 * products
+            regions.append(squares.clamp(min=0).sqrt().sum((-2, -1)))
+        return torch.stack(regions, dim=2)
 
     def energy_score(self, sums: Sums) -> Tensor:
         """Mean of the energy score, in the units of the channel; for one member, of the error."""

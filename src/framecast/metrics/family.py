@@ -54,6 +54,13 @@ class Prediction:
         """The mean over the members."""
         return self.members[0] if len(self.members) == 1 else self.members.mean(0)
 
+    def missing(self, truth: Truth) -> Bool[Tensor, "B S C"] | None:
+        """Where any value is not a number though the truth is known; None for nowhere."""
+        holes = self.mean.isnan()
+        if not holes.any():
+            return None
+        return (holes if truth.known is None else holes & truth.known).any(-1).any(-1)
+
 
 class Family(ABC):
     """Metrics that follow from the same sums.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -37,9 +37,8 @@ class Neighbourhoods(Family):
     def reference(self, truth: Truth) -> Any:
         """Return the fractions of the truth, [B,S,1,H,W], by threshold and size."""
         return [
-            [self._fractions(event, size) for size in self.sizes]
+            self._fractions(self._events(truth.values, channel, column, None))
             for channel, column in self.thresholds.places
-            for event in [self._events(truth.values, channel, column, None)]
         ]
 
     def sums(self, prediction: Prediction, truth: Truth, reference: Any) -> Sums:
@@ -51,8 +50,9 @@ class Neighbourhoods(Family):
         for (channel, column), fractions in zip(self.thresholds.places, reference, strict=True):
             known = None if truth.known is None else truth.known[:, :, channel]
             event = self._events(prediction.mean, channel, column, known)
-            for place, (size, theirs) in enumerate(zip(self.sizes, fractions, strict=True)):
-                ours = self._fractions(event, size)
+            for place, (ours, theirs) in enumerate(
+                zip(self._fractions(event), fractions, strict=True)
+            ):
                 parts = torch.cat([(ours - theirs).square(), ours.square() + theirs.square()], 2)
                 if known is not None:
                     parts = parts.where(known[:, :, None], 0.0)
@@ -65,21 +65,30 @@ class Neighbourhoods(Family):
         event = values[:, :, channel] >= self.thresholds.values[channel, column]
         return event if known is None else event & known
 
-    def _fractions(self, event: Tensor, size: int) -> Float64[Tensor, "B S 1 H W"]:
-        """Share of the cells of the neighbourhood of each cell where there is an event."""
-        reach, totals = size // 2, event.double()[:, :, None]
-        if self.wraps:
-            reach_across = min(reach, totals.shape[-1])
-            left, right = totals[..., -reach_across:], totals[..., :reach_across]
-            totals = torch.cat([left, totals, right], -1) if reach else totals
-            totals = pad(totals, (reach - reach_across, reach - reach_across, reach, reach))
-        else:
-            totals = pad(totals, (reach, reach, reach, reach))
-        for dim in (-2, -1):
-            sums = pad(totals.cumsum(dim), (1, 0) if dim == -1 else (0, 0, 1, 0))
-            length = sums.shape[dim] - size
-            totals = sums.narrow(dim, size, length) - sums.narrow(dim, 0, length)
-        return totals / size**2
+    def _fractions(self, event: Bool[Tensor, "B S H W"]) -> list[Float64[Tensor, "B S 1 H W"]]:
+        """Share of the cells of the neighbourhoods of each cell where there is an event.
+
+        Sums over squares are differences of sums over all cells above and to the left.
+        """
+        height, width = event.shape[-2:]
+        reach = max(self.sizes) // 2
+        across = min(reach, width) if self.wraps else 0
+        totals = event.double()[:, :, None]
+        if across:
+            totals = torch.cat([totals[..., -across:], totals, totals[..., :across]], -1)
+        rest = reach - across
+        totals = pad(totals, (rest + 1, rest, reach + 1, reach)).cumsum(-2).cumsum(-1)
+
+        def above(rows: int, columns: int) -> Tensor:
+            return totals[..., rows : rows + height, columns : columns + width]
+
+        shares = []
+        for size in self.sizes:
+            first = reach - size // 2
+            last = first + size
+            corners = above(last, last) - above(first, last) - above(last, first)
+            shares.append((corners + above(first, first)) / size**2)
+        return shares
 
     def fss(self, sums: Sums) -> Tensor:
         """1 − Σ w (f − o)² / Σ w (f² + o²), in [0, 1]; NaN where there is no event at all."""

@@ -29,7 +29,7 @@ from framecast.metrics.regions import find_regions
 from framecast.metrics.seeps import Seeps, WetClimate
 from framecast.metrics.spectrum import Bins, Spectra
 from framecast.metrics.thresholds import Percentile, Thresholds, parse_threshold
-from framecast.metrics.wavelengths import LEAST_SIDE, find_bins, goes_round
+from framecast.metrics.wavelengths import LEAST_SIDE, columns_wrap, find_bins
 from framecast.metrics.weights import Weights
 
 
@@ -129,7 +129,7 @@ def _suggested(choice: MetricChoice, subject: Subject, images: bool) -> Iterator
     elif subject.climatology:
         yield from of_families("anomaly")
     if not images and min(subject.frames.grid) >= _LEAST_SPECTRUM:
-        yield from of_families("spectrum")
+        yield from (name for name in of_families("spectrum") if not METRICS[name].curve)
     if subject.members > 1:
         yield from of_families("ensemble", *(("probability",) if choice.thresholds else ()))
 
@@ -152,7 +152,7 @@ def _families(
             if set(judged.metrics) & set(names):
                 yield judged(weights, thresholds)
         if "fss" in names:
-            wraps = goes_round(subject.frames)
+            wraps = columns_wrap(subject.frames)
             yield Neighbourhoods(weights, thresholds, choice.neighbourhoods, wraps)
     if "seeps" in names:
         yield Seeps(weights, tuple(_climates(choice, subject)))

@@ -39,7 +39,7 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         ("psnr", "ssim", "lpips", "fvd"),
         "none",
         "PSNR, SSIM and LPIPS (AlexNet) are means over forecast frames that are clipped to [0, 1]; "
-        "FVD is between clips of 16 frames, on I3D",
+        "FVD is between clips of 16 forecast frames (I3D), not of whole videos as in the paper",
     ),
     "weatherbench": Protocol(
         ("rmse", "mae", "bias", "acc"),

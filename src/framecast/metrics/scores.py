@@ -7,7 +7,7 @@ from operator import add
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from framecast.metrics.error import Errors
@@ -47,7 +47,9 @@ class Scores:
 
         Args:
             predictions: in physical units, of M members, or of none in particular.
-            truth: likewise, NaN where nothing is known.
+            truth: likewise, NaN where nothing is known. Where predictions are not a number though
+                the truth is known, all sums of that channel and step are not, and so are its
+                metrics: no comparison with a threshold hides it.
             families: of metrics; the error, with all cells alike, if None.
             references: what each family made of the truth; made here if None.
             clips: features of clips.
@@ -70,6 +72,9 @@ class Scores:
         sums: dict[str, Tensor] = {}
         for family, reference in zip(families, references, strict=True):
             sums |= family.sums(prediction, truth, reference)
+        missing = prediction.missing(truth)
+        if missing is not None:
+            sums = {name: _spoil(each, missing) for name, each in sums.items()}
         return cls(sums, tuple(families), clips)
 
     @classmethod
@@ -188,3 +193,12 @@ class Scores:
             if name in family.metrics and set(family.statistics) <= set(self.sums):
                 return family
         raise ValueError(f"the scores have no metric {name}: they have {', '.join(self.names)}")
+
+
+def _spoil(sums: Tensor, missing: Bool[Tensor, "B S C"]) -> Tensor:
+    """Make sums [B,S,R,C,...] not a number where something is missing of a channel, or of any."""
+    spoilt = missing if sums.shape[3] == missing.shape[2] else missing.any(-1, keepdim=True)
+    further = (1,) * (sums.ndim - 4)
+    return sums.masked_fill(
+        spoilt[:, :, None].reshape(*spoilt.shape[:2], 1, -1, *further), torch.nan
+    )

@@ -123,7 +123,7 @@ class Spectra(Family):
         """Power at each wavenumber, which add up to the variance."""
         height, width = fields.shape[-2:]
         if self.bins.kind == "zonal":
-            coefficients = torch.fft.rfft(fields)
+            coefficients = torch.fft.rfft(fields - fields.mean(-1, keepdim=True))
             power = _squared(coefficients).double() / width**2
             assert self.bins.rows is not None
             by_wave = self.bins.rows @ (power * _twice(width))

@@ -5,13 +5,11 @@ from jaxtyping import Float64
 
 from framecast.base.errors import UserError
 from framecast.frames.frames import Frames
-from framecast.frames.places import EARTH_RADIUS, find_axis, grid_spacing
+from framecast.frames.places import EARTH_RADIUS, find_axis, goes_around, grid_spacing
 from framecast.metrics.spectrum import Bins, SpectrumKind, isotropic_bins, zonal_bins
 
 LEAST_SIDE = 8
 """Least side of a grid with a spectrum to speak of."""
-_EVEN = 1e-3
-"""Share of a step by which longitudes around the globe may be off."""
 
 
 def find_bins(frames: Frames, kind: SpectrumKind | None, periodic: bool) -> Bins:
@@ -40,19 +38,15 @@ def find_bins(frames: Frames, kind: SpectrumKind | None, periodic: bool) -> Bins
 def globe_rows(frames: Frames) -> Float64[np.ndarray, " H"] | None:
     """Return the latitude of each row, where each row goes round the earth; else None."""
     axis = find_axis(frames, "latitude")
-    if axis is None or axis.dims != frames.dims[-2:-1] or not goes_round(frames):
+    if axis is None or axis.dims != frames.dims[-2:-1] or not columns_wrap(frames):
         return None
     return np.asarray(axis.values, np.float64)
 
 
-def goes_round(frames: Frames) -> bool:
-    """Whether the columns go evenly round the earth, so that the last lies beside the first."""
+def columns_wrap(frames: Frames) -> bool:
+    """Whether the last column lies beside the first, around the earth."""
     axis = find_axis(frames, "longitude")
-    columns = frames.grid[1]
-    if axis is None or axis.dims != frames.dims[-1:] or columns < 2:
-        return False
-    steps = np.diff(np.unwrap(np.asarray(axis.values, np.float64), period=360))
-    return bool(np.allclose(np.abs(steps), 360 / columns, rtol=_EVEN))
+    return axis is not None and axis.dims == frames.dims[-1:] and goes_around(axis)
 
 
 def _spacing(frames: Frames) -> tuple[float, float] | None:

@@ -32,6 +32,17 @@ class Column(NamedTuple):
         return self.labels[axes.index(axis)] if axis in axes else ""
 
 
+def units_of(evaluation: Evaluation, column: Column) -> str:
+    """Return the units of a number; nothing for what has none, or has them in its label."""
+    kind, bins = METRICS[column.metric].units, evaluation.measure.bins
+    if kind == "wavelength":
+        return "" if bins is None else bins.units
+    units = {c.name: c.units for c in evaluation.first.channels}.get(column.channel, "")
+    if kind == "squared" and units not in ("", "1"):
+        return f"({units})²"
+    return units if kind else ""
+
+
 def each_group(evaluation: Evaluation) -> Iterator[tuple[str, int, Forecasts]]:
     """Yield (group, its windows, forecasts) for all windows, then for each group."""
     for group, windows in {"": evaluation.windows, **evaluation.groups}.items():

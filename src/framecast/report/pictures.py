@@ -12,12 +12,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from framecast.evaluate import Evaluation
+from framecast.evaluate import Evaluation, Forecasts
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import load
 from framecast.frames.leads import lead_times, with_units
 from framecast.frames.places import rows_ascend
-from framecast.metrics import ERRORS, METRICS
+from framecast.metrics import ERRORS, METRICS, Interval
 from framecast.report.words import chosen, title
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -100,11 +100,11 @@ def _draw(
     every += -every % 10 if every > 10 else 0  # many frames are counted in tens
     looks = zip(cycle(_COLOURS), cycle(_MARKERS), strict=False)
     for model, (colour, marker) in zip(evaluation.models, looks, strict=False):
-        mean, spread = model.mean(metric)[part, place], model.spread(metric)
-        (line,) = axes.plot(x, mean, c=colour, label=title(model))
+        (line,) = axes.plot(x, model.mean(metric)[part, place], c=colour, label=title(model))
         line.set(marker=marker, markersize=4, markevery=(every - 1, every))
-        if spread is not None:
-            low, high = mean - spread[part, place], mean + spread[part, place]
+        band = _band(model, metric)
+        if band is not None:
+            low, high = (ends[part, place] for ends in band)
             axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     for baseline, (style, marker) in zip(evaluation.baselines, cycle(_BASELINES), strict=False):
         mean = baseline.mean(metric)[part, place]
@@ -113,6 +113,14 @@ def _draw(
     axes.set_xticks(x[every - 1 :: every])
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _band(model: Forecasts, metric: str) -> Interval | None:
+    """The deviation over seeds around the mean; of a single run, its interval."""
+    mean, spread = model.mean(metric), model.spread(metric)
+    if spread is None:
+        return model.interval(metric)
+    return Interval(mean - spread, mean + spread)
 
 
 def draw_strips(evaluation: Evaluation, place: int) -> Figure:

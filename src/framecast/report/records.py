@@ -32,6 +32,7 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         "steps": evaluation.steps,
         "lead_times": times.tolist(),
         "lead_time_units": units,
+        "catalogue": {name: _about(name) for name in evaluation.metrics},
         "weights": evaluation.measure.weights.kind,
         "regions": list(evaluation.regions),
         "protocol": evaluation.measure.protocol or None,
@@ -45,6 +46,19 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         "clip_ends": evaluation.clip_ends if "fvd" in evaluation.metrics else [],
         "models": [_describe(f, evaluation) for f in evaluation.models],
         "baselines": [_describe(f, evaluation) for f in evaluation.baselines],
+    }
+
+
+def _about(metric: str) -> dict[str, Any]:
+    """What a metric is."""
+    about = METRICS[metric]
+    return {
+        "label": about.label,
+        "summary": about.summary,
+        "better": about.better,
+        "perfect": about.perfect,
+        "units": about.units,
+        "axes": ["step", *about.axes],
     }
 
 

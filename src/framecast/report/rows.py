@@ -15,26 +15,27 @@ from framecast.report.axes import Column, columns_of, each_group
 
 COLUMNS = (
     "model", "phase", "frame", "lead", "lead_time", "channel", "metric", "value", "spread", "group",
-    "region", "threshold", "neighbourhood", "low", "high",
+    "region", "threshold", "neighbourhood", "low", "high", "weights",
 )  # fmt: skip
 """Columns of metrics.csv. `frame` is the place in the window, 1 for the first given frame; `low`
-and `high` are the ends of the interval."""
+and `high` are the ends of the interval; `weights` says how cells count, where they have weights."""
 
 AVERAGE_COLUMNS = (
     "model", "group", "windows", "channel", "metric", "value", "spread",
-    "region", "threshold", "neighbourhood", "low", "high",
+    "region", "threshold", "neighbourhood", "low", "high", "weights",
 )  # fmt: skip
 """Columns of averages.csv."""
 
 DIFFERENCE_COLUMNS = (
     "model", "reference", "lead", "lead_time", "channel", "metric",
     "region", "threshold", "neighbourhood",
-    "difference", "low", "high", "skill", "skill_low", "skill_high",
+    "difference", "low", "high", "skill", "skill_low", "skill_high", "weights",
 )  # fmt: skip
 """Columns of differences.csv; `lead` is `all` for the average over lead times."""
 
 CURVE_COLUMNS = (
     "model", "lead", "lead_time", "channel", "metric", "region", "threshold", "axis", "at", "value",
+    "weights",
 )  # fmt: skip
 """Columns of curves.csv."""
 
@@ -87,10 +88,10 @@ class _Numbers(NamedTuple):
             forecasts.interval(metric, region),
         )
 
-    def at(self, step: int, column: Column) -> tuple[float, float | None, Any, Any]:
+    def at(self, step: int, column: Column) -> list[float | None]:
         """Value, spread and ends of the interval of a number; None for what there is none of."""
-        ends = self.interval or (None, None)
-        return tuple(_item(part, step, column) for part in (self.mean, self.spread, *ends))  # type: ignore[return-value]
+        parts = (self.mean, self.spread, *(self.interval or (None, None)))
+        return [_item(part, step, column) for part in parts]
 
 
 def _item(values: Tensor | None, step: int, column: Column) -> float | None:
@@ -115,12 +116,18 @@ def _where(evaluation: Evaluation, column: Column) -> tuple[str, str, str]:
     return region, column.label("threshold"), column.label("neighbourhood")
 
 
+def _weights(evaluation: Evaluation, metric: str) -> str:
+    """How cells count in a metric; empty where they have no weights."""
+    return evaluation.measure.weights.kind if METRICS[metric].regional else ""
+
+
 def _average_rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
     for group, windows, forecasts in each_group(evaluation):
         for column, numbers in _numbers(evaluation, evaluation.average(forecasts)):
             value, spread, *ends = numbers.at(0, column)
             what = (forecasts.label, group, windows, column.channel, column.metric, value, spread)
-            yield (*what, *_where(evaluation, column), *ends)
+            weights = _weights(evaluation, column.metric)
+            yield (*what, *_where(evaluation, column), *ends, weights)
 
 
 def _rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
@@ -132,7 +139,8 @@ def _rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
                 where = (forecasts.label, phase, frame, lead, times[lead - 1])
                 value, spread, *ends = numbers.at(step, column)
                 what = (column.channel, column.metric, value, spread, group)
-                yield (*where, *what, *_where(evaluation, column), *ends)
+                weights = _weights(evaluation, column.metric)
+                yield (*where, *what, *_where(evaluation, column), *ends, weights)
 
 
 def _places(evaluation: Evaluation, metric: str) -> Iterator[tuple[str, int, int]]:
@@ -159,7 +167,8 @@ def _difference_rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
         for (a, b), at in zip(both, (labels, [("all", "")]), strict=True):
             for where, column, numbers in _differences(evaluation, a, b, at):
                 what = (column.channel, column.metric, *_where(evaluation, column))
-                yield (ours.label, theirs.label, *where, *what, *numbers)
+                weights = _weights(evaluation, column.metric)
+                yield (ours.label, theirs.label, *where, *what, *numbers, weights)
 
 
 def _differences(
@@ -190,6 +199,7 @@ def _curve_rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
             if axis is None or not forecasts.has(metric):
                 continue
             columns = columns_of(evaluation, metric, forecasts.members)
+            weights = _weights(evaluation, metric)
             values = {
                 region: forecasts.mean(metric, region)[leads]
                 for region in {column.region for column in columns}
@@ -198,4 +208,4 @@ def _curve_rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
                 region, threshold, _ = _where(evaluation, column)
                 value = values[column.region][lead][column.place].item()
                 where = (forecasts.label, lead + 1, time, column.channel, metric, region)
-                yield (*where, threshold, axis, column.label(axis), value)
+                yield (*where, threshold, axis, column.label(axis), value, weights)

@@ -14,7 +14,7 @@ from framecast.evaluate import Evaluation, Forecasts
 from framecast.frames.leads import lead_times, with_units
 from framecast.metrics import IMAGES, LEVEL, METRICS
 from framecast.metrics.bootstrap import FEWEST
-from framecast.report.axes import Column, columns_of, each_group
+from framecast.report.axes import Column, columns_of, each_group, units_of
 from framecast.report.words import chosen, title
 
 _TABLE_ROWS = 12
@@ -160,9 +160,8 @@ def _costs(forecasts: Forecasts) -> tuple[str, str]:
 def _heading(evaluation: Evaluation, column: Column) -> str:
     metric = METRICS[column.metric]
     label = metric.label + (" (10⁻³)" if column.metric in _THOUSANDTHS else "")
-    if metric.units == "wavelength" and evaluation.measure.bins is not None:
-        label += f" ({evaluation.measure.bins.units})"
-    return f"{label} of {column.channel}" if column.channel else label
+    heading = f"{label} of {column.channel}" if column.channel else label
+    return with_units(heading, units_of(evaluation, column))
 
 
 def _cell(row: _Row, column: Column, digits: str) -> str:
