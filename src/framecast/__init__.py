@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from framecast.datasets.source import register_source as register_source
     from framecast.evaluate import Evaluation as Evaluation
     from framecast.evaluate import evaluate as evaluate
+    from framecast.forecast.files import forecast_file as forecast_file
     from framecast.forecast.predictor import Predictor as Predictor
-    from framecast.forecast.rollout import forecast_file as forecast_file
     from framecast.forecast.rollout import forecast_frames as forecast_frames
     from framecast.forecast.rollout import rollout as rollout
     from framecast.frames.batch import Batch as Batch
@@ -85,7 +85,8 @@ _HOMES = MappingProxyType(
         "datasets.source": ("Source", "register_source"),
         "evaluate": ("Evaluation", "evaluate"),
         "forecast.predictor": ("Predictor",),
-        "forecast.rollout": ("forecast_file", "forecast_frames", "rollout"),
+        "forecast.files": ("forecast_file",),
+        "forecast.rollout": ("forecast_frames", "rollout"),
         "frames.batch": ("Batch",),
         "frames.frames": ("Channel", "Coordinate", "Frames"),
         "frames.lazy": ("Reader",),

@@ -41,7 +41,7 @@ def test_windows_fit_into_the_parts_of_a_series_of_any_length(tmp_path, length):
     for part in filter(None, parts):
         check_length(part, window)
     assert (parts.validation is not None) == (length >= 6)
-    assert window == 15 or length < 100
+    assert window == 15 or length < 160
 
 
 @pytest.mark.parametrize("sequences", [1, 2, 3, 5, 12])

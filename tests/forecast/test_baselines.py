@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framecast.base.errors import UserError
@@ -111,6 +111,7 @@ def test_windows_do_not_see_each_other(name):
 
 
 class TestAdvection:
+    @settings(max_examples=8)
     @given(st.floats(-2, 2), st.floats(-2, 2))
     def test_a_field_that_is_carried_along_is_forecast(self, rows, columns):
         field = smooth((48, 56))

@@ -15,7 +15,7 @@ from conftest import DATA, held_by_another, largest_file
 from framecast.base.errors import UserError
 from framecast.base.hidden import former_of
 from framecast.cli import main
-from framecast.forecast.rollout import forecast_file
+from framecast.forecast.files import forecast_file
 from framecast.forecast.writers.destination import KINDS
 from small import run_on
 

@@ -11,7 +11,8 @@ import xarray as xr
 
 from conftest import DATA, close
 from framecast.base.errors import UserError
-from framecast.forecast.rollout import forecast_file, rollout
+from framecast.forecast.files import forecast_file
+from framecast.forecast.rollout import rollout
 from framecast.readers.open import read_frames
 from small import forecast, run_on, travelling_wave
 

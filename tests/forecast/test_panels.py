@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from conftest import DATA
-from framecast.forecast.rollout import forecast_file
+from framecast.forecast.files import forecast_file
 from framecast.forecast.writers import ForecastLabels
 from framecast.forecast.writers.panels import Panels
 from framecast.frames.frames import Channel, Coordinate, Frames

@@ -1,23 +1,47 @@
 """framecast forecast: forecast from past frames into a file."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from framecast.base.config import load_config
 from framecast.cli.parser import (
     CommandParser,
     add_device,
     command_parser,
     one_or_many,
+    overrides,
     whole_number,
 )
+from framecast.datasets.config import DataConfig
+
+COMMON = ("data.variables", "data.missing", "data.dims", "data.select", "data.layout")
+"""The keys that the short help explains."""
 
 
-def parser() -> CommandParser:
+@dataclass(frozen=True)
+class Read:
+    """How a baseline reads its input.
+
+    Attributes:
+        data: the frames, for baselines alone; a run reads its input as it read its training.
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+def parser(everything: bool = False) -> CommandParser:
     """Return the parser of the command."""
     parser = command_parser(
-        "forecast", usage="framecast forecast RUN INPUT [INPUT ...] --steps K --out FILE [options]"
+        "forecast",
+        usage="framecast forecast RUN INPUT [INPUT ...] --steps K --out FILE [options]\n"
+        "       framecast forecast BASELINE INPUT [INPUT ...] --steps K --out FILE "
+        "[--data.KEY VALUE ...]",
     )
     parser.add_argument(
-        "run", type=Path, metavar="RUN", help="folder of a run, or one of its checkpoints"
+        "run",
+        metavar="RUN",
+        help="folder of a run, or one of its checkpoints; or a baseline: persistence, climatology, "
+        "damped_persistence, advection, filtered_advection, linear_inverse",
     )
     parser.add_argument(
         "input",
@@ -51,13 +75,13 @@ def parser() -> CommandParser:
         "--context",
         type=whole_number,
         metavar="N",
-        help="number of past frames to read (default: as in training)",
+        help="number of past frames to read (default: as in training; three for a baseline)",
     )
     parser.add_argument(
         "--forcings",
-        type=Path,
+        nargs="+",
         metavar="FILE",
-        help="file with the forcings (and actions) beyond the end of the input",
+        help="file, or files, with the forcings (and actions) beyond the end of the input",
     )
     parser.add_argument(
         "--overwrite",
@@ -65,13 +89,16 @@ def parser() -> CommandParser:
         help="replace a file at --out that is of this kind, but no forecast of framecast",
     )
     add_device(parser)
+    parser.add_config(Read, COMMON, everything)
     return parser
 
 
 def run(arguments: list[str]) -> None:
     """Forecast, and say what was written."""
-    options = parser().parse_args(arguments)
-    from framecast.forecast.rollout import forecast_file
+    options = parser("--help-all" in arguments).parse_args(arguments)
+    from framecast.forecast.files import forecast_file
+
+    given = overrides(Read, options)
 
     labels = forecast_file(
         options.run,
@@ -80,7 +107,8 @@ def run(arguments: list[str]) -> None:
         options.out,
         starts=options.start,
         context=options.context,
-        forcings=options.forcings,
+        forcings=options.forcings and one_or_many(options.forcings),
+        data=load_config(Read, None, given).data if given else None,
         device=options.device,
         overwrite=options.overwrite,
     )

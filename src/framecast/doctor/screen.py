@@ -16,6 +16,7 @@ from framecast.frames.frames import Frames
 from framecast.frames.leads import lead_times
 from framecast.frames.places import rows_ascend
 from framecast.frames.times import readable
+from framecast.readers.paths import is_pattern
 
 SHADES = " ░▒▓█"
 COLUMNS = 56
@@ -48,10 +49,16 @@ def commands(
     own = {key: text for key, text in given.items() if key != "data.path"}
     options = [word for key, text in own.items() for word in (f"--{key}", text)]
     options += [] if minutes is None else ["--minutes", f"{minutes:g}"]
-    out = ["--out", f"runs/{Path(paths[0]).stem if paths else 'first'}"]
+    out = ["--out", f"runs/{_name(paths[0]) if paths else 'first'}"]
     train = ["framecast", "train", *paths, *options, *out]
     write = ["framecast", "inspect", *paths, *options, "--write", "config.yaml"]
     return [shlex.join(train), shlex.join(write)]
+
+
+def _name(path: str) -> str:
+    """A name for a run on data: that of the file, or of the folder of many files."""
+    place = Path(path)
+    return place.parent.name or "first" if is_pattern(path) else place.stem
 
 
 def draw(frames: Frames) -> str:

@@ -61,7 +61,7 @@ def divide(findings: Findings, given: Mapping[str, str]) -> Division:
             f"{findings.frames.source}: a part has stretches of {longest} frame(s), but a window "
             f"takes at least {SHORTEST}: more frames are needed, or fewer gaps"
         )
-    context, horizon = _window(wanted, fixed, longest)
+    context, horizon = _window(wanted, fixed, _longest_window(parts, sum(wanted), longest))
     pieces = [len(piece) for piece in next(iter(parts.values())).pieces]
     windows, crops = _crops(pieces, context + horizon)
     counts = ", ".join(
@@ -75,6 +75,16 @@ def divide(findings: Findings, given: Mapping[str, str]) -> Division:
 
 
 SIZES = ("context", "horizon")
+
+
+def _longest_window(parts: Mapping[str, Frames], wanted: int, longest: int) -> int:
+    """Frames of a window at most: two thirds of a part that would hold a single one.
+
+    Scores of one window would say little, and windows may overlap.
+    """
+    length = min(wanted, longest)
+    several = all(sum(len(p) // length for p in frames.pieces) > 1 for frames in parts.values())
+    return longest if several else max(SHORTEST, 2 * longest // 3)
 
 
 def _window(wanted: Sequence[int], fixed: Sequence[bool], longest: int) -> tuple[int, int]:

@@ -1,32 +1,19 @@
 """Forecasts: read past frames in one pass, then yield one frame after the other."""
 
-import math
-import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import repeat
-from pathlib import Path
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from framecast.base.errors import UserError
-from framecast.base.limits import check_disk, check_memory
-from framecast.base.progress import track
-from framecast.base.whole import PathLike
-from framecast.datasets.source import Source
 from framecast.forecast.outlook import Outlook
 from framecast.forecast.predictor import Predictor
-from framecast.forecast.writers import ForecastLabels, claim_destination, open_writer
+from framecast.forecast.starts import context_start
 from framecast.frames.batch import NO_CONDITIONS, Batch, Place
 from framecast.frames.frames import Frames
-from framecast.frames.times import readable
 from framecast.frames.windows import Windows
-from framecast.readers.paths import Paths, find_paths
-from framecast.readers.selection import Selection
-from framecast.runs.checkpoint import Checkpoint, load_checkpoint
-from framecast.runs.contents import source_of
+from framecast.runs.checkpoint import Checkpoint
 
 
 def rollout(
@@ -105,105 +92,12 @@ def forecast_frames(
     """
     size = predictor.checkpoint.context if context is None else context
     places = [start % frames.length for start in starts]
-    outlook = _outlook(predictor, frames, places, steps, size, further)
-    for frame in predictor.forecast(outlook):
+    look = outlook(predictor, frames, places, steps, size, further)
+    for frame in predictor.forecast(look):
         yield frame.view(len(frames.values), len(places), *frame.shape[1:])
 
 
-def forecast_file(
-    run: PathLike,
-    source: Paths,
-    steps: int,
-    out: PathLike,
-    *,
-    starts: Sequence[str] = ("-1",),
-    context: int | None = None,
-    forcings: Paths | None = None,
-    device: str = "auto",
-    overwrite: bool = False,
-    progress: bool = True,
-) -> ForecastLabels:
-    """Forecast from a file of frames into a file that carries its labels on.
-
-    Args:
-        run: a run folder or a checkpoint.
-        source: a file that holds the variables that the model reads; a folder, a pattern or a
-            list of files that do so together; or a video, which is read at the size and rate of
-            the training data.
-        steps: lead times K, at least 1.
-        out: `.nc`, `.zarr`, `.npz`, `.gif` or `.mp4`; an earlier forecast is replaced when
-            the new one is whole.
-        starts: the last known frame of each forecast: its place in the file (negative
-            counts from the end) or its time. Several make a batch.
-        context: past frames to read before each forecast; as in training if None.
-        forcings: a file, or several, with the forcings (and actions) beyond the end of `source`.
-        device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
-        overwrite: whether a file of the kind of `out` is replaced that is no earlier forecast.
-        progress: whether a progress bar is shown.
-
-    Returns:
-        Labels of the forecast that was written.
-
-    Raises:
-        UserError: if the file does not suit the model, or a start does not suit the file; or if
-            something stands at `out` that must stay.
-    """
-    if steps < 1:
-        raise UserError(f"--steps {steps} must be at least 1")
-    inputs = [run, *find_paths(source), *([] if forcings is None else find_paths(forcings))]
-    with claim_destination(out, inputs, overwrite) as place:
-        predictor = Predictor(load_checkpoint(run), device)
-        frames = source_of(run).read(source, _selection(predictor).past)
-        places = [find_start(frames, start) for start in starts]
-        _check_room(predictor, frames, len(places) * steps, place)
-        size = predictor.checkpoint.context if context is None else context
-        further = None if forcings is None else _read_further(predictor, source_of(run), forcings)
-        outlook = _outlook(predictor, frames, places, steps, size, further)
-        options = _options(steps, out, starts, context, forcings)
-        command = shlex.join(["framecast", "forecast", str(run), str(source), *options])
-        labels = replace(_labels(predictor, frames, places, steps), command=command)
-        shape = (len(frames.values), len(places))
-        with open_writer(place, labels, overwrite) as write:
-            for frame in track(predictor.forecast(outlook), "forecast", steps, progress):
-                write(frame.view(*shape, *frame.shape[1:]))
-    return labels
-
-
-def _check_room(predictor: Predictor, frames: Frames, leads: int, out: Path) -> None:
-    """Raise a UserError if the forecast would not fit onto the disk, before any work."""
-    channels, sequences = len(predictor.channels), len(frames.values)
-    values = leads * sequences * channels * math.prod(frames.grid)
-    if out.suffix in (".nc", ".zarr", ".npz"):
-        remedy = "Choose fewer --steps, or another disk."
-        check_disk(4 * values, out, f"a forecast of {leads:,} frames", remedy)
-    check_memory(64 * leads, f"the times of {leads:,} frames", "Choose fewer --steps.")
-
-
-def _options(
-    steps: int,
-    out: PathLike,
-    starts: Sequence[str],
-    context: int | None,
-    forcings: Paths | None,
-) -> list[str]:
-    """The options of the command line that ask for a forecast."""
-    options = ["--steps", str(steps), "--start", *starts, "--out", str(out)]
-    options += [] if context is None else ["--context", str(context)]
-    return options + ([] if forcings is None else ["--forcings", str(forcings)])
-
-
-def _selection(predictor: Predictor) -> Selection:
-    return Selection.of(predictor.checkpoint.frames)
-
-
-def _labels(
-    predictor: Predictor, frames: Frames, places: Sequence[int], steps: int
-) -> ForecastLabels:
-    times = np.stack([frames.times_from(0, place, steps + 1)[1:] for place in places])
-    return ForecastLabels(frames, np.array(places), times, predictor.channels, _typical(predictor))
-
-
-def _outlook(
+def outlook(
     predictor: Predictor,
     frames: Frames,
     places: Sequence[int],
@@ -211,91 +105,16 @@ def _outlook(
     context: int,
     further: Frames | None,
 ) -> Outlook:
-    """What every sequence and start reads, in the order [N·S]."""
+    """Return what every sequence and start reads, in the order [N·S].
+
+    Raises:
+        UserError: if the frames do not suit the model, or a start has too little past.
+    """
     if context < 1:
         raise UserError(f"--context {context} must be at least 1")
     first = [
-        Place(sequence, _context_start(frames, sequence, place, context))
+        Place(sequence, context_start(frames, sequence, place, context))
         for sequence in range(len(frames.values))
         for place in places
     ]
     return predictor.outlook(frames, first, context, steps, further)
-
-
-def _context_start(frames: Frames, sequence: int, place: int, context: int) -> int:
-    piece = frames.piece_of(sequence, place)
-    past = place + 1 - piece.start
-    if past < context:
-        gap = ""
-        if piece.start > 0:
-            gap = (
-                f" since {readable(frames.times[piece.start])}, where times are missing from the "
-                "axis"
-            )
-        raise UserError(
-            f"{frames.source}: a forecast from frame {place} has {past} past "
-            f"frames{gap}, but {context} are to be read: start later, or give a smaller --context"
-        )
-    return place + 1 - context
-
-
-def _read_further(predictor: Predictor, source: Source, place: Paths) -> Frames:
-    """Forcings and actions alone, at all their times, from what need not hold anything else."""
-    selection = replace(_selection(predictor).past, every=1)
-    if selection.forcings:
-        first, *others = selection.forcings
-        units = selection.units_of(selection.forcings)
-        selection = replace(selection, variables=(first,), forcings=tuple(others), units=units)
-    elif selection.actions is None:
-        raise UserError(
-            "--forcings is given, but the model reads neither forcings nor actions of a file: "
-            "leave it out"
-        )
-    return source.read(place, replace(selection, static=()))
-
-
-def _typical(predictor: Predictor) -> dict[str, tuple[float, float]]:
-    """A range of values of each predicted channel: two deviations about the mean."""
-    scale = predictor.scaling.predicted
-    ends = zip(scale.offset - 2 * scale.scale, scale.offset + 2 * scale.scale, strict=True)
-    return {
-        channel.name: (low.item(), high.item())
-        for channel, (low, high) in zip(predictor.channels, ends, strict=True)
-    }
-
-
-def find_start(frames: Frames, start: str) -> int:
-    """Return the place of a start in the sequences: an index as text, or a time.
-
-    Raises:
-        UserError: if there is no such frame.
-    """
-    try:
-        place = int(start)
-    except ValueError:
-        return _find_time(frames, start)
-    if not -frames.length <= place < frames.length:
-        raise UserError(
-            f"--start {start}: {frames.source} has {frames.length} frames, "
-            f"0 to {frames.length - 1} (or -1 for the last)"
-        )
-    return place % frames.length
-
-
-def _find_time(frames: Frames, start: str) -> int:
-    times = frames.times
-    try:
-        if np.issubdtype(times.dtype, np.datetime64):
-            found = times == np.datetime64(start)
-        elif times.dtype == object:
-            found = np.array([t.isoformat().startswith(start) for t in times])
-        else:
-            found = times == float(start)
-    except ValueError:
-        found = np.zeros(len(times), bool)
-    if not found.any():
-        raise UserError(
-            f"--start {start}: {frames.source} has no frame at this time; its times go from "
-            f"{readable(times[0])} to {readable(times[-1])}"
-        )
-    return int(found.argmax())

@@ -103,16 +103,20 @@ class Following:
         self, stretch: Stretch, state: _Progress | None
     ) -> tuple[Float[Tensor, "M B T C H W"], Any]:
         """Look at what is given, and forecast from there, frame by frame."""
-        times = self._times(stretch)
+        count = stretch.steps + 1
+        times = [self.frames.times_from(*place, count) for place in stretch.places]
+        return self.along(stretch, np.stack(times, axis=1), state)
+
+    def along(
+        self, stretch: Stretch, times: np.ndarray, state: _Progress | None
+    ) -> tuple[Float[Tensor, "M B T C H W"], Any]:
+        """Do the same with the times of all frames [T + 1, B], also beyond the last frame."""
         first = stretch.values[:, 0]
         now = _Progress(None, self.climate.mean.expand_as(first), 0) if state is None else state
         predictions = []
         for step in range(stretch.steps):
             if step < stretch.given:
-                frame = stretch.values[:, step]
-                filled = fill(frame[:, None], ~frame.isnan()[:, None], now.last)[:, 0]
-                seen = self.baseline.observe(filled, times[step], now.state)
-                now = _Progress(seen, filled, 0)
+                now = self._observed(stretch.values[:, step], times[step], now)
             if not stretch.forecast and not self.baseline.steps:
                 predictions.append(torch.full_like(first, torch.nan))
                 continue
@@ -122,7 +126,9 @@ class Following:
             predictions.append(frame.where(self.climate.possible, torch.nan))
         return torch.stack(predictions, dim=1)[None], now
 
-    def _times(self, stretch: Stretch) -> np.ndarray:
-        """Times of the frames of all windows, [T + 1, B]."""
-        count = stretch.steps + 1
-        return np.stack([self.frames.times_from(*place, count) for place in stretch.places], axis=1)
+    def _observed(
+        self, frame: Float[Tensor, "B C H W"], times: np.ndarray, now: _Progress
+    ) -> _Progress:
+        """Look at a frame, whose gaps are filled by what was known last."""
+        filled = fill(frame[:, None], ~frame.isnan()[:, None], now.last)[:, 0]
+        return _Progress(self.baseline.observe(filled, times, now.state), filled, 0)

@@ -1,0 +1,224 @@
+"""Forecasts of files into files, by a trained model or by a baseline."""
+
+import math
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from framecast.base.errors import UserError
+from framecast.base.limits import check_disk, check_memory
+from framecast.base.progress import track
+from framecast.base.whole import PathLike
+from framecast.datasets.config import DataConfig
+from framecast.datasets.source import Source
+from framecast.forecast.baselines import BASELINES
+from framecast.forecast.baselines.series import follow
+from framecast.forecast.predictor import Predictor
+from framecast.forecast.rollout import outlook
+from framecast.forecast.starts import find_start
+from framecast.forecast.writers import ForecastLabels, claim_destination, open_writer
+from framecast.frames.channels import Channel
+from framecast.frames.frames import Frames
+from framecast.readers.open import open_frames
+from framecast.readers.paths import Paths, find_paths
+from framecast.readers.selection import Selection
+from framecast.runs.checkpoint import load_checkpoint
+from framecast.runs.contents import source_of
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be forecast.
+
+    Attributes:
+        source: past frames.
+        steps: K, lead times.
+        starts: the last known frame of each forecast, by place or time.
+        context: past frames to read before each; None for the usual number.
+        forcings: what holds forcings and actions beyond the end of the source.
+    """
+
+    source: Paths
+    steps: int
+    starts: Sequence[str]
+    context: int | None
+    forcings: Paths | None
+
+    @property
+    def inputs(self) -> list[PathLike]:
+        """All that is read."""
+        further = [] if self.forcings is None else find_paths(self.forcings)
+        return [*find_paths(self.source), *further]
+
+    def command(self, run: PathLike, out: PathLike) -> str:
+        """Return the command line that asks for it."""
+        options = ["--steps", str(self.steps), "--start", *self.starts, "--out", str(out)]
+        options += [] if self.context is None else ["--context", str(self.context)]
+        options += [] if self.forcings is None else ["--forcings", str(self.forcings)]
+        return shlex.join(["framecast", "forecast", str(run), str(self.source), *options])
+
+
+class Ahead(NamedTuple):
+    """A forecast that is about to be made.
+
+    Attributes:
+        frames: the past.
+        places: of the S starts in it.
+        channels: that are forecast.
+        typical: a range of values of each, by name, where the past does not show one.
+        leads: the frames at lead 1 to K of N sequences and S starts.
+    """
+
+    frames: Frames
+    places: list[int]
+    channels: tuple[Channel, ...]
+    typical: dict[str, tuple[float, float]]
+    leads: Iterator[Float[Tensor, "N S C H W"]]
+
+
+def forecast_file(
+    run: PathLike,
+    source: Paths,
+    steps: int,
+    out: PathLike,
+    *,
+    starts: Sequence[str] = ("-1",),
+    context: int | None = None,
+    forcings: Paths | None = None,
+    data: DataConfig | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> ForecastLabels:
+    """Forecast from a file of frames into a file that carries its labels on.
+
+    Args:
+        run: a run folder or a checkpoint; or the name of a baseline, which learns what it needs
+            from the frames up to the first start.
+        source: a file that holds the variables that the model reads; a folder, a pattern or a
+            list of files that do so together; or a video, which is read at the size and rate of
+            the training data.
+        steps: lead times K, at least 1.
+        out: `.nc`, `.zarr`, `.npz`, `.gif` or `.mp4`; an earlier forecast is replaced when
+            the new one is whole.
+        starts: the last known frame of each forecast: its place in the file (negative
+            counts from the end) or its time. Several make a batch.
+        context: past frames to read before each forecast; if None, as in training, and for a
+            baseline three.
+        forcings: a file, or several, with the forcings (and actions) beyond the end of `source`.
+        data: how a baseline reads the source; a run knows it itself.
+        device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
+        overwrite: whether a file of the kind of `out` is replaced that is no earlier forecast.
+        progress: whether a progress bar is shown.
+
+    Returns:
+        Labels of the forecast that was written.
+
+    Raises:
+        UserError: if the file does not suit the model, or a start does not suit the file; or if
+            something stands at `out` that must stay.
+    """
+    if steps < 1:
+        raise UserError(f"--steps {steps} must be at least 1")
+    order = Order(source, steps, starts, context, forcings)
+    baseline = is_baseline(run)
+    if data is not None and not baseline:
+        raise UserError(f"{run} knows how its data are read: leave the keys of data out")
+    inputs = order.inputs if baseline else [run, *order.inputs]
+    with claim_destination(out, inputs, overwrite) as place:
+        if baseline:
+            ahead = _by_baseline(str(run), order, data or DataConfig())
+        else:
+            ahead = _by_run(run, order, device)
+        labels = replace(_labels(ahead, steps), command=order.command(run, out))
+        _check_room(labels, place)
+        with open_writer(place, labels, overwrite) as write:
+            for frame in track(ahead.leads, "forecast", steps, progress):
+                write(frame)
+    return labels
+
+
+def is_baseline(run: PathLike) -> bool:
+    """Tell the name of a baseline from the path of a run.
+
+    Raises:
+        UserError: if it may be either.
+    """
+    if str(run) not in BASELINES.names():
+        return False
+    if Path(run).exists():
+        raise UserError(f"{run} is the name of a baseline and of a folder: write ./{run} for this")
+    return True
+
+
+def _by_run(run: PathLike, order: Order, device: str) -> Ahead:
+    predictor, source = Predictor(load_checkpoint(run), device), source_of(run)
+    frames = source.read(order.source, _selection(predictor).past)
+    places = [find_start(frames, start) for start in order.starts]
+    size = predictor.checkpoint.context if order.context is None else order.context
+    further = None
+    if order.forcings is not None:
+        further = _read_further(predictor, source, order.forcings)
+    look = outlook(predictor, frames, places, order.steps, size, further)
+    shape = len(frames.values), len(places)
+    leads = (frame.view(*shape, *frame.shape[1:]) for frame in predictor.forecast(look))
+    return Ahead(frames, places, predictor.channels, _typical(predictor), leads)
+
+
+def _by_baseline(name: str, order: Order, data: DataConfig) -> Ahead:
+    if order.forcings is not None:
+        raise UserError(f"--forcings is given, but the baseline {name} reads none: leave it out")
+    frames = open_frames(order.source, data.selection)
+    places = [find_start(frames, start) for start in order.starts]
+    leads = follow(name, frames, places, order.steps, order.context)
+    return Ahead(frames, places, frames.with_role("prognostic", "diagnostic"), {}, leads)
+
+
+def _labels(ahead: Ahead, steps: int) -> ForecastLabels:
+    frames, places = ahead.frames, ahead.places
+    times = np.stack([frames.times_from(0, place, steps + 1)[1:] for place in places])
+    return ForecastLabels(frames, np.array(places), times, ahead.channels, ahead.typical)
+
+
+def _check_room(labels: ForecastLabels, out: Path) -> None:
+    """Raise a UserError if the forecast would not fit onto the disk, before any work."""
+    values, leads = len(labels.channels) * math.prod(labels.shape), labels.valid_times.size
+    if out.suffix in (".nc", ".zarr", ".npz"):
+        remedy = "Choose fewer --steps, or another disk."
+        check_disk(4 * values, out, f"a forecast of {leads:,} frames", remedy)
+    check_memory(64 * leads, f"the times of {leads:,} frames", "Choose fewer --steps.")
+
+
+def _selection(predictor: Predictor) -> Selection:
+    return Selection.of(predictor.checkpoint.frames)
+
+
+def _read_further(predictor: Predictor, source: Source, place: Paths) -> Frames:
+    """Forcings and actions alone, at all their times, from what need not hold anything else."""
+    selection = replace(_selection(predictor).past, every=1)
+    if selection.forcings:
+        first, *others = selection.forcings
+        units = selection.units_of(selection.forcings)
+        selection = replace(selection, variables=(first,), forcings=tuple(others), units=units)
+    elif selection.actions is None:
+        raise UserError(
+            "--forcings is given, but the model reads neither forcings nor actions of a file: "
+            "leave it out"
+        )
+    return source.read(place, replace(selection, static=()))
+
+
+def _typical(predictor: Predictor) -> dict[str, tuple[float, float]]:
+    """A range of values of each predicted channel: two deviations about the mean."""
+    scale = predictor.scaling.predicted
+    ends = zip(scale.offset - 2 * scale.scale, scale.offset + 2 * scale.scale, strict=True)
+    return {
+        channel.name: (low.item(), high.item())
+        for channel, (low, high) in zip(predictor.channels, ends, strict=True)
+    }

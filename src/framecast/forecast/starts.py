@@ -1,0 +1,66 @@
+"""Where forecasts start: the last known frame of each, by its place or its time."""
+
+import numpy as np
+
+from framecast.base.errors import UserError
+from framecast.frames.frames import Frames
+from framecast.frames.times import readable
+
+
+def find_start(frames: Frames, start: str) -> int:
+    """Return the place of a start in the sequences: an index as text, or a time.
+
+    Raises:
+        UserError: if there is no such frame.
+    """
+    try:
+        place = int(start)
+    except ValueError:
+        return _find_time(frames, start)
+    if not -frames.length <= place < frames.length:
+        raise UserError(
+            f"--start {start}: {frames.source} has {frames.length} frames, "
+            f"0 to {frames.length - 1} (or -1 for the last)"
+        )
+    return place % frames.length
+
+
+def _find_time(frames: Frames, start: str) -> int:
+    times = frames.times
+    try:
+        if np.issubdtype(times.dtype, np.datetime64):
+            found = times == np.datetime64(start)
+        elif times.dtype == object:
+            found = np.array([t.isoformat().startswith(start) for t in times])
+        else:
+            found = times == float(start)
+    except ValueError:
+        found = np.zeros(len(times), bool)
+    if not found.any():
+        raise UserError(
+            f"--start {start}: {frames.source} has no frame at this time; its times go from "
+            f"{readable(times[0])} to {readable(times[-1])}"
+        )
+    return int(found.argmax())
+
+
+def context_start(frames: Frames, sequence: int, place: int, context: int) -> int:
+    """Return where the given frames of a forecast begin.
+
+    Raises:
+        UserError: if there are not enough of them before it, or since a gap.
+    """
+    piece = frames.piece_of(sequence, place)
+    past = place + 1 - piece.start
+    if past < context:
+        gap = ""
+        if piece.start > 0:
+            gap = (
+                f" since {readable(frames.times[piece.start])}, where times are missing from the "
+                "axis"
+            )
+        raise UserError(
+            f"{frames.source}: a forecast from frame {place} has {past} past "
+            f"frames{gap}, but {context} are to be read: start later, or give a smaller --context"
+        )
+    return place + 1 - context

@@ -1,0 +1,86 @@
+"""Baselines forecast a file as a run does, from its past alone."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from conftest import DATA
+from framecast.cli import main
+from framecast.forecast.baselines import BASELINES
+
+AIR = DATA / "air_temperature_small.nc"
+
+
+def made(path):
+    with xr.open_dataset(path, engine="h5netcdf") as file:
+        return file.load()
+
+
+@pytest.fixture(autouse=True)
+def _within(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", BASELINES.names())
+def test_a_baseline_forecasts_a_file(name):
+    command = f"forecast {name} {AIR} --steps 3 --start 9 14 --out f.nc"
+    assert main(command.split()) == 0
+    forecast = made("f.nc")
+    assert forecast["air"].dims == ("start", "lead_time", "lat", "lon")
+    assert forecast["air"].attrs["units"] == made(AIR)["air"].attrs["units"]
+    assert np.isfinite(forecast["air"].values).all()
+    assert f"framecast forecast {name}" in forecast.attrs["history"]
+
+
+@pytest.mark.parametrize("name", BASELINES.names())
+def test_what_comes_after_the_start_changes_nothing(name):
+    data = made(AIR)
+    data["air"].encoding = {}
+    data.to_netcdf("all.nc", engine="h5netcdf")
+    data.isel(time=slice(0, 15)).to_netcdf("past.nc", engine="h5netcdf")
+    for source in ("all", "past"):
+        command = f"forecast {name} {source}.nc --steps 2 --start 14 --out {source}_f.nc"
+        assert main(command.split()) == 0
+    assert np.array_equal(made("all_f.nc")["air"].values, made("past_f.nc")["air"].values)
+
+
+def test_persistence_is_the_last_frame():
+    assert main(f"forecast persistence {AIR} --steps 2 --out f.nc".split()) == 0
+    last = made(AIR)["air"].values[-1]
+    assert np.allclose(made("f.nc")["air"].values, last, atol=1e-3)
+
+
+def test_the_input_is_read_as_it_is_said():
+    np.save("x.npy", np.random.default_rng(0).random((2, 9, 5, 6)))
+    command = "forecast advection x.npy --data.layout nthw --steps 2 --out f.npz"
+    assert main(command.split()) == 0
+    assert np.load("f.npz")["frames"].shape == (2, 2, 1, 1, 5, 6)
+
+
+def test_a_moving_picture_of_a_baseline():
+    assert main(f"forecast advection {AIR} --steps 3 --start 12 --out f.gif".split()) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--start 2 --context 5", "has 3 past frames, but 5 are to be read"),
+        ("--context 0", "--context 0 must be at least 1"),
+        (f"--forcings {AIR}", "the baseline advection reads none"),
+    ],
+)
+def test_what_does_not_fit_is_named(capsys, options, words):
+    assert main(f"forecast advection {AIR} --steps 2 --out f.nc {options}".split()) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_folder_with_the_name_of_a_baseline_is_told_apart(tmp_path, capsys):
+    (tmp_path / "advection").mkdir()
+    assert main(f"forecast advection {AIR} --steps 2 --out f.nc".split()) == 2
+    assert "write ./advection for this" in capsys.readouterr().err
+
+
+def test_keys_of_data_are_not_for_runs(capsys):
+    command = f"forecast run {AIR} --steps 2 --out f.nc --data.variables [air]"
+    assert main(command.split()) == 2
+    assert "knows how its data are read" in capsys.readouterr().err
