@@ -173,6 +173,12 @@ def _add_metrics(parser: CommandParser) -> None:
         help="how cells count: by their area, or all alike (default: area where there are "
         "latitudes)",
     )
+    _add_fields(group)
+    _add_images(group)
+
+
+def _add_fields(group: argparse._ArgumentGroup) -> None:
+    """Options of metrics of fields."""
     group.add_argument(
         "--region",
         nargs="+",
@@ -206,6 +212,10 @@ def _add_metrics(parser: CommandParser) -> None:
         help="kind of the spectra (default: zonal where rows go round the earth, periodic where "
         "the network's padding is circular, else windowed)",
     )
+
+
+def _add_images(group: argparse._ArgumentGroup) -> None:
+    """Options of metrics of images."""
     group.add_argument(
         "--data-range",
         nargs=2,

@@ -74,16 +74,7 @@ def evaluate(
     known = fit_baselines(baselines, loaded[0], plan.frames, plan.places, plan.context)
     measure = prepare(metrics or MetricChoice(), _subject(loaded, plan, known, metrics))
     networks = [Network(run.predictor, own) for run, own in zip(loaded, plan.every, strict=True)]
-    windows = ScoredWindows(
-        plan.frames,
-        len(plan.channels),
-        plan.context,
-        plan.steps,
-        plan.groups,
-        batch_size,
-        _possible(networks),
-        _usual(plan.frames, known),
-    )
+    windows = plan.scored(batch_size, _possible(networks), _usual(plan.frames, known))
     scored = score([*known.values(), *networks], windows, measure, progress)
     return Evaluation(
         first=plan.first_window(),
@@ -128,6 +119,21 @@ class _Plan(NamedTuple):
     def windows(self) -> int:
         """Their number."""
         return sum(map(len, self.groups.values()))
+
+    def scored(
+        self, batch_size: int, possible: Tensor | None, usual: Usual | None
+    ) -> ScoredWindows:
+        """Return the windows as they are scored (see `ScoredWindows`)."""
+        return ScoredWindows(
+            self.frames,
+            len(self.channels),
+            self.context,
+            self.steps,
+            self.groups,
+            batch_size,
+            possible,
+            usual,
+        )
 
     def first_window(self) -> Frames:
         """Return the first window, in memory."""
