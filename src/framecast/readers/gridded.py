@@ -21,9 +21,10 @@ from framecast.frames.frames import Channel, Frames
 from framecast.frames.lazy import HELD, LazyValues
 from framecast.readers.actions import make_actions
 from framecast.readers.blocks import LARGEST, Blocks
-from framecast.readers.catalogue import Catalogue, Entry, catalogue
+from framecast.readers.catalogue import Catalogue, Entry, catalogue, has_time
 from framecast.readers.coordinates import coordinates_of, dims_of, plain
 from framecast.readers.labelled import close_labelled, open_labelled, values_of
+from framecast.readers.moment import with_moment
 from framecast.readers.recognise import Roles
 from framecast.readers.select import select
 from framecast.readers.selection import EVERYTHING, Selection
@@ -52,6 +53,8 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
         dataset = open_labelled(path, selection.group)
         stack.callback(close_labelled, dataset, path)
         dataset = select(dataset, selection.select, path)
+        if not has_time(dataset, selection):
+            dataset = with_moment(dataset, selection, path)
         chosen = catalogue(dataset, selection, path)
         roles = chosen.shared
         if empty := [d for d in roles.shared if dataset.sizes[d] == 0]:

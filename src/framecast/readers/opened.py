@@ -57,7 +57,8 @@ class OpenFiles:
     def open(self, path: Path, selection: Selection) -> Frames:
         """Return the frames of a file that is kept open until others take its place."""
         if path not in self.files:
-            frames = open_file(path, replace(selection, lazy=True))
+            stamped = path in self.stamps.times
+            frames = open_file(path, replace(selection, lazy=True, stamped=stamped))
             self.files[path] = self.stamps.on(frames, path)
         self.files.move_to_end(path)
         if len(self.files) > OPEN:

@@ -55,6 +55,7 @@ class Selection:
         units: by name of a channel, the unit that its values are converted to.
         lazy: whether values are read a window at a time, however few they are.
         cache: whether values are written into the cache once, and read from there.
+        stamped: whether the name of the file holds the time of its one frame.
     """
 
     variables: tuple[str, ...] | None = None
@@ -82,6 +83,7 @@ class Selection:
     units: Mapping[str, str] = field(default_factory=dict)
     lazy: bool = False
     cache: bool = False
+    stamped: bool = False
 
     @classmethod
     def of(cls, spec: FrameSpec) -> "Selection":
