@@ -153,7 +153,7 @@ def test_times_without_truth_do_not_count(truth):
     ("change", "words"),
     [
         ("name", "they have no variable in common"),
-        ("grid", "has no point at 35"),
+        ("grid", "has no point at 55"),
         ("years", "no forecast is for a time of its frames"),
         ("start", "neither starts nor members"),
         ("units", "cannot be converted to K"),
