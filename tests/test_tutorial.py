@@ -12,15 +12,6 @@ from framecast.cli import main
 
 PAGE = (Path(__file__).parent.parent / "docs" / "tutorial.md").read_text()
 SMALL = ["--model.depth", "1", "--model.hidden", "4", "--training.epochs", "1"]
-    "--model.depth",
-    "1",
-    "--model.hidden",
-    "4",
-    "--training.epochs",
-    "1",
-    "--training.warmup_steps",
-    "0",
-]
 
 
 def section(title):
