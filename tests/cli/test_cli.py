@@ -50,6 +50,28 @@ def test_a_real_file_from_training_to_evaluation(tmp_path, air_run, capsys):
     assert {f.suffix for f in (tmp_path / "report").iterdir()} == {".json", ".csv", ".png"}
 
 
+def test_slow_data_are_cached_from_inspection_to_evaluation(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FRAMECAST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    assert run("inspect", AIR, "--cache") == 0
+    assert "--data.cache true" in capsys.readouterr().out
+    (entry,) = (tmp_path / "cache" / "frames").glob("air_temperature_small-*")
+    shares = ("--data.validation_fraction", "0.3", "--data.test_fraction", "0.3")
+    given = ("starter", "--data.path", AIR, *shares, *QUICK)
+    assert run("train", *given, "--cache", "--out", "cached") == 0
+    assert run("train", *given, "--out", "plain") == 0
+    weights = [(tmp_path / name / "last.safetensors").read_bytes() for name in ("cached", "plain")]
+    assert weights[0] == weights[1]
+    for name in ("cached", "plain"):
+        assert run("evaluate", name, "--out", f"{name}_report") == 0
+        assert run("forecast", name, AIR, "--steps", 3, "--out", f"{name}.npz") == 0
+    reports = [(tmp_path / f"{n}_report" / "metrics.csv") for n in ("cached", "plain")]
+    assert reports[0].read_text() == reports[1].read_text().replace("plain", "cached")
+    forecasts = [np.load(tmp_path / f"{n}.npz")["frames"] for n in ("cached", "plain")]
+    np.testing.assert_array_equal(*forecasts)
+    assert list(entry.parent.iterdir()) == [entry]
+
+
 def test_arrays_from_training_to_forecast(tmp_path):
     np.save(tmp_path / "waves.npy", travelling_wave())
     path = ("--data.path", tmp_path / "waves.npy")

@@ -123,12 +123,31 @@ def test_events_regions_and_rain_from_the_command_line_to_the_files(tmp_path, ru
         if r["threshold"].startswith("p90") and all(r[k] == v for k, v in wanted.items())
     ]  # fmt: skip
     np.testing.assert_allclose([float(r["value"]) for r in chosen], csi["north"], rtol=1e-6)
-    assert all(float(r["low"]) <= float(r["value"]) <= float(r["high"]) for r in chosen)
+    assert all(float(r["low"]) < float(r["value"]) < float(r["high"]) for r in chosen)
+    compare_differences(rows, (tmp_path / "out/differences.csv").read_text())
     assert {r["weights"] for r in rows} == {"area"}
     fss = {(r["threshold"], r["neighbourhood"]) for r in rows if r["metric"] == "fss"}
     assert fss == {(t, n) for t in ("2", chosen[0]["threshold"]) for n in ("1", "3")}
     north = persistence["regions"]["north"]["averages"]["metrics"]["rain"]["seeps"]["value"]
     assert 0 < north[0] < 3
+
+
+def compare_differences(rows, text):
+    """The rows of differences.csv are those of metrics.csv, subtracted."""
+    what = ("lead", "channel", "metric", "region", "threshold", "neighbourhood")
+    values = {
+        (r["model"], *(r[k] for k in what)): float(r["value"])
+        for r in rows
+        if r["phase"] == "closed_loop"
+    }
+    leads = [r for r in csv.DictReader(text.splitlines()) if r["lead"] != "all"]
+    assert {r["region"] for r in leads} == {"all", "north", "box"}
+    for r in leads:
+        ours, theirs = (values[r[who], *(r[k] for k in what)] for who in ("model", "reference"))
+        np.testing.assert_allclose(float(r["difference"]), ours - theirs, rtol=1e-9, atol=1e-12)
+        if r["metric"] == "rmse":
+            assert float(r["skill"]) == pytest.approx(1 - ours / theirs)
+            assert float(r["low"]) < float(r["difference"]) < float(r["high"])
 
 
 def test_curves_have_a_file_of_their_own(tmp_path, run):

@@ -191,7 +191,10 @@ def test_resamples_of_each_window_once_are_the_whole(scores):
     draws = torch.tensor([[1, 1, 1, 1], [0, 3, 1, 0]]).double()
     for name in NAMES:
         once, other = scores.resampled(name, draws)
-        torch.testing.assert_close(once, scores.metric(name), equal_nan=True)
+        torch.testing.assert_close(once, scores.metric(name)[:, 0], equal_nan=True)
+        if METRICS[name].regional:
+            south = scores.resampled(name, draws, region=1)[0]
+            torch.testing.assert_close(south, scores.metric(name)[:, 1], equal_nan=True)
         assert name == "brier_uncertainty" or not torch.equal(
             other.nan_to_num(0.0), once.nan_to_num(0.0)
         ), name

@@ -133,7 +133,7 @@ def test_sets_of_windows_are_gathered_in_place():
     torch.testing.assert_close(gathered.metric("mae"), whole.metric("mae"))
     drawn = whole.resampled("mae", torch.tensor([[0, 2, 0, 1, 0, 0.0]]).double())[0]
     twice = [1, 1, 3]
-    torch.testing.assert_close(drawn, _scores(predictions[twice], truth[twice]).metric("mae"))
+    torch.testing.assert_close(drawn, _value(_scores(predictions[twice], truth[twice]), "mae"))
 
 
 def test_a_number_that_is_none_is_seen():

@@ -1,19 +1,23 @@
 """Kinds that need further libraries, and remote addresses."""
 
 import builtins
+import pickle
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from foreign import FRAMES, geotiff, grib, radar
 from framecast.base.errors import UserError
+from framecast.base.workers import Workers
 from framecast.datasets.config import DataConfig
 from framecast.readers import remote
 from framecast.readers.open import read_frames
+from processes import first_frames
 
 
 def labelled(frames=6):
@@ -224,3 +228,15 @@ def test_the_library_of_an_address_is_named(without):
 def test_only_addresses_are_addresses():
     assert remote.is_address("https://example.org/x.nc")
     assert not any(map(remote.is_address, ("x.nc", "/a/b://c", "C:/x.nc", "a b://c")))
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
+def test_what_is_remote_is_read_in_other_processes(served):
+    folder, address, _ = served
+    labelled().to_netcdf(folder / "x.nc", engine="h5netcdf")
+    labelled().to_zarr(folder / "x.zarr")
+    with Workers(1, first_frames, "data.workers") as worker:
+        for name in ("x.nc", "x.zarr"):
+            values = read_frames(f"{address}/{name}", lazy=True).values
+            assert len(pickle.dumps(values)) < 4096
+            assert torch.equal(worker.ask(values).result(), values[0, :3])

@@ -9,7 +9,7 @@ from framecast.base.errors import UserError
 from framecast.datasets.config import DataConfig
 from framecast.frames import lazy
 from framecast.frames.lazy import LazyValues
-from framecast.readers import series
+from framecast.readers import opened as opening
 from framecast.readers.open import read_frames
 
 HOUR = np.timedelta64(1, "h")
@@ -76,10 +76,10 @@ def test_folders_within_and_stores_of_zarr_are_read_and_other_files_are_not(tmp_
 def test_a_series_is_read_where_it_is_asked_for_with_few_files_open(tmp_path, monkeypatch):
     days(tmp_path)
     monkeypatch.setattr(lazy, "HELD", 0)
-    monkeypatch.setattr(series, "OPEN", 2)
+    monkeypatch.setattr(opening, "OPEN", 2)
     opened = []
-    usual = series.open_file
-    monkeypatch.setattr(series, "open_file", lambda p, s: opened.append(p.stem) or usual(p, s))
+    usual = opening.open_file
+    monkeypatch.setattr(opening, "open_file", lambda p, s: opened.append(p.stem) or usual(p, s))
     frames = read_frames(tmp_path)
     assert sorted(opened) == sorted("zyxwv")
     assert isinstance(frames.values, LazyValues)
@@ -105,7 +105,7 @@ def test_lazy_and_held_values_are_the_same(tmp_path, monkeypatch):
 def test_a_file_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch):
     files = days(tmp_path)
     monkeypatch.setattr(lazy, "HELD", 0)
-    monkeypatch.setattr(series, "OPEN", 1)
+    monkeypatch.setattr(opening, "OPEN", 1)
     frames = read_frames(tmp_path)
     write(tmp_path, "x.nc", 48, 12)
     with pytest.raises(UserError, match=r"x\.nc has changed since it was first read: .* 4 frames"):

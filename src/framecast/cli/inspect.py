@@ -1,5 +1,6 @@
 """framecast inspect: say what data hold, by what evidence, and propose how to learn from them."""
 
+import argparse
 import json
 from pathlib import Path
 
@@ -38,8 +39,22 @@ def parser(everything: bool = False) -> CommandParser:
         help="draw the frames into a file (.png) rather than in the terminal",
     )
     add_minutes(parser)
+    add_cache(parser)
     parser.add_config(Experiment, COMMON, everything)
     return parser
+
+
+def add_cache(parser: CommandParser, shown: bool = True) -> None:
+    """Add the short form of data.cache, which the help may leave out."""
+    about = "write what is slow to read into the cache once: the same as --data.cache true"
+    parser.add_argument(
+        "--cache",
+        dest="data.cache",
+        action="store_const",
+        const="true",
+        default=argparse.SUPPRESS,
+        help=about if shown else argparse.SUPPRESS,
+    )
 
 
 def as_key(paths: list[str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from framecast.base.config import load_config
 from framecast.base.errors import UserError
-from framecast.cli.inspect import add_minutes, as_key
+from framecast.cli.inspect import add_cache, add_minutes, as_key
 from framecast.cli.parser import CommandParser, add_device, command_parser, overrides
 from framecast.readers.paths import is_pattern
 from framecast.runs.config import Experiment
@@ -48,6 +48,7 @@ def parser(everything: bool = False) -> CommandParser:
         "--resume", action="store_true", help="go on with the run at --out, as if never stopped"
     )
     add_minutes(parser)
+    add_cache(parser, shown=everything)
     add_device(parser)
     parser.add_config(Experiment, COMMON, everything)
     return parser

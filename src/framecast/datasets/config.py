@@ -34,6 +34,7 @@ ARRANGED = (
 SELECTED = (
     *("diagnostic", "forcings", "static", "missing", "actions", "action_shift", "irregular"),
     *ARRANGED,
+    "cache",
 )
 """All keys that only data sets of files read, together with variables."""
 
@@ -108,6 +109,11 @@ class DataConfig:
             stands for as many as the sequence holds without overlap.
         windows_per_epoch: largest number of windows in an epoch, drawn anew from all sequences in
             each; null stands for all of them.
+        workers: processes that read windows of training ahead, where frames are not held in
+            memory; with 0 they are read where they are needed. The windows, and their order, are
+            the same for any number.
+        cache: whether the values of files that are slow to read are written once into the cache,
+            from which every run then reads them, the same to the bit.
     """
 
     source: str = "files"
@@ -141,6 +147,8 @@ class DataConfig:
     normalise: Normalise = "standard"
     crops_per_sequence: int | None = None
     windows_per_epoch: int | None = None
+    workers: int = 0
+    cache: bool = False
 
     def __post_init__(self) -> None:
         for name in ("validation_fraction", "test_fraction"):
@@ -152,6 +160,8 @@ class DataConfig:
         for name in ("crops_per_sequence", "windows_per_epoch"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+        if self.workers < 0:
+            raise ValueError(f"workers {self.workers} must be at least 0")
         self._check_roles()
         if self.times_from is not None:
             check_pattern(self.times_from)
@@ -207,6 +217,7 @@ class DataConfig:
             select=self.select,
             time_tolerance=self.time_tolerance,
             layout=self.layout,
+            cache=self.cache,
             time_units=self.time_units,
             region=self.region,
             period=None if self.period is None else (self.period[0], self.period[1]),

@@ -4,7 +4,6 @@ import math
 import time
 from dataclasses import replace
 from itertools import cycle, islice
-from typing import Any
 
 import torch
 
@@ -86,9 +85,8 @@ def _measure(experiment: Experiment, splits: Splits, device: str) -> tuple[float
     experiment = replace(experiment, training=training)
     start = prepare(experiment, splits)
     stepping = make_training(start.model, training, len(start.batches), start.shares, chosen)
-    loader: Any = stepping.fabric.setup_dataloaders(start.batches)
     taken = []
-    for place, batch in enumerate(islice(cycle(loader), MEASURED + 1)):
+    for place, batch in enumerate(islice(cycle(start.batches), MEASURED + 1)):
         began = time.perf_counter()
         stepping.learn((batch,), 0, place, 1.0 if training.teacher_forcing else 0.0)
         if chosen.type == "cuda":

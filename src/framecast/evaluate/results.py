@@ -32,7 +32,9 @@ class Forecasts:
     scores: tuple[Scores, ...]
     example: Float[Tensor, "M K C H W"]
     groups: Mapping[str, tuple[Scores, ...]] = field(default_factory=dict)
-    _intervals: dict[str, Interval] = field(init=False, repr=False, default_factory=dict)
+    _intervals: dict[tuple[str, int], Interval] = field(
+        init=False, repr=False, default_factory=dict
+    )
 
     def has(self, metric: str) -> bool:
         """Whether the metric is known: some need several members."""
@@ -70,19 +72,24 @@ class Forecasts:
         """
         if self.blocks < FEWEST or METRICS[metric].per == "clip":
             return None
-        if metric not in self._intervals:
-            draws = draw(self.blocks)
-            size = self.size(metric)
-            (found,) = by_steps(lambda s: (self.resampled(metric, draws, s),), *size)
-            self._intervals[metric] = found
-        low, high = (ends[:, _place(metric, region)] for ends in self._intervals[metric])
-        return Interval(low, high)
+        key = metric, _place(metric, region)
+        if key not in self._intervals:
+            draws, size = draw(self.blocks), self.size(metric)
+            (found,) = by_steps(lambda s: (self.resampled(metric, draws, s, region),), *size)
+            self._intervals[key] = found
+        return self._intervals[key]
 
     def resampled(
-        self, metric: str, draws: Float64[Tensor, "Y Z"], steps: slice = slice(None)
-    ) -> Float64[Tensor, "Y S R _C *axes"]:
+        self,
+        metric: str,
+        draws: Float64[Tensor, "Y Z"],
+        steps: slice = slice(None),
+        region: int = 0,
+    ) -> Float64[Tensor, "Y S _C *axes"]:
         """Return the mean over the runs of Y samples of the blocks, at some steps."""
-        return torch.stack([s.steps(steps).resampled(metric, draws) for s in self.scores]).mean(0)
+        place = _place(metric, region)
+        each = [scores.steps(steps).resampled(metric, draws, place) for scores in self.scores]
+        return torch.stack(each).mean(0)
 
     def of_group(self, group: str) -> "Forecasts":
         """Return what is known of the windows of one group."""
@@ -141,11 +148,10 @@ def compare(ours: Forecasts, theirs: Forecasts, metric: str, region: int = 0) ->
     difference, skill = a - b, skill_of(metric, a, b)
     if ours.blocks < FEWEST:
         return Comparison(difference, None, skill, None)
-    draws, place = draw(ours.blocks), _place(metric, region)
+    draws = draw(ours.blocks)
 
     def resampled(steps: slice) -> tuple[Tensor, Tensor]:
-        both = (f.resampled(metric, draws, steps)[:, :, place] for f in (ours, theirs))
-        a, b = both
+        a, b = (f.resampled(metric, draws, steps, region) for f in (ours, theirs))
         return a - b, skill_of(metric, a, b)
 
     of_difference, of_skill = by_steps(resampled, *ours.size(metric))

@@ -130,6 +130,15 @@ class Batch:
             places=tuple(place for window in windows for place in window.places),
         )
 
+    def repeated(self, members: int) -> "Batch":
+        """Return every window so many times, all of a member together."""
+        return Batch.stack([self] * members)
+
+    def part(self, steps: slice) -> "Batch":
+        """Return the same with some of the frames alone, and all that is known beside them."""
+        mask = None if self.mask is None else self.mask[:, steps]
+        return replace(self, frames=self.frames[:, steps], mask=mask)
+
     def __len__(self) -> int:
         return len(self.frames)
 

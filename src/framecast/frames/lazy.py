@@ -9,7 +9,9 @@ either, and what works on frames takes both:
     values[3, 10:30]    20 frames of sequence 3: a tensor [T,C,H,W]
     load(values)        all of it: a tensor [N,T,C,H,W]
 
-Sequences that are read may differ in length; T is that of the longest.
+Sequences that are read may differ in length; T is that of the longest. A reader of chunks of
+several frames may say so by an attribute `chunks` (`frames/chunks.py`): windows are then drawn in
+an order in which no chunk is read again and again.
 """
 
 import math
@@ -23,6 +25,7 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
+from framecast.frames.chunks import Chunks
 
 HELD = 1 << 30
 """Bytes of float32 values up to which a file is read whole; larger ones are read lazily."""
@@ -86,6 +89,12 @@ class LazyValues:
         return [len(self._times_of(place)) for place in self.sequences]
 
     @property
+    def chunks(self) -> Chunks | None:
+        """How the values are stored; None where each frame is on its own."""
+        chunks = stored_in(self.reader)
+        return None if chunks is None else chunks.part(self.sequences, self.times)
+
+    @property
     def ndim(self) -> int:
         """5."""
         return len(self.shape)
@@ -116,8 +125,8 @@ class LazyValues:
         times = self._times_of(place_of)[stretch]
         _check_room(self.reader.source, len(times), self.shape)
         values = self.reader.read(place_of, times.start, times.stop)
-        # NaN and infinity times 0 are NaN; ten times as fast as to ask each value.
-        if (values * 0).sum() != 0 and values.isinf().any():
+        # A sum is not finite where any value is not; ten times as fast as to ask each value.
+        if not values.sum().isfinite() and values.isinf().any():
             raise UserError(
                 f"{self.reader.source}: sequence {place_of} has infinite values in frames "
                 f"{times.start} to {times.stop - 1}. Infinity is no measurement: write NaN where "
@@ -143,6 +152,17 @@ Values = Float[Tensor, "N T C H W"] | LazyValues
 def lengths(values: Values) -> list[int]:
     """Return the number of frames of each sequence."""
     return values.lengths if isinstance(values, LazyValues) else [values.shape[1]] * len(values)
+
+
+def stored_in(reader: Reader) -> Chunks | None:
+    """Return how a reader's frames are stored; None where it does not say so."""
+    chunks: Chunks | None = getattr(reader, "chunks", None)
+    return chunks
+
+
+def chunks_of(values: Values) -> Chunks | None:
+    """Return how values are stored; None where they are in memory, or each frame on its own."""
+    return values.chunks if isinstance(values, LazyValues) else None
 
 
 def load(values: Values) -> Float[Tensor, "N T C H W"]:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from framecast.base.errors import UserError
+from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import LazyValues, Values
 from framecast.frames.times import in_words, readable, seconds_of
@@ -114,6 +115,12 @@ class ThinReader:
     def source(self) -> str:
         """Where the values come from."""
         return self.values.reader.source
+
+    @property
+    def chunks(self) -> Chunks | None:
+        """How the frames are stored."""
+        stored = self.values.chunks
+        return None if stored is None else stored.at(self.places)
 
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence; each is read by itself."""

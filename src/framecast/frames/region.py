@@ -10,8 +10,9 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.frames.channels import Coordinate
+from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
-from framecast.frames.lazy import LazyValues, Reader, Values
+from framecast.frames.lazy import LazyValues, Reader, Values, stored_in
 from framecast.frames.places import find_axis, goes_around, over_grid
 from framecast.frames.times import readable
 
@@ -98,6 +99,11 @@ class RegionReader:
         """Return frames start to stop - 1 of a sequence."""
         values = self.whole.read(sequence, start, stop)
         return values[..., self.rows, :][..., self.columns]
+
+    @property
+    def chunks(self) -> Chunks | None:
+        """How the frames are stored."""
+        return stored_in(self.whole)
 
     def fingerprint(self) -> str:
         """Return a digest of the whole, and of the part."""

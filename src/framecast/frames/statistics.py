@@ -134,11 +134,14 @@ def _moments(values: Values) -> _Moments:
     frames = 0
     count, mean, squares, field, seen = (torch.zeros((), dtype=torch.float64) for _ in range(5))
     for stretch in _stretches(values):
-        known = ~stretch.isnan()
-        filled = stretch.double().nan_to_num(0.0)
+        known, filled, complete = ~stretch.isnan(), stretch.double(), stretch.sum().isfinite()
+        if not complete:
+            filled = filled.nan_to_num(0.0)
         here = known.sum((0, 2, 3)).double()
         own = filled.sum((0, 2, 3)) / here.clamp(min=1)
-        rest = (filled - own[:, None, None]).masked_fill(~known, 0.0)
+        rest = filled - own[:, None, None]
+        if not complete:
+            rest = rest.masked_fill(~known, 0.0)
         change, total = own - mean, count + here
         share = here / total.clamp(min=1)
         squares = squares + rest.square().sum((0, 2, 3)) + change.square() * count * share

@@ -12,8 +12,9 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.base.extras import need
 from framecast.frames.channels import Channel
+from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames, StaticFields
-from framecast.frames.lazy import Reader, Values
+from framecast.frames.lazy import Reader, Values, stored_in
 
 _RANGES = {"valid_range", "valid_min", "valid_max", "actual_range"}
 """Attributes that are in the units of the values."""
@@ -89,6 +90,11 @@ class ConvertedReader:
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence."""
         return _converted(self.original.read(sequence, start, stop), self.conversions)
+
+    @property
+    def chunks(self) -> Chunks | None:
+        """How the frames are stored."""
+        return stored_in(self.original)
 
     def fingerprint(self) -> str:
         """Return a digest of the original, and of how it is converted."""

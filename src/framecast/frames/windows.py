@@ -1,23 +1,24 @@
 """Windows: stretches of a sequence that hold a context and a horizon, made into batches."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
 
 from framecast.base.errors import UserError
-from framecast.frames.batch import Batch, Place
+from framecast.frames.batch import NO_LIMITS, Batch, Place
+from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames, Piece
+from framecast.frames.order import Order, by_runs
 from framecast.frames.places import area_weights
 from framecast.frames.scaling import EXAMINED, Scaling, fill, stretches
 from framecast.frames.times import intervals
 
 
-class Windows(Dataset[Batch]):
+class Windows:
     """Windows of sequences, by place, each a batch of one.
 
     Args:
@@ -43,6 +44,15 @@ class Windows(Dataset[Batch]):
     def __getitem__(self, place: tuple[int, int]) -> Batch:
         place = Place(*place)
         return self.make(self.values(place, place.start + self.length), place)
+
+    def read(self, places: Sequence[Place]) -> list[Batch]:
+        """Return some windows, each a batch of one, without what they all share."""
+        return [replace(self[place], static=None, limits=NO_LIMITS, area=None) for place in places]
+
+    def stack(self, windows: Sequence[Batch]) -> Batch:
+        """Return one batch of windows that were read, with what they share."""
+        joined = Batch.stack(windows)
+        return replace(joined, static=self.static, limits=self.limits, area=self.area)
 
     def values(self, place: Place, stop: int) -> Float[Tensor, "T C H W"]:
         """Read frames from the one at a place to `stop` - 1 of its sequence, in physical units."""
@@ -88,6 +98,22 @@ class Windows(Dataset[Batch]):
         )
 
 
+@dataclass(frozen=True, eq=False)
+class WindowsOfParts:
+    """What a worker process does: it reads windows of several parts.
+
+    Attributes:
+        parts: windows of each.
+    """
+
+    parts: tuple[Windows, ...]
+
+    def __call__(self, question: tuple[int, Sequence[Place]]) -> list[Batch]:
+        """Read the windows of a part at some places."""
+        part, places = question
+        return self.parts[part].read(places)
+
+
 def fitting_actions(frames: Frames, count: int) -> Float[Tensor, "N T A"] | None:
     """Return actions with as many numbers as the network reads, [N,T,A]; None if it reads none.
 
@@ -113,11 +139,13 @@ def fitting_actions(frames: Frames, count: int) -> Float[Tensor, "N T A"] | None
 
 def _known(values: Float[Tensor, "T C H W"]) -> Bool[Tensor, "T C H W"] | None:
     """Where values are known; None where all are."""
+    if values.sum().isfinite():
+        return None  # found in a tenth of the time
     missing = values.isnan()
     return ~missing if missing.any() else None
 
 
-class CropSampler(Sampler[Place]):
+class CropSampler:
     """Random windows in random order; the same for the same seed and epoch.
 
     Args:
@@ -127,6 +155,9 @@ class CropSampler(Sampler[Place]):
         seed: of the order and the places.
         most: windows in an epoch, drawn from all; None for all.
         allowed: the places that a window may begin at, in each sequence, [T]; None for all.
+        chunks: how the frames are stored, by which the order is made cheap to read; None if each
+            is on its own.
+        frame: bytes of a frame.
     """
 
     def __init__(
@@ -137,9 +168,12 @@ class CropSampler(Sampler[Place]):
         seed: int,
         most: int | None = None,
         allowed: Sequence[Bool[np.ndarray, " _T"]] | None = None,
+        chunks: Chunks | None = None,
+        frame: int = 1,
     ) -> None:
+        self.length, self.chunks, self.frame = length, chunks, frame
         self.starts = [_starts(piece, length, allowed) for piece in pieces]
-        self.sequences = [piece.sequence for piece in pieces]
+        self.sequences = np.array([piece.sequence for piece in pieces])
         fitting = np.array([len(piece) // length for piece in pieces])
         wanted = fitting if per_sequence is None else np.full_like(fitting, per_sequence)
         counts = np.where([len(starts) > 0 for starts in self.starts], wanted, 0)
@@ -155,14 +189,20 @@ class CropSampler(Sampler[Place]):
         return len(self.pieces[: self.most])
 
     def __iter__(self) -> Iterator[Place]:
+        """Yield the windows of the epoch that are left."""
+        return self.order().places()
+
+    def order(self) -> Order:
+        """Return the windows of the epoch that are left."""
         random = np.random.default_rng([self.seed, self.epoch])
         pieces = random.permutation(self.pieces)[: self.most]
         chosen = random.integers([len(self.starts[piece]) for piece in pieces])
-        places = zip(pieces.tolist(), chosen.tolist(), strict=True)
-        return iter(
-            Place(self.sequences[piece], int(self.starts[piece][number]))
-            for piece, number in islice(places, self.done, None)
-        )
+        starts = [self.starts[p][n] for p, n in zip(pieces, chosen, strict=True)]
+        order = Order(self.sequences[pieces], np.array(starts, int))
+        if self.chunks is not None:
+            size, seed = self.length * self.frame, [self.seed, self.epoch, 1]
+            order = by_runs(order, self.chunks, self.length, size, seed)
+        return order.at(np.arange(self.done, len(starts)))
 
 
 def _starts(

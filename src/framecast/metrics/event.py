@@ -29,10 +29,7 @@ class Events(Family):
 
     def reference(self, truth: Truth) -> Any:
         """Return where the truth has an event of each threshold, each [B,S,H,W]."""
-        return [
-            truth.values[:, :, channel] >= self.thresholds.values[channel, column]
-            for channel, column in self.thresholds.places
-        ]
+        return self.thresholds.events(truth.values)
 
     def sums(self, prediction: Prediction, truth: Truth, reference: Any) -> Sums:
         """Return Σ w over all cases, hits, forecast events and true events, each [B,S,R,C,Q]."""
@@ -40,8 +37,10 @@ class Events(Family):
         cases = self.weights.sum_known(truth.known, shape)[..., None]
         empty = cases.new_zeros(*cases.shape[:-1], self.thresholds.values.shape[1])
         both, ours, theirs = (empty.clone() for _ in range(3))
-        for (channel, column), event in zip(self.thresholds.places, reference, strict=True):
-            own = prediction.mean[:, :, channel] >= self.thresholds.values[channel, column]
+        events = self.thresholds.events(prediction.mean)
+        for (channel, column), own, event in zip(
+            self.thresholds.places, events, reference, strict=True
+        ):
             if truth.known is not None:
                 own &= truth.known[:, :, channel]
             three = self.weights.sum(torch.stack([own & event, own, event], dim=2))

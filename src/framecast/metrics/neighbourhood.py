@@ -36,10 +36,7 @@ class Neighbourhoods(Family):
 
     def reference(self, truth: Truth) -> Any:
         """Return the fractions of the truth, [B,S,1,H,W], by threshold and size."""
-        return [
-            self._fractions(self._events(truth.values, channel, column, None))
-            for channel, column in self.thresholds.places
-        ]
+        return [self._fractions(event) for event in self.thresholds.events(truth.values)]
 
     def sums(self, prediction: Prediction, truth: Truth, reference: Any) -> Sums:
         """Return Σ w (f − o)² and Σ w (f² + o²) of the fractions, each [B,S,R,C,Q,N]."""
@@ -47,9 +44,13 @@ class Neighbourhoods(Family):
         thresholds = self.thresholds.values.shape[1]
         each = (len(self.weights.regions), channels, thresholds, len(self.sizes))
         apart, squares = torch.zeros(2, windows, steps, *each, dtype=torch.float64)
-        for (channel, column), fractions in zip(self.thresholds.places, reference, strict=True):
+        events = self.thresholds.events(prediction.mean)
+        for (channel, column), event, fractions in zip(
+            self.thresholds.places, events, reference, strict=True
+        ):
             known = None if truth.known is None else truth.known[:, :, channel]
-            event = self._events(prediction.mean, channel, column, known)
+            if known is not None:
+                event &= known
             for place, (ours, theirs) in enumerate(
                 zip(self._fractions(event), fractions, strict=True)
             ):
@@ -60,10 +61,6 @@ class Neighbourhoods(Family):
                 apart[..., channel, column, place] = both[..., 0]
                 squares[..., channel, column, place] = both[..., 1]
         return {"fraction_difference": apart, "fraction_squares": squares}
-
-    def _events(self, values: Tensor, channel: int, column: int, known: Tensor | None) -> Tensor:
-        event = values[:, :, channel] >= self.thresholds.values[channel, column]
-        return event if known is None else event & known
 
     def _fractions(self, event: Bool[Tensor, "B S H W"]) -> list[Float64[Tensor, "B S 1 H W"]]:
         """Share of the cells of the neighbourhoods of each cell where there is an event.

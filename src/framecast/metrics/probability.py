@@ -38,10 +38,7 @@ class Probabilities(Family):
 
     def reference(self, truth: Truth) -> Any:
         """Return where the truth has an event of each threshold, each [B,S,H,W]."""
-        return [
-            truth.values[:, :, channel] >= self.thresholds.values[channel, column]
-            for channel, column in self.thresholds.places
-        ]
+        return self.thresholds.events(truth.values)
 
     def sums(self, prediction: Prediction, truth: Truth, reference: Any) -> Sums:
         """Return Σ w of the cases, and of those with an event, by probability, [B,S,R,C,Q,M+1]."""
@@ -49,9 +46,13 @@ class Probabilities(Family):
         count = len(prediction.members)
         each = (len(self.weights.regions), channels, self.thresholds.values.shape[1], count + 1)
         cases, events = torch.zeros(2, windows, steps, *each, dtype=torch.float64)
-        for (channel, column), event in zip(self.thresholds.places, reference, strict=True):
-            threshold = self.thresholds.values[channel, column]
-            reached = (prediction.members[:, :, :, channel] >= threshold).sum(0)
+        for (channel, column), own, event in zip(
+            self.thresholds.places,
+            self.thresholds.events(prediction.members),
+            reference,
+            strict=True,
+        ):
+            reached = own.sum(0)
             for number in range(count + 1):
                 case = reached == number
                 if truth.known is not None:

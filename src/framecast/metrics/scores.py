@@ -171,17 +171,26 @@ class Scores:
         return family.metric(name, {n: self.sums[n].sum(0) for n in family.statistics})
 
     def resampled(
-        self, name: str, draws: Float64[Tensor, "Y Z"]
-    ) -> Float64[Tensor, "Y S R _C *axes"]:
-        """Return a metric of Y samples of the sets, each of which is drawn so many times."""
+        self, name: str, draws: Float64[Tensor, "Y Z"], region: int = 0
+    ) -> Float64[Tensor, "Y S _C *axes"]:
+        """Return a metric of Y samples of the sets, each of which is drawn so many times.
+
+        Args:
+            name: of the metric.
+            draws: how often each set is drawn.
+            region: the place of one of the regions that are told apart.
+        """
         family = self._family(name)
-        sums = {n: torch.tensordot(draws, self.sums[n], 1) for n in family.statistics}
-        return family.metric(name, sums)
+        sums = {
+            n: torch.tensordot(draws, self.sums[n][:, :, region, None], 1)
+            for n in family.statistics
+        }
+        return family.metric(name, sums)[:, :, 0]
 
     def width(self, name: str) -> int:
-        """Return how many numbers the largest sum behind a metric has at each step."""
+        """Return how many numbers the largest sum behind a metric has at a step, in a region."""
         sums = [self.sums[n] for n in self._family(name).statistics]
-        return max(each[0, 0].numel() for each in sums)
+        return max(each[0, 0, 0].numel() for each in sums)
 
     def left_out(self, name: str) -> Float64[Tensor, " S"]:
         """Return how many frames are not in a mean over frames, as equal to the truth."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from framecast.base.errors import UserError
@@ -71,6 +71,13 @@ class Thresholds:
         return [
             f"{label}={value:.4g}" if label.startswith("p") else label
             for label, value in zip(self.labels[channel], values, strict=False)
+        ]
+
+    def events(self, values: Float[Tensor, "*any C H W"]) -> list[Bool[Tensor, "*any H W"]]:
+        """Return where there is an event, for each of `places`; nowhere where values are NaN."""
+        return [
+            values[..., channel, :, :] >= self.values[channel, column]
+            for channel, column in self.places
         ]
 
     @property

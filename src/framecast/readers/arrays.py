@@ -134,6 +134,8 @@ def open_array(path: Path) -> np.ndarray:
 class ArrayReader:
     """Reads an array [N,T,C,H,W] of any numbers a window at a time: a `Reader`.
 
+    Where the array is mapped from a file, another process is given the place of it in the file.
+
     Attributes:
         array: perhaps mapped from a file.
         source: the file.
@@ -154,7 +156,8 @@ class ArrayReader:
 
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence."""
-        return self.selection.numbers(self.array[sequence, start:stop]) * self.scale
+        values = self.selection.numbers(self.array[sequence, start:stop])
+        return values if self.scale == 1 else values * self.scale
 
     def fingerprint(self) -> str:
         """Return a digest of all values, which are read in the order in which they are stored."""
@@ -163,6 +166,40 @@ class ArrayReader:
         for part in self.array.transpose(stored):
             digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        file = _file_of(self.array)
+        if file is None:
+            return ArrayReader, (self.array, self.source, self.scale, self.selection)
+        offset = file.offset + _address(self.array) - _address(file)
+        place = (Path(str(file.filename)), offset, self.array.dtype, self.array.shape)
+        return _mapped, (*place, self.array.strides, self.source, self.scale, self.selection)
+
+
+def _mapped(
+    path: Path,
+    offset: int,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    *further: Any,
+) -> ArrayReader:
+    """A reader of an array at a place of a file, which is mapped into memory anew."""
+    content = np.memmap(path, np.uint8, "r")
+    return ArrayReader(np.ndarray(shape, dtype, content.data, offset, strides), *further)
+
+
+def _file_of(array: np.ndarray) -> "np.memmap[Any, Any] | None":
+    """The mapped file that an array is a view of; None if it is of memory."""
+    found: Any = array
+    while isinstance(found.base, np.ndarray):
+        found = found.base
+    return found if isinstance(found, np.memmap) and found.filename else None
+
+
+def _address(array: np.ndarray) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def _load(path: Path) -> Any:

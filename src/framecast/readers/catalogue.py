@@ -91,6 +91,12 @@ def catalogue(dataset: xr.Dataset, selection: Selection, path: Path) -> Catalogu
     return Catalogue(tuple(entries), roles)
 
 
+def has_time(dataset: xr.Dataset, selection: Selection) -> bool:
+    """Whether any variable has a dimension of time, or none of them is a grid."""
+    found = _roles_of_all(dataset, selection).values()
+    return not found or not all(isinstance(roles, NoGridError) for roles in found)
+
+
 def axes_of(dataset: xr.Dataset, variable: str) -> list[Axis]:
     """Describe the dimensions of a variable by what their coordinates say."""
     return [axis_of(dataset, str(dim)) for dim in dataset[variable].dims]

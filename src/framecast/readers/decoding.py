@@ -23,6 +23,7 @@ from framecast.base.progress import track
 from framecast.base.whole import make_once
 from framecast.frames.channels import COLOUR, GREY
 from framecast.frames.frames import Channel
+from framecast.readers.entries import key_of
 from framecast.readers.guard import check_file, guarded
 from framecast.readers.pace import TOLERATED, pace_of
 from framecast.readers.turning import turn_of
@@ -128,7 +129,10 @@ def open_videos(
 def _open_video(
     path: Path, names: tuple[str, ...], size: Sequence[int] | None, progress: bool
 ) -> Video:
-    folder = cache_folder("videos") / f"{path.stem}-{_key(path, names, size)}"
+    folder = (
+        cache_folder("videos")
+        / f"{path.stem}-{key_of([path], names, size and tuple(size), _LAYOUT)}"
+    )
 
     def fill(partial: Path) -> None:
         partial.mkdir()
@@ -138,12 +142,6 @@ def _open_video(
     stored = json.loads((folder / "video.json").read_text(encoding="utf-8"))
     arrays = {"shape": tuple(stored["shape"]), "times": np.array(stored["times"], np.float64)}
     return Video(path, folder, **stored | arrays)
-
-
-def _key(path: Path, names: tuple[str, ...], size: Sequence[int] | None) -> str:
-    file = path.stat()
-    parts = [str(path.resolve()), file.st_size, file.st_mtime_ns, names, size, _LAYOUT]
-    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=12).hexdigest()
 
 
 @contextmanager

@@ -4,24 +4,27 @@ import hashlib
 import itertools
 import math
 import warnings
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from framecast.base.errors import UserError
+from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Channel, Frames
 from framecast.frames.lazy import HELD, LazyValues
 from framecast.readers.actions import make_actions
-from framecast.readers.catalogue import Catalogue, Entry, catalogue
+from framecast.readers.blocks import LARGEST, Blocks
+from framecast.readers.catalogue import Catalogue, Entry, catalogue, has_time
 from framecast.readers.coordinates import coordinates_of, dims_of, plain
 from framecast.readers.labelled import close_labelled, open_labelled, values_of
+from framecast.readers.moment import with_moment
 from framecast.readers.recognise import Roles
 from framecast.readers.select import select
 from framecast.readers.selection import EVERYTHING, Selection
@@ -50,6 +53,8 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
         dataset = open_labelled(path, selection.group)
         stack.callback(close_labelled, dataset, path)
         dataset = select(dataset, selection.select, path)
+        if not has_time(dataset, selection):
+            dataset = with_moment(dataset, selection, path)
         chosen = catalogue(dataset, selection, path)
         roles = chosen.shared
         if empty := [d for d in roles.shared if dataset.sizes[d] == 0]:
@@ -96,16 +101,21 @@ class Part:
         time, (h, w) = sizes[self.sequences], sizes[-2:]
         return math.prod(sizes[: self.sequences]), time, len(self.places), h, w
 
-    def read(self, source: str, place: tuple[Any, ...] = ()) -> np.ndarray:
-        """Return the values [...,C,H,W] of a part: all [N,T,...], or at a place [T,...]."""
+    @property
+    def chunk(self) -> tuple[int, ...]:
+        """How many sequences, by each of their dimensions, and times are stored together."""
+        stored = self.variable.encoding.get("preferred_chunks") or {}
+        over = self.variable.dims[: self.sequences + 1]
+        return tuple(min(stored.get(dim, 1), self.variable.sizes[dim]) for dim in over)
+
+    def read(self, source: str, place: tuple[slice, ...]) -> np.ndarray:
+        """Return values [N,T,C,H,W] of stretches of sequences, by their dimensions, and times."""
         array = values_of(self.variable[place], source)
-        grid = array.shape[-2:]
-        before = self.shape[1:2] if place == () else array.shape[:1]
-        before = (self.shape[0], *before) if place == () else before
+        sizes, grid = array.shape[: self.sequences + 1], array.shape[-2:]
         versions = (self.variable.shape[self.sequences + 1],) if self.versions else ()
-        array = array.reshape(*before, *versions, -1, *grid)
+        array = array.reshape(math.prod(sizes[:-1]), sizes[-1], *versions, -1, *grid)
         if self.versions:
-            array = _merged(array, axis=len(before))
+            array = _merged(array, axis=2)
         return np.take(array, self.places, axis=-3) if array.shape[-3] > 1 else array
 
 
@@ -117,11 +127,13 @@ class GriddedReader:
         parts: the channels, by what they are read from.
         source: the file.
         selection: says which values stand for a missing one.
+        blocks: the chunks that are kept.
     """
 
     parts: tuple[Part, ...]
     source: str
     selection: Selection
+    blocks: Blocks = field(default_factory=Blocks)
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -129,12 +141,53 @@ class GriddedReader:
         n, t, _, h, w = self.parts[0].shape
         return n, t, sum(part.shape[2] for part in self.parts), h, w
 
+    @cached_property
+    def chunks(self) -> Chunks | None:
+        """How the frames are stored; None where each is on its own, or a chunk is too large."""
+        *together, frames = self.chunk
+        n, t = self.shape[:2]
+        if math.prod(self.chunk) == 1:
+            return None
+        groups = None
+        if math.prod(together) > 1:
+            places = np.unravel_index(np.arange(n), self._sizes)
+            numbers = [p // size for p, size in zip(places, together, strict=True)]
+            groups = np.ravel_multi_index(numbers, [int(part.max()) + 1 for part in numbers])
+        return Chunks(np.arange(0, t, frames), t, groups)
+
+    @cached_property
+    def chunk(self) -> tuple[int, ...]:
+        """How many sequences, by each of their dimensions, and times are read together."""
+        largest = tuple(map(max, zip(*(part.chunk for part in self.parts), strict=True)))
+        fits = 4 * math.prod(largest) * math.prod(self.shape[2:]) <= LARGEST
+        return largest if fits else (1,) * len(largest)
+
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        """Of the dimensions of sequences."""
+        first = self.parts[0]
+        return first.variable.shape[: first.sequences]
+
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence."""
-        first = self.parts[0]
-        sizes = first.variable.shape[: first.sequences]
-        place = (*map(int, np.unravel_index(sequence, sizes)), slice(start, stop))
-        return self._join([part.read(self.source, place) for part in self.parts])
+        place = tuple(map(int, np.unravel_index(sequence, self._sizes)))
+        if math.prod(self.chunk) == 1 or start == stop:
+            return self._read((*(slice(p, p + 1) for p in place), slice(start, stop)))[0]
+        *together, frames = self.chunk
+        corner = [p - p % size for p, size in zip(place, together, strict=True)]
+        sizes = [min(size, n - c) for size, n, c in zip(together, self._sizes, corner, strict=True)]
+        inside = [p - c for p, c in zip(place, corner, strict=True)]
+        row = int(np.ravel_multi_index(inside, sizes)) if sizes else 0
+        stretches = []
+        for first in range(start - start % frames, stop, frames):
+            block = self._block((*corner, first))[row]
+            stretches.append(block[max(0, start - first) : stop - first])
+        return torch.cat(stretches)
+
+    def _block(self, corner: tuple[int, ...]) -> Float[Tensor, "N T C H W"]:
+        """The chunk that begins at a place, in sequences and times."""
+        place = tuple(slice(c, c + size) for c, size in zip(corner, self.chunk, strict=True))
+        return self.blocks.get(corner, lambda: self._read(place))
 
     def cut(self, rows: Int[np.ndarray, " H"], columns: Int[np.ndarray, " W"]) -> "GriddedReader":
         """Return a reader of some rows and columns, without the rest of the grid."""
@@ -142,11 +195,15 @@ class GriddedReader:
         for part in self.parts:
             chosen = dict(zip(part.variable.dims[-2:], (rows, columns), strict=True))
             parts.append(replace(part, variable=part.variable.isel(chosen)))
-        return replace(self, parts=tuple(parts))
+        return replace(self, parts=tuple(parts), blocks=Blocks())
 
     def everything(self) -> Float[Tensor, "N T C H W"]:
         """Return all values."""
-        return self._join([part.read(self.source) for part in self.parts])
+        return self._read((slice(None),) * len(self.chunk))
+
+    def _read(self, place: tuple[slice, ...]) -> Float[Tensor, "N T C H W"]:
+        channels = [part.read(self.source, place) for part in self.parts]
+        return self.selection.numbers(np.concatenate(channels, axis=-3))
 
     def fingerprint(self) -> str:
         """Return a digest of 256 frames spread evenly: all of a large file would take too long."""
@@ -155,9 +212,6 @@ class GriddedReader:
         for place in np.linspace(0, n * t - 1, FINGERPRINTED).astype(int).tolist():
             digest.update(self.read(place // t, place % t, place % t + 1).numpy().data)
         return digest.hexdigest()
-
-    def _join(self, channels: Sequence[np.ndarray]) -> Tensor:
-        return self.selection.numbers(np.concatenate(channels, axis=-3))
 
 
 def _parts(dataset: xr.Dataset, chosen: Catalogue) -> tuple[Part, ...]:

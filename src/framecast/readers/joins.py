@@ -17,7 +17,7 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.frames.channels import Coordinate
 from framecast.frames.frames import Frames
-from framecast.frames.lazy import LazyValues
+from framecast.frames.lazy import LazyValues, Values
 from framecast.frames.times import readable, step_of
 from framecast.readers.differences import check_alike, same_values
 from framecast.readers.parts import ChannelsReader, ChosenReader, SequencesReader, TimesReader
@@ -87,11 +87,14 @@ def join_channels(parts: Sequence[Frames], source: str) -> Frames:
 
 
 def choose_channels(frames: Frames, names: Sequence[str]) -> Frames:
-    """Return some of the channels of frames that are read lazily, in an order."""
+    """Return some of the channels of frames, in an order."""
     kept = tuple(frames.names.index(name) for name in names)
     if kept == tuple(range(len(frames.names))):
         return frames
-    values = LazyValues.of(ChosenReader(_values(frames), kept))
+    if isinstance(frames.values, Tensor):
+        values: Values = frames.values[:, :, list(kept)]
+    else:
+        values = LazyValues.of(ChosenReader(frames.values, kept))
     return replace(frames, values=values, channels=tuple(frames.channels[i] for i in kept))
 
 

@@ -12,9 +12,10 @@ from framecast.frames.lazy import held
 from framecast.frames.period import cut_period, thin
 from framecast.frames.units import convert_units
 from framecast.readers.counted import with_time_units
-from framecast.readers.file import open_file
 from framecast.readers.kinds import Kind, kind_of
+from framecast.readers.opened import open_lazily
 from framecast.readers.paths import Paths, files_in, find_paths, name_of
+from framecast.readers.rewritten import rewritten
 from framecast.readers.selection import Selection
 from framecast.readers.series import read_series
 from framecast.readers.video import read_videos
@@ -58,8 +59,14 @@ def open_frames(place: Paths, selection: Selection) -> Frames:
 def _open(place: Paths, selection: Selection) -> Frames:
     paths, source = find_paths(place), name_of(place)
     files = [file for path in paths for file in _files_of(path)]
+    if not selection.cache:
+        return _read(files, source, selection)
+    return rewritten(_read(files, source, replace(selection, lazy=True)), files, selection)
+
+
+def _read(files: list[Path], source: str, selection: Selection) -> Frames:
     if len(files) == 1:
-        return open_file(files[0], selection)
+        return open_lazily(files[0], selection)
     kinds = {file: kind_of(file) for file in files}
     if set(kinds.values()) == {"video"} and selection.join != "time":
         return read_videos(files, selection, source)

@@ -1,8 +1,6 @@
 """Files that are packed by gzip: unpacked once into the cache."""
 
 import gzip
-import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ from framecast.base.errors import UserError
 from framecast.base.fetch import cache_folder
 from framecast.base.limits import available_disk, check_disk
 from framecast.base.whole import make_once
+from framecast.readers.entries import key_of
 from framecast.readers.guard import guarded
 
 CHUNK = 1 << 20
@@ -28,10 +27,7 @@ def unpack(path: Path) -> Path:
     Raises:
         UserError: if it is damaged, or there is no room for what it holds.
     """
-    file = path.stat()
-    parts = [str(path.resolve()), file.st_size, file.st_mtime_ns]
-    key = hashlib.blake2b(json.dumps(parts).encode(), digest_size=12).hexdigest()
-    target = cache_folder("unpacked") / f"{key}-{path.stem}"
+    target = cache_folder("unpacked") / f"{key_of([path])}-{path.stem}"
     make_once(target, lambda partial: _write(path, partial))
     return target
 

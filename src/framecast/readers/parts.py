@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from framecast.frames.chunks import Chunks, behind_one_another, side_by_side
 from framecast.frames.lazy import LazyValues, Reader
 
 FINGERPRINTED = 256
@@ -38,6 +39,12 @@ class TimesReader:
     def starts(self) -> list[int]:
         """The place of the first frame of each part, and of the one after the last."""
         return [0, *accumulate(part.shape[1] for part in self.parts)]
+
+    @property
+    def chunks(self) -> Chunks | None:
+        """How the parts are stored."""
+        parts = [part.chunks for part in self.parts]
+        return behind_one_another(parts, [part.shape[1] for part in self.parts])
 
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence, from as many parts as hold them."""
@@ -73,6 +80,13 @@ class ChannelsReader:
         """(N, T, C, H, W)."""
         n, _, _, h, w = self.parts[0].shape
         return n, len(self.places[0]), sum(part.shape[2] for part in self.parts), h, w
+
+    @property
+    def chunks(self) -> Chunks | None:
+        """How the part with the largest chunks is stored."""
+        own = [(p.chunks, at) for p, at in zip(self.parts, self.places, strict=True)]
+        known = [chunks.at(places) for chunks, places in own if chunks is not None]
+        return max(known, key=lambda chunks: chunks.cost(1), default=None)
 
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence."""
@@ -113,6 +127,11 @@ class ChosenReader:
         n, t, _, h, w = self.values.shape
         return n, t, len(self.kept), h, w
 
+    @property
+    def chunks(self) -> Chunks | None:
+        """How the values are stored."""
+        return self.values.chunks
+
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence."""
         return self.values[sequence, start:stop][:, list(self.kept)]
@@ -140,6 +159,12 @@ class SequencesReader:
         _, _, c, h, w = self.parts[0].shape
         count = sum(len(part) for part in self.parts)
         return count, max(part.shape[1] for part in self.parts), c, h, w
+
+    @property
+    def chunks(self) -> Chunks | None:
+        """How the parts are stored."""
+        lengths, counts = [part.shape[1] for part in self.parts], list(map(len, self.parts))
+        return side_by_side([part.chunks for part in self.parts], lengths, counts)
 
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence."""

@@ -54,6 +54,8 @@ class Selection:
         anchor: the frame from which `every` counts.
         units: by name of a channel, the unit that its values are converted to.
         lazy: whether values are read a window at a time, however few they are.
+        cache: whether values are written into the cache once, and read from there.
+        stamped: whether the name of the file holds the time of its one frame.
     """
 
     variables: tuple[str, ...] | None = None
@@ -80,6 +82,8 @@ class Selection:
     anchor: Anchor = "first"
     units: Mapping[str, str] = field(default_factory=dict)
     lazy: bool = False
+    cache: bool = False
+    stamped: bool = False
 
     @classmethod
     def of(cls, spec: FrameSpec) -> "Selection":

@@ -1,28 +1,23 @@
 """Many files that are one series: opened one after the other, and then where they are read."""
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
-from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.progress import track
 from framecast.frames.frames import Frames
-from framecast.frames.lazy import LazyValues, held
+from framecast.frames.lazy import held
 from framecast.readers.differences import check_alike
-from framecast.readers.file import names_in, open_file
+from framecast.readers.file import names_in
 from framecast.readers.joins import choose_channels, join_channels, join_sequences, join_times
+from framecast.readers.opened import OpenFiles
 from framecast.readers.paths import name_of
 from framecast.readers.selection import Selection
-from framecast.readers.stamps import Stamps, say_guessed, stamps_of
+from framecast.readers.stamps import say_guessed, stamps_of
 
-OPEN = 32
-"""Files of a series that are kept open at most."""
 MANY = 50
 """Files from which on their opening has a progress bar."""
 
@@ -61,77 +56,8 @@ def read_series(paths: Sequence[Path], selection: Selection, source: str) -> Fra
         joined = join_channels([part for group in groups for part in _apart(group)], source)
     if len(groups) > 1 or any(part != selection for part in narrowed.values()):
         joined = _in_roles(joined, selection)
-    return replace(joined, values=held(joined.values), source=source)
-
-
-@dataclass(frozen=True, eq=False)
-class OpenFiles:
-    """Files that are open, a few at a time; the one that was read longest ago is closed first.
-
-    Attributes:
-        stamps: the times that file names give.
-        files: those that are open, by path.
-    """
-
-    stamps: Stamps
-    files: OrderedDict[Path, Frames] = field(default_factory=OrderedDict)
-
-    def header(self, path: Path, selection: Selection) -> Frames:
-        """Return the frames of a file, whose values are read by opening it again."""
-        frames = self.open(path, selection)
-        n, t, c, h, w = frames.values.shape
-        reader = FileReader(path, selection, self, (n, t, c, h, w))
-        ends = tuple(frames.lengths) if len(set(frames.lengths)) > 1 else None
-        return replace(frames, values=LazyValues.of(reader, ends))
-
-    def open(self, path: Path, selection: Selection) -> Frames:
-        """Return the frames of a file that is kept open until others take its place."""
-        if path not in self.files:
-            frames = open_file(path, replace(selection, lazy=True))
-            self.files[path] = self.stamps.on(frames, path)
-        self.files.move_to_end(path)
-        if len(self.files) > OPEN:
-            self.files.popitem(last=False)
-        return self.files[path]
-
-
-@dataclass(frozen=True, eq=False)
-class FileReader:
-    """Reads a file of a series, which is opened where it is read: a `Reader`.
-
-    Attributes:
-        path: the file.
-        selection: what is read of it.
-        opened: keeps it open for a while.
-        shape: (N, T, C, H, W), as it was when the series was put together.
-    """
-
-    path: Path
-    selection: Selection
-    opened: OpenFiles
-    shape: tuple[int, int, int, int, int]
-
-    @property
-    def source(self) -> str:
-        """The file."""
-        return str(self.path)
-
-    def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
-        """Return frames start to stop - 1 of a sequence."""
-        values = self.opened.open(self.path, self.selection).values
-        if tuple(values.shape) != tuple(self.shape):
-            raise UserError(
-                f"{self.path} has changed since it was first read: it had {self.shape[1]} frames, "
-                f"and has {values.shape[1]} now. Begin again when nothing is written to it"
-            )
-        return values[sequence, start:stop]
-
-    def fingerprint(self) -> str:
-        """Return a digest of its values."""
-        values = self.opened.open(self.path, self.selection).values
-        if isinstance(values, LazyValues):
-            return values.fingerprint()
-        return hashlib.blake2b(values.contiguous().numpy().data, digest_size=12).hexdigest()
+    values = joined.values if selection.lazy else held(joined.values)
+    return replace(joined, values=values, source=source)
 
 
 def _join(parts: Sequence[Frames], selection: Selection, source: str) -> Frames:

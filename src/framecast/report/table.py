@@ -141,7 +141,8 @@ def _events(evaluation: Evaluation, place: int) -> Table:
     table.add_column("")
     for metric, cells in kinds:
         table.add_column(METRICS[metric].label + (f"\n{cells} cells" if cells else ""))
-    rows = list(_rows(evaluation, regional=False))[: len(evaluation.forecasts)]
+    averages = map(evaluation.average, evaluation.forecasts)
+    rows = [_Row("", evaluation.windows, 0, average) for average in averages]
     for threshold in thresholds:
         own = [c for c in columns if c.label("threshold") == threshold]
         for row in rows:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -22,6 +21,7 @@ from framecast.models.losses import Losses
 from framecast.models.model import Model
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.allocator import kept_memory
+from framecast.train.batches import Batches, reading_ahead
 from framecast.train.diagnose import first_failure
 from framecast.train.journal import Journal
 from framecast.train.optimise import make_optimiser
@@ -61,11 +61,12 @@ class Training:
         that a resumed run repeats it.
 
         Args:
-            group: batches whose gradients make the step.
+            group: batches whose gradients make the step, on any device.
             epoch: epochs done before.
             index: place of the first of the batches in the epoch.
             forcing: probability that an input after the context is the truth.
         """
+        group = tuple(batch.to(self.fabric.device) for batch in group)
         whole = sum((self.model.weigh(batch) for batch in group[1:]), self.model.weigh(group[0]))
         total: Losses | None = None
         for place, batch in enumerate(group, start=index):
@@ -109,6 +110,7 @@ class Training:
         total: Losses | None = None
         for place, batch in enumerate(batches):
             torch.manual_seed((self.config.seed << 32) + (1 << 32) - 1 - place)
+            batch = batch.to(self.fabric.device)
             with self.fabric.autocast():
                 loss = self.model.validate(batch, self.config.unrolling())
             if not torch.isfinite(loss.mean(self.shares)):
@@ -151,10 +153,11 @@ def fit(
     )
     fabric, shares, resume = training.fabric, training.shares, f"{RESUMES} {out}"
     state.put_into(training.model, training.optimiser, out / RESUME)
-    batches: Any = fabric.setup_dataloaders(start.batches)
-    validation: Any = start.validation and fabric.setup_dataloaders(start.validation)
-    writes = fabric.is_global_zero
-    with Journal(out, experiment.training, state, start.scaling, shares, writes) as journal:
+    writes, workers = fabric.is_global_zero, experiment.data.workers
+    with (
+        reading_ahead(start.batches, start.validation, workers) as (batches, validation),
+        Journal(out, experiment.training, state, start.scaling, shares, writes) as journal,
+    ):
         try:
             journal.take_up()
             with kept_memory(), stopping(f"framecast train: {LATE} {resume}") as stop:
@@ -210,8 +213,8 @@ def make_training(
 def _run(
     training: Training,
     journal: Journal,
-    batches: Iterable[Batch],
-    validation: Iterable[Batch] | None,
+    batches: Batches,
+    validation: Batches | None,
     stop: Stop,
 ) -> None:
     """Go through the epochs that are left, until the end, until patience is lost, or a stop."""
@@ -240,7 +243,7 @@ def _run(
 
 
 def _learn(
-    training: Training, journal: Journal, batches: Iterable[Batch], forcing: float, stop: Stop
+    training: Training, journal: Journal, batches: Batches, forcing: float, stop: Stop
 ) -> Iterator[None]:
     """Make the steps of an epoch that are left, and yield after each."""
     config, epoch, done = training.config, len(journal.rows), journal.state.epoch.steps
@@ -265,12 +268,10 @@ def _until(stop: Stop, batches: Iterable[Batch]) -> Iterator[Batch]:
 
 
 def _groups(
-    batches: Iterable[Batch], epoch: int, config: TrainingConfig, done: int
+    batches: Batches, epoch: int, config: TrainingConfig, done: int
 ) -> Iterator[tuple[Batch, ...]]:
     """Batches of an epoch, in groups that make one step of the optimiser, without those done."""
-    loader: Any = batches
-    # Fabric would count epochs from the start of the process if the name were set_epoch.
-    loader.sampler.begin_epoch(epoch, done * config.accumulate * config.batch_size)
+    batches.begin_epoch(epoch, done * config.accumulate * config.batch_size)
     windows = iter(batches)
     while group := tuple(islice(windows, config.accumulate)):
         yield group

@@ -1,17 +1,19 @@
 """What a run begins with: network, scaling and windows, once everything fits together."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
-from framecast.frames.batch import Batch
+from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
+from framecast.frames.lazy import chunks_of
+from framecast.frames.order import DEAR, MIXED, mixed_at_once
 from framecast.frames.scaling import Scaling
 from framecast.frames.splits import Splits
 from framecast.frames.statistics import Statistics
@@ -20,10 +22,12 @@ from framecast.models import Forecaster
 from framecast.models.size import TRAINING_COPIES, weight_shapes
 from framecast.models.spec import Ports
 from framecast.runs.config import Experiment, TrainingConfig
+from framecast.train.batches import Batches
 from framecast.train.inherit import inherit
 
-VALIDATION_FRAMES = 400
-"""Frames in a validation step: no gradient is kept, so more fit than in training."""
+VALIDATION_FRAMES, VALIDATION_VALUES = 400, 1 << 22
+"""Frames, and their values, in a validation step, if training has no more: no gradient is kept, so
+that more fit than in training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +45,8 @@ class Start:
     model: Forecaster
     scaling: Scaling
     shares: Tensor
-    batches: DataLoader[Batch]
-    validation: DataLoader[Batch] | None
+    batches: Batches
+    validation: Batches | None
 
 
 def prepare(experiment: Experiment, splits: Splits) -> Start:
@@ -102,8 +106,29 @@ def _shares(scaling: Scaling, config: TrainingConfig) -> Tensor:
     return torch.tensor([config.variable_weights.get(name, 1.0) for name in names])
 
 
-def _batches(frames: Frames, scaling: Scaling, experiment: Experiment) -> DataLoader[Batch]:
+def _check_mixture(frames: Frames, chunks: Chunks, length: int) -> None:
+    """Refuse chunks of which too few fit into memory, and warn where few are mixed."""
+    frame = 4 * math.prod(frames.values.shape[2:])
+    if chunks.cost(length) <= DEAR:
+        return
+    mixed, size = mixed_at_once(chunks, length, frame)
+    stored = f"{frames.source} is stored in chunks of {chunks.frames:.0f} frames"
+    remedy = "--data.cache true rewrites it once, in chunks of a frame or a few"
+    size = min(size, sum(frames.lengths) * frame)
+    check_memory(size, f"{stored}: mixing the windows of {mixed} runs of them", f"{remedy}.")
+    if mixed < MIXED:
+        warnings.warn(
+            f"{stored}, so large that windows are drawn from {mixed} places at a time: those of "
+            f"a batch resemble one another, and training may be noisier. {remedy}",
+            stacklevel=2,
+        )
+
+
+def _batches(frames: Frames, scaling: Scaling, experiment: Experiment) -> Batches:
     data, config = experiment.data, experiment.training
+    chunks = chunks_of(frames.values)
+    if chunks is not None:
+        _check_mixture(frames, chunks, config.window)
     sampler = CropSampler(
         frames.pieces,
         config.window,
@@ -111,6 +136,8 @@ def _batches(frames: Frames, scaling: Scaling, experiment: Experiment) -> DataLo
         seed=config.seed,
         most=data.windows_per_epoch,
         allowed=_allowed(frames, scaling, experiment),
+        chunks=chunks,
+        frame=4 * math.prod(frames.values.shape[2:]),
     )
     if not len(sampler):
         raise UserError(
@@ -119,12 +146,12 @@ def _batches(frames: Frames, scaling: Scaling, experiment: Experiment) -> DataLo
         )
     _check_batch(frames, len(sampler), config)
     windows = Windows(frames, scaling, config.window, config.area_weights)
-    return DataLoader(windows, config.batch_size, sampler=sampler, collate_fn=Batch.stack)
+    return Batches(windows, sampler, config.batch_size)
 
 
 def _validation_batches(
     frames: Frames | None, scaling: Scaling, experiment: Experiment
-) -> DataLoader[Batch] | None:
+) -> Batches | None:
     if frames is None:
         return None
     data, config = experiment.data, experiment.training
@@ -136,8 +163,9 @@ def _validation_batches(
             f"{data.known_fraction:g} (data.known_fraction)"
         )
     windows = Windows(frames, scaling, config.window, config.area_weights)
-    size = max(config.batch_size, VALIDATION_FRAMES // (config.window * config.members))
-    return DataLoader(windows, size, sampler=places, collate_fn=Batch.stack)
+    most = min(VALIDATION_FRAMES, VALIDATION_VALUES // math.prod(frames.values.shape[2:]))
+    size = max(config.batch_size, most // (config.window * config.members))
+    return Batches(windows, places, size)
 
 
 def _allowed(frames: Frames, scaling: Scaling, experiment: Experiment) -> Any:
