@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from framecast.base.errors import UserError
+from framecast.cli.members import add_variation, variation
 from framecast.cli.parser import (
     CommandParser,
     add_device,
@@ -73,6 +74,7 @@ def parser() -> CommandParser:
         action="store_true",
         help="replace files in FOLDER with the names of a report's that are of no earlier one",
     )
+    add_variation(parser.add_argument_group("ensembles", "scored by their members"))
     add_device(parser)
     parser.add_argument(
         "--by",
@@ -98,6 +100,8 @@ def run(arguments: list[str]) -> None:
         by=options.by,
         stride=options.stride,
         baselines=options.baselines,
+        members=options.members,
+        variation=variation(options),
         device=options.device,
         overwrite=options.overwrite,
     )

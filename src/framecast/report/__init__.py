@@ -12,6 +12,7 @@ from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike, whole, write_text
 from framecast.evaluate import Evaluation, evaluate, score_files
+from framecast.forecast.members import Variation
 from framecast.frames.leads import lead_times
 from framecast.metrics import IMAGES, MetricChoice
 from framecast.readers.paths import Paths
@@ -56,6 +57,8 @@ def evaluate_to(
     by: str | None = None,
     stride: int | None = None,
     baselines: Sequence[str] | None = None,
+    members: int | None = None,
+    variation: Variation | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: bool = True,
@@ -77,6 +80,8 @@ def evaluate_to(
             by=by,
             stride=stride,
             baselines=baselines,
+            members=members,
+            variation=variation,
             device=device,
             progress=progress,
         )
