@@ -143,7 +143,7 @@ def _by_runs(runs: Sequence[PathLike], order: Order, device: str) -> Ahead:
     places = [find_start(frames, start) for start in order.starts]
     shape = len(frames.values), len(places)
     members, how = order.ensemble.count, order.ensemble.variation
-    every = forecast_members(models, 1 if members is None else members, how)
+    every = forecast_members(models, order.ensemble.members, how)
     leads = (frame.view(len(frame), *shape, *frame.shape[2:]) for frame in every)
     return Ahead(frames, places, predictor.channels, _typical(predictor), leads, members)
 
