@@ -17,8 +17,7 @@ import torch
 
 from benchmarks.timing import print_table
 from framecast.datasets.config import DataConfig
-from framecast.evaluate import evaluate
-from framecast.evaluate.evaluation import Evaluation
+from framecast.evaluate import Evaluation, evaluate
 from framecast.metrics import MetricChoice
 from framecast.models import ForecasterConfig
 from framecast.runs.config import Experiment, TrainingConfig
@@ -73,10 +72,9 @@ def normal_crps(truth: np.ndarray, mean: np.ndarray, deviation: float) -> np.nda
     return np.asarray(score)
 
 
-def ensemble_of(folder: Path, frames: np.ndarray, **training: Any) -> Path:
+def ensemble_of(folder: Path, frames: np.ndarray) -> Path:
     """Train an ensemble on frames in a folder."""
     np.save(folder / "field.npy", frames[:, :, None].astype(np.float32))
-    keys = {"context": 2, "horizon": 3, "epochs": EPOCHS, "batch_size": 8, "learning_rate": 3e-3}
     experiment = Experiment(
         DataConfig(path=str(folder / "field.npy"), validation_fraction=0.1, test_fraction=TEST),
         ForecasterConfig(
@@ -88,7 +86,16 @@ def ensemble_of(folder: Path, frames: np.ndarray, **training: Any) -> Path:
             predicts="change",
             noise_channels=4,
         ),
-        TrainingConfig(**keys | {"loss": "crps", "members": 4, "precision": 32} | training),
+        TrainingConfig(
+            context=2,
+            horizon=3,
+            epochs=EPOCHS,
+            batch_size=8,
+            learning_rate=3e-3,
+            loss="crps",
+            members=4,
+            precision=32,
+        ),
     )
     return train(experiment, folder / "run", device="cpu")
 

@@ -81,7 +81,7 @@ def parser() -> CommandParser:
         metavar="COORDINATE",
         help="give the error for each value of this coordinate of the sequences too",
     )
-    _add_metrics(parser)
+    add_metrics(parser)
     return parser
 
 
@@ -96,7 +96,7 @@ def run(arguments: list[str]) -> None:
         data=options.data and one_or_many(options.data),
         steps=options.steps,
         context=options.context,
-        metrics=_metric_choice(options),
+        metrics=metric_choice(options),
         by=options.by,
         stride=options.stride,
         baselines=options.baselines,
@@ -107,7 +107,8 @@ def run(arguments: list[str]) -> None:
     )
 
 
-def _metric_choice(options: argparse.Namespace) -> MetricChoice:
+def metric_choice(options: argparse.Namespace) -> MetricChoice:
+    """Return what the options of `add_metrics` ask for."""
     return MetricChoice(
         names=None if options.metrics is None else tuple(options.metrics),
         weights=options.weights,
@@ -151,7 +152,8 @@ def _one_number(option: str, channel: str, values: Sequence[str]) -> float:
     return value
 
 
-def _add_metrics(parser: CommandParser) -> None:
+def add_metrics(parser: CommandParser) -> None:
+    """Add the options that choose metrics."""
     group = parser.add_argument_group(
         "metrics",
         "; ".join(f"{family}: {', '.join(of_families(family))}" for family in get_args(FamilyName))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
@@ -251,7 +252,7 @@ def _subject(
         images=all(run.data.normalise != "standard" for run in runs),
         climatology=CLIMATOLOGY in known,
         periodic=all(run.checkpoint.model.config.padding == "circular" for run in runs),
-        training=lambda: training_frames(runs[0]),
+        training=cache(partial(training_frames, runs[0])),
     )
 
 

@@ -30,8 +30,8 @@ class TrainingConfig:
         noise: standard deviation of the noise added to given frames as the network sees them
             (normalised), at least 0.
         loss: what training makes small: mse, l1 (absolute error), l1_mse (their sum), crps (of
-            members), or head (of model.head). It is the mean of each variable over what is known of it, then the
-            mean over the variables.
+            members), or head (of model.head). It is the mean of each variable over what is known
+            of it, then the mean over the variables.
         members: forecasts of each window that differ by their noise, for loss crps: at least 2.
             The others have 1.
         crps_epsilon: by how much the loss crps falls short of fair, from 0, fair, to 1/members,

@@ -9,11 +9,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from scipy import ndimage
 from torch import Tensor
 
 Around = tuple[bool, bool]
 """Whether rows, and columns, go around: what leaves on one side comes in on the other."""
 
+_EXPLAINED = 0.5
+"""Share of the squared change that a shift of the whole frame may leave, to be taken."""
 _HALVES = 3
 """Iterations for the velocity half a step back along a trajectory."""
 _MARGIN = 16
@@ -79,14 +82,31 @@ def _alone(frames: Float[Tensor, "N B C H W"]) -> Float[Tensor, "B C N H W"]:
 
 def _velocity(frames: np.ndarray, around: Around) -> np.ndarray:
     """Mean velocity [2,H,W] between frames [N,H,W] from 0 to 1."""
-    flow: Any = import_module("skimage.registration").optical_flow_tvl1
     grid = frames.shape[1:]
     margins = [min(_MARGIN, n) if goes else 0 for n, goes in zip(grid, around, strict=True)]
     wide = np.pad(frames, [(0, 0), *((margin, margin) for margin in margins)], mode="wrap")
-    # The flow says where in the frame before each point of a frame was.
-    flows = [-flow(after, before, dtype=np.float64) for before, after in pairwise(wide)]
+    flows = [_flow(before, after) for before, after in pairwise(wide)]
     inside = (slice(margin, margin + n) for margin, n in zip(margins, grid, strict=True))
     return np.asarray(np.mean(flows, axis=0)[(slice(None), *inside)])
+
+
+def _flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """How far each point of a frame [H,W] has moved since the one before, [2,H,W].
+
+    A shift of the whole frame that explains most of the change comes first, so that what is alone
+    on an empty ground takes the ground along.
+    """
+    library: Any = import_module("skimage.registration")
+    shift, _, _ = library.phase_cross_correlation(
+        after, before, upsample_factor=10, normalization=None
+    )
+    moved = ndimage.shift(before, shift, order=1, mode="nearest")
+    change = np.square(before - after).mean()
+    if np.square(moved - after).mean() > _EXPLAINED * change:
+        shift, moved = np.zeros(2), before
+    # The library says where in the frame before each point of a frame was.
+    rest = -library.optical_flow_tvl1(after, moved, dtype=np.float64)
+    return np.asarray(rest + shift[:, None, None])
 
 
 def _at(
