@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
+from framecast.forecast.writers.colours import Colours, difference_colours, value_colours
 from framecast.forecast.writers.labels import ForecastLabels
 from framecast.frames.channels import COLOUR, GREY
 from framecast.frames.frames import Frames
@@ -200,13 +201,7 @@ class Panels:
 
     def _value_scale(self, row: Row) -> ScalarMappable:
         """Colours of values: grey for pictures, diverging about zero where there are both signs."""
-        low, high = self.ranges[row.channel]
-        if self.labels.names in (GREY, COLOUR):
-            return ScalarMappable(Normalize(low, high), "gray")
-        if low < 0 < high:
-            limit = max(-low, high)
-            return ScalarMappable(Normalize(-limit, limit), "RdBu_r")
-        return ScalarMappable(Normalize(low, high), "viridis")
+        return _mappable(value_colours(self.labels.names, *self.ranges[row.channel]))
 
     def _difference_scale(self, row: Row) -> ScalarMappable:
         """Colours of differences, as far as the truth moves away from the last known frame."""
@@ -216,7 +211,11 @@ class Panels:
         farthest = np.nanmax(moved) if moved and not np.isnan(moved).all() else np.nan
         low, high = self.ranges[row.channel]
         limit = farthest if farthest > 0 else (high - low) / 2
-        return ScalarMappable(Normalize(-limit, limit), "RdBu_r")
+        return _mappable(difference_colours(limit))
+
+
+def _mappable(colours: Colours) -> ScalarMappable:
+    return ScalarMappable(Normalize(colours.low, colours.high), colours.map)
 
 
 def _short(name: str) -> str:
