@@ -94,7 +94,7 @@ def _forecast(
 ) -> Tensor:
     """Forecasts [B,K,C,H,W] of a baseline."""
     baseline = BASELINES.find(kind).fit(training)
-    following = Following(baseline, training.frames, training.climate)
+    following = Following(baseline, training.climate, training.frames.times_from)
     times = np.zeros((CONTEXT + leads, len(windows)))
     _, state = following.along(Stretch((), past, CONTEXT - 1, False), times, None)
     unknown = past[:, :1].expand(-1, leads, -1, -1, -1)

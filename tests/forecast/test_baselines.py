@@ -30,10 +30,15 @@ def series(values, times=None, names=("a",), attributes=None):
     return Frames(values[None], channels, coordinates=coordinates)
 
 
+def follow(name, training):
+    fitted = BASELINES.find(name).fit(training)
+    return Following(fitted, training.climate, training.frames.times_from)
+
+
 def forecast(name, frames, start, steps, context=3):
     """The frames [K,C,H,W] that a baseline fitted to all frames forecasts after some of them."""
     training = Training(frames, Climate.of(frames))
-    following = Following(BASELINES.find(name).fit(training), frames, training.climate)
+    following = follow(name, training)
     stretch = frames.values[:, start - context : start]
     places = [Place(0, start - context)]
     state = None
@@ -81,7 +86,7 @@ def test_every_baseline_forecasts_frames_with_gaps(name):
     assert not made[:, :, 2:, 3:].isnan().any()
 
     training = Training(frames, Climate.of(frames))
-    following = Following(BASELINES.find(name).fit(training), frames, training.climate)
+    following = follow(name, training)
     window = frames.values[:, 27:35]
     _, state = following.predict(Stretch([Place(0, 27)], window[:, :3], 2, False), None)
     first, state = following.predict(Stretch([Place(0, 29)], window[:, 2:4], 1, True), state)
@@ -95,7 +100,7 @@ def test_windows_do_not_see_each_other(name):
     values = np.stack([moved(smooth((16, 16)), 0.5 * t, t) for t in range(30)])
     frames = series(values)
     training = Training(frames, Climate.of(frames))
-    following = Following(BASELINES.find(name).fit(training), frames, training.climate)
+    following = follow(name, training)
 
     def of(*starts):
         stretch = torch.stack([frames.values[0, s : s + 2] for s in starts])

@@ -47,7 +47,7 @@ def forecast(frames, path, starts=(-1,)):
     places = [start % frames.length for start in starts]
     times = np.stack([frames.times_from(0, place, 3)[1:] for place in places])
     labels = ForecastLabels(frames, np.array(places), times, frames.channels)
-    frame = torch.zeros(len(frames.values), len(places), len(frames.channels), *frames.grid)
+    frame = torch.zeros(1, len(frames.values), len(places), len(frames.channels), *frames.grid)
     with open_writer(path, labels) as write:
         write(frame)
         write(frame)

@@ -39,7 +39,7 @@ def panels_of(frames, starts=(2,), steps=3, ranges=None):
 
 def shown(panels, frame, lead=1):
     """What the images of the first row hold, once a frame is drawn."""
-    picture = panels.draw(frame, lead)
+    picture = panels.draw(frame[None], lead)
     assert picture.dtype == np.uint8
     return [np.asarray(image.get_array().filled(np.nan)) for image in panels.images[0]]
 
@@ -110,7 +110,7 @@ def test_north_is_up_where_each_point_has_a_latitude(ascends):
 def test_slim_grids_are_drawn(grid):
     values = np.linspace(0, 1, grid[0] * grid[1]).reshape(1, 1, 1, *grid)
     panels = panels_of(frames_of(torch.rand(1, 4, 1, *grid)))
-    panels.draw(values, 1)
+    panels.draw(values[None], 1)
     box = panels.images[0][1].axes.get_window_extent()
     assert min(box.width, box.height) > 40
 
@@ -119,7 +119,7 @@ def test_a_video_is_shown_as_pictures():
     colours = frames_of(torch.rand(1, 4, 3, 5, 7) * 255, ("red", "green", "blue"), units="")
     panels = panels_of(colours, ranges=[[0, 255]] * 3)
     forecast = np.full((1, 1, 3, 5, 7), 51.0)
-    panels.draw(forecast, 1)
+    panels.draw(forecast[None], 1)
     assert len(panels.images) == 1
     truth, predicted, difference = (image.get_array() for image in panels.images[0])
     true = colours.values[0, 3].permute(1, 2, 0).numpy()
@@ -133,7 +133,7 @@ def test_a_video_is_shown_as_pictures():
 def test_several_forecasts_are_named():
     frames = frames_of(torch.rand(2, 6, 1, 5, 7))
     panels = panels_of(frames, starts=(2, 3))
-    panels.draw(np.zeros((2, 2, 1, 5, 7)), 1)
+    panels.draw(np.zeros((1, 2, 2, 1, 5, 7)), 1)
     named = [row[0].axes.get_ylabel() for row in panels.images]
     assert named[1] == "sequence 0\nfrom 2020-01-01T18:00"
     assert len(named) == 3  # of four: more would be too small to see

@@ -96,7 +96,7 @@ def written(frames, values, path):
     )
     with open_writer(path, labels) as write:
         for frame in values:
-            write(frame[None, None])
+            write(frame[None, None, None])
     return pictures_of(path)
 
 

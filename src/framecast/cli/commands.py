@@ -32,6 +32,7 @@ COMMANDS = {
     "evaluate": Command(
         "results", "measure the error of runs by lead time, beside baselines", "evaluate"
     ),
+    "score": Command("results", "score forecasts in files, anybody's, beside the truth", "score"),
     "forecast": Command("results", "forecast from past frames into a file", "forecast"),
     "doctor": Command(
         "this computer", "show the versions, devices, kernels and threads in use", "doctor"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from framecast.base.errors import UserError
+from framecast.cli.members import add_variation, variation
 from framecast.cli.parser import (
     CommandParser,
     add_device,
@@ -73,13 +74,14 @@ def parser() -> CommandParser:
         action="store_true",
         help="replace files in FOLDER with the names of a report's that are of no earlier one",
     )
+    add_variation(parser.add_argument_group("ensembles", "scored by their members"))
     add_device(parser)
     parser.add_argument(
         "--by",
         metavar="COORDINATE",
         help="give the error for each value of this coordinate of the sequences too",
     )
-    _add_metrics(parser)
+    add_metrics(parser)
     return parser
 
 
@@ -94,16 +96,19 @@ def run(arguments: list[str]) -> None:
         data=options.data and one_or_many(options.data),
         steps=options.steps,
         context=options.context,
-        metrics=_metric_choice(options),
+        metrics=metric_choice(options),
         by=options.by,
         stride=options.stride,
         baselines=options.baselines,
+        members=options.members,
+        variation=variation(options),
         device=options.device,
         overwrite=options.overwrite,
     )
 
 
-def _metric_choice(options: argparse.Namespace) -> MetricChoice:
+def metric_choice(options: argparse.Namespace) -> MetricChoice:
+    """Return what the options of `add_metrics` ask for."""
     return MetricChoice(
         names=None if options.metrics is None else tuple(options.metrics),
         weights=options.weights,
@@ -147,7 +152,8 @@ def _one_number(option: str, channel: str, values: Sequence[str]) -> float:
     return value
 
 
-def _add_metrics(parser: CommandParser) -> None:
+def add_metrics(parser: CommandParser) -> None:
+    """Add the options that choose metrics."""
     group = parser.add_argument_group(
         "metrics",
         "; ".join(f"{family}: {', '.join(of_families(family))}" for family in get_args(FamilyName))

@@ -1,9 +1,12 @@
 """framecast forecast: forecast from past frames into a file."""
 
+import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from framecast.base.config import load_config
+from framecast.cli.members import add_variation, variation
 from framecast.cli.parser import (
     CommandParser,
     add_device,
@@ -13,6 +16,9 @@ from framecast.cli.parser import (
     whole_number,
 )
 from framecast.datasets.config import DataConfig
+
+if TYPE_CHECKING:
+    from framecast.forecast.order import EnsembleOrder
 
 COMMON = ("data.variables", "data.missing", "data.dims", "data.select", "data.layout")
 """The keys that the short help explains."""
@@ -88,6 +94,7 @@ def parser(everything: bool = False) -> CommandParser:
         action="store_true",
         help="replace a file at --out that is of this kind, but no forecast of framecast",
     )
+    _add_members(parser)
     add_device(parser)
     parser.add_config(Read, COMMON, everything)
     return parser
@@ -109,7 +116,43 @@ def run(arguments: list[str]) -> None:
         context=options.context,
         forcings=options.forcings and one_or_many(options.forcings),
         data=load_config(Read, None, given).data if given else None,
+        ensemble=_ensemble(options),
         device=options.device,
         overwrite=options.overwrite,
     )
-    print(f"{options.out}: {labels.summary()}")
+    print(f"{options.out}: {labels.describe()}")
+
+
+def _add_members(parser: CommandParser) -> None:
+    group = parser.add_argument_group(
+        "ensembles", "several forecasts, from which one sees how sure each is (docs/ensembles.md)"
+    )
+    add_variation(group)
+    group.add_argument(
+        "--with",
+        nargs="+",
+        default=[],
+        dest="runs",
+        metavar="RUN",
+        help="further runs that forecast the same, such as other seeds: each makes members too",
+    )
+    group.add_argument(
+        "--summary",
+        nargs="+",
+        metavar="STATISTIC",
+        help="write statistics of the members in their place: mean, spread, quantiles=0.1,0.5,0.9, "
+        "above=5 (the share that reaches a value; above:VARIABLE=5 where there are several), and "
+        "members for the members too",
+    )
+
+
+def _ensemble(options: argparse.Namespace) -> "EnsembleOrder":
+    from framecast.forecast.order import EnsembleOrder
+    from framecast.forecast.writers import Summary
+
+    return EnsembleOrder(
+        members=options.members,
+        variation=variation(options),
+        runs=tuple(options.runs),
+        summary=options.summary and Summary.parse(options.summary),
+    )

@@ -97,7 +97,7 @@ class _Source:
             training = Training(self.frames, self.climate)
         else:
             training = Training(self.training, self.climate)
-        return Following(kind.fit(training), self.frames, training.climate)
+        return Following(kind.fit(training), training.climate, self.frames.times_from)
 
     @cached_property
     def training(self) -> Frames:

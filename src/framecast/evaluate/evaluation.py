@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
@@ -13,10 +14,18 @@ from framecast.evaluate.baselines import fit_baselines
 from framecast.evaluate.examples import Example, affordable, choose, forecast_again
 from framecast.evaluate.network import Network
 from framecast.evaluate.results import Evaluation, Forecasts
-from framecast.evaluate.runs import Run, check_frames, load_runs, test_frames, training_frames
+from framecast.evaluate.runs import (
+    Run,
+    check_frames,
+    count_members,
+    load_runs,
+    test_frames,
+    training_frames,
+)
 from framecast.evaluate.scoring import Scored, ScoredWindows, Usual, score
 from framecast.forecast.baselines import Following
 from framecast.forecast.competitor import Competitor
+from framecast.forecast.members import Variation
 from framecast.frames.batch import Place
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
@@ -40,6 +49,8 @@ def evaluate(
     by: str | None = None,
     stride: int | None = None,
     baselines: Sequence[str] | None = None,
+    members: int | None = None,
+    variation: Variation | None = None,
     device: str = "auto",
     batch_size: int = 16,
     progress: bool = False,
@@ -62,6 +73,9 @@ def evaluate(
         stride: frames from one window to the next; None for windows that do not overlap.
         baselines: names of BASELINES; None for persistence, climatology where the grid is that of
             the training, and advection where fields move.
+        members: of each forecast, of runs that read noise or whose given frames are perturbed; 8
+            if None. Other runs make one forecast.
+        variation: by what members differ.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
         batch_size: windows computed together; needs memory, changes no score.
         progress: whether to show a progress bar on stderr.
@@ -72,10 +86,16 @@ def evaluate(
             coordinate.
     """
     loaded = load_runs(runs, device)
+    counts = count_members(loaded, members, variation or Variation())
     plan = _plan(loaded, data, steps, context, stride, by)
     known = fit_baselines(baselines, loaded[0], plan.frames, plan.places, plan.context)
-    measure = prepare(metrics or MetricChoice(), _subject(loaded, plan, known, metrics))
-    networks = [Network(run.predictor, own) for run, own in zip(loaded, plan.every, strict=True)]
+    measure = prepare(
+        metrics or MetricChoice(), _subject(loaded, plan, known, metrics, max(counts))
+    )
+    networks = [
+        Network(run.predictor, own, count, variation)
+        for run, own, count in zip(loaded, plan.every, counts, strict=True)
+    ]
     windows = plan.scored(batch_size, _possible(networks), _usual(plan.frames, known))
     scored = score([*known.values(), *networks], windows, measure, progress)
     models = _models(loaded, scored[len(known) :], [*known])
@@ -234,6 +254,7 @@ def _subject(
     plan: _Plan,
     known: Mapping[str, Following],
     choice: MetricChoice | None,
+    members: int,
 ) -> Subject:
     """What the metrics need to know of the frames."""
     data_range = None if choice is None else choice.data_range
@@ -243,11 +264,12 @@ def _subject(
         frames=plan.frames,
         channels=plan.channels,
         leads=plan.steps,
+        members=members,
         ranges=torch.tensor(ranges) if len(ranges) == len(declared) else None,
         images=all(run.data.normalise != "standard" for run in runs),
         climatology=CLIMATOLOGY in known,
         periodic=all(run.checkpoint.model.config.padding == "circular" for run in runs),
-        training=lambda: training_frames(runs[0]),
+        training=cache(partial(training_frames, runs[0])),
     )
 
 

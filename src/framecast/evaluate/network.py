@@ -1,6 +1,6 @@
 """A trained network as it is scored: given frames in one pass, then a closed loop of any length."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.forecast.competitor import Stretch
+from framecast.forecast.ensemble import members_at_once
+from framecast.forecast.members import Draws, Variation
 from framecast.forecast.predictor import Predictor
 from framecast.frames.batch import Batch
 from framecast.frames.frames import Frames
@@ -15,9 +17,10 @@ from framecast.frames.windows import Windows
 
 
 class _Memory(NamedTuple):
-    """State of a network, and its last given frame, whose values fill what is missing next."""
+    """State of each group of members, and the last given frame, which fills what is missing."""
 
-    progress: Any
+    groups: tuple[range, ...]
+    progress: tuple[Any, ...]
     last: Float[Tensor, "B C H W"]
 
 
@@ -27,38 +30,66 @@ class Network:
     Args:
         predictor: the model, on its device.
         frames: where the windows lie.
+        members: M forecasts of each window, which differ by noise or perturbed frames.
+        variation: what these follow from.
+        at_once: members that are forecast side by side; None for what memory suggests.
     """
 
-    def __init__(self, predictor: Predictor, frames: Frames) -> None:
-        self.predictor = predictor
+    def __init__(
+        self,
+        predictor: Predictor,
+        frames: Frames,
+        members: int = 1,
+        variation: Variation | None = None,
+        at_once: int | None = None,
+    ) -> None:
+        self.predictor, self.members, self.at_once = predictor, members, at_once
+        self.variation = variation or Variation()
         self.windows = Windows(frames, predictor.scaling, 1)
 
-    def predict(self, stretch: Stretch, state: _Memory | None) -> tuple[Tensor, Any]:
+    def predict(
+        self, stretch: Stretch, state: _Memory | None
+    ) -> tuple[Float[Tensor, "M B T C H W"], Any]:
         """Read what is given in one pass, and go on from there, frame by frame."""
         batch = self._batch(stretch, state)
+        if state is None:
+            groups = self._groups(stretch)
+            state = _Memory(groups, (None,) * len(groups), batch.frames[:, 0])
+        every = [
+            self._predict(batch, stretch, members, progress)
+            for members, progress in zip(state.groups, state.progress, strict=True)
+        ]
+        last = batch.frames[:, stretch.given - 1] if stretch.given else state.last
+        after = _Memory(state.groups, tuple(progress for _, progress in every), last)
+        return torch.cat([frames for frames, _ in every]), after
+
+    def _groups(self, stretch: Stretch) -> tuple[range, ...]:
+        """Members that are forecast side by side."""
+        size = self.at_once or 1
+        if self.members > 1 and self.at_once is None:
+            size = members_at_once(self.predictor, len(stretch.places), stretch.steps)
+        starts = range(0, self.members, size)
+        return tuple(range(start, min(start + size, self.members)) for start in starts)
+
+    def _predict(
+        self, batch: Batch, stretch: Stretch, members: Sequence[int], progress: Any
+    ) -> tuple[Tensor, Any]:
+        """Predict a stretch by some members."""
+        draws = Draws.of(batch.places, members, self.variation)
+        batch = batch if len(members) == 1 else batch.repeated(len(members))
         conditions, given = batch.conditions(), stretch.given
-        progress = None if state is None else state.progress
         parts = []
-        last = batch.frames[:, 0] if state is None else state.last
         if given:
-            mask = batch.mask
-            read = replace(
-                batch,
-                frames=batch.frames[:, :given],
-                mask=None if mask is None else mask[:, :given],
-            )
-            predictions, progress = self.predictor.given(
-                read, conditions.between(0, given), progress
-            )
+            read, known = batch.part(slice(0, given)), conditions.between(0, given)
+            predictions, progress = self.predictor.given(read, known, progress, draws)
             parts.append(predictions)
-            last = read.frames[:, -1]
         ahead = (conditions.at(step) for step in range(given, stretch.steps))
-        assert progress is not None
         followed = list(self.predictor.ahead(ahead, progress))
         if followed:
             parts.append(torch.stack([frame for frame, _ in followed], dim=1))
             progress = followed[-1][1]
-        return torch.cat(parts, dim=1)[None], _Memory(progress, last)
+        frames = torch.cat(parts, dim=1)
+        return frames.view(len(members), -1, *frames.shape[1:]), progress
 
     def _batch(self, stretch: Stretch, state: _Memory | None) -> Batch:
         length = stretch.values.shape[1]

@@ -9,6 +9,8 @@ from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
 from framecast.datasets.config import ARRANGED, DataConfig
 from framecast.datasets.source import Source
+from framecast.forecast.ensemble import check_members
+from framecast.forecast.members import Variation
 from framecast.forecast.predictor import Predictor
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
@@ -17,6 +19,9 @@ from framecast.readers.paths import Paths
 from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import Checkpoint, load_checkpoint
 from framecast.runs.contents import data_of, read_config
+
+MEMBERS = 8
+"""Of runs that were trained as ensembles, if nothing else is said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +81,27 @@ def load_runs(paths: Sequence[PathLike], device: str = "auto") -> list[Run]:
         for other in runs[:place]:
             _check_pair(other, run)
     return runs
+
+
+def count_members(runs: Sequence[Run], members: int | None, variation: Variation) -> list[int]:
+    """Return how many members each run makes: one where nothing would tell them apart.
+
+    Args:
+        runs: what is evaluated.
+        members: that are asked for; None for `MEMBERS`.
+        variation: by what members differ.
+
+    Raises:
+        UserError: if several are asked for and no run can make them, or nothing is random.
+    """
+    able = [variation.perturb > 0 or run.predictor.reads_noise for run in runs]
+    if not any(able):
+        models = [(run.predictor, str(run.path)) for run in runs[:1]]
+        check_members(models, 1 if members is None else members, variation)
+    if members is not None and members < 1:
+        raise UserError(f"--members {members} must be at least 1")
+    many = MEMBERS if members is None else members
+    return [many if each else 1 for each in able]
 
 
 def _check_pair(first: Run, second: Run) -> None:

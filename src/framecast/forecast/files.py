@@ -1,9 +1,8 @@
 """Forecasts of files into files, by a trained model or by a baseline."""
 
 import math
-import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +18,8 @@ from framecast.datasets.config import DataConfig
 from framecast.datasets.source import Source
 from framecast.forecast.baselines import BASELINES
 from framecast.forecast.baselines.series import follow
+from framecast.forecast.ensemble import ForecastModel, forecast_members
+from framecast.forecast.order import EnsembleOrder, Order
 from framecast.forecast.predictor import Predictor
 from framecast.forecast.rollout import outlook
 from framecast.forecast.starts import find_start
@@ -26,42 +27,10 @@ from framecast.forecast.writers import ForecastLabels, claim_destination, open_w
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
 from framecast.readers.open import open_frames
-from framecast.readers.paths import Paths, find_paths
+from framecast.readers.paths import Paths
 from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import load_checkpoint
 from framecast.runs.contents import source_of
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be forecast.
-
-    Attributes:
-        source: past frames.
-        steps: K, lead times.
-        starts: the last known frame of each forecast, by place or time.
-        context: past frames to read before each; None for the usual number.
-        forcings: what holds forcings and actions beyond the end of the source.
-    """
-
-    source: Paths
-    steps: int
-    starts: Sequence[str]
-    context: int | None
-    forcings: Paths | None
-
-    @property
-    def inputs(self) -> list[PathLike]:
-        """All that is read."""
-        further = [] if self.forcings is None else find_paths(self.forcings)
-        return [*find_paths(self.source), *further]
-
-    def command(self, run: PathLike, out: PathLike) -> str:
-        """Return the command line that asks for it."""
-        options = ["--steps", str(self.steps), "--start", *self.starts, "--out", str(out)]
-        options += [] if self.context is None else ["--context", str(self.context)]
-        options += [] if self.forcings is None else ["--forcings", str(self.forcings)]
-        return shlex.join(["framecast", "forecast", str(run), str(self.source), *options])
 
 
 class Ahead(NamedTuple):
@@ -72,14 +41,16 @@ class Ahead(NamedTuple):
         places: of the S starts in it.
         channels: that are forecast.
         typical: a range of values of each, by name, where the past does not show one.
-        leads: the frames at lead 1 to K of N sequences and S starts.
+        leads: the frames at lead 1 to K of M members, N sequences and S starts.
+        members: M; None for a forecast without members.
     """
 
     frames: Frames
     places: list[int]
     channels: tuple[Channel, ...]
     typical: dict[str, tuple[float, float]]
-    leads: Iterator[Float[Tensor, "N S C H W"]]
+    leads: Iterator[Float[Tensor, "M N S C H W"]]
+    members: int | None = None
 
 
 def forecast_file(
@@ -92,6 +63,7 @@ def forecast_file(
     context: int | None = None,
     forcings: Paths | None = None,
     data: DataConfig | None = None,
+    ensemble: EnsembleOrder | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: bool = True,
@@ -113,6 +85,7 @@ def forecast_file(
             baseline three.
         forcings: a file, or several, with the forcings (and actions) beyond the end of `source`.
         data: how a baseline reads the source; a run knows it itself.
+        ensemble: the members that are forecast; None for one, and no dimension of members.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
         overwrite: whether a file of the kind of `out` is replaced that is no earlier forecast.
         progress: whether a progress bar is shown.
@@ -126,7 +99,8 @@ def forecast_file(
     """
     if steps < 1:
         raise UserError(f"--steps {steps} must be at least 1")
-    order = Order(source, steps, starts, context, forcings)
+    ensemble = ensemble or EnsembleOrder()
+    order = Order(source, steps, starts, context, forcings, ensemble)
     baseline = is_baseline(run)
     if data is not None and not baseline:
         raise UserError(f"{run} knows how its data are read: leave the keys of data out")
@@ -135,8 +109,11 @@ def forecast_file(
         if baseline:
             ahead = _by_baseline(str(run), order, data or DataConfig())
         else:
-            ahead = _by_run(run, order, device)
-        labels = replace(_labels(ahead, steps), command=order.command(run, out))
+            ahead = _by_runs([run, *ensemble.runs], order, device)
+        labels = replace(
+            _labels(ahead, steps), command=order.command(run, out), summary=order.ensemble.summary
+        )
+        order.ensemble.check(labels.names, place)
         _check_room(labels, place)
         with open_writer(place, labels, overwrite) as write:
             for frame in track(ahead.leads, "forecast", steps, progress):
@@ -157,7 +134,37 @@ def is_baseline(run: PathLike) -> bool:
     return True
 
 
-def _by_run(run: PathLike, order: Order, device: str) -> Ahead:
+def _by_runs(runs: Sequence[PathLike], order: Order, device: str) -> Ahead:
+    models = [_model(run, order, device) for run in runs]
+    first, *others = models
+    for other in others:
+        _check_alike(first, other)
+    predictor, frames = first.predictor, first.outlook.windows.frames
+    places = [find_start(frames, start) for start in order.starts]
+    shape = len(frames.values), len(places)
+    members, how = order.ensemble.count, order.ensemble.variation
+    every = forecast_members(models, 1 if members is None else members, how)
+    leads = (frame.view(len(frame), *shape, *frame.shape[2:]) for frame in every)
+    return Ahead(frames, places, predictor.channels, _typical(predictor), leads, members)
+
+
+def _check_alike(first: ForecastModel, other: ForecastModel) -> None:
+    """Raise a UserError unless two runs forecast the same from the same frames."""
+    for what, pick in (
+        ("variables", lambda m: [(c.name, c.units) for c in m.predictor.channels]),
+        ("grid", lambda m: m.outlook.windows.frames.grid),
+        ("step of time", lambda m: m.predictor.checkpoint.frames.step),
+    ):
+        ours, theirs = pick(first), pick(other)
+        if ours != theirs:
+            raise UserError(
+                f"{first.name} and {other.name} are no members of one ensemble: the {what} of "
+                f"the one is {ours}, of the other {theirs}"
+            )
+
+
+def _model(run: PathLike, order: Order, device: str) -> ForecastModel:
+    """A run, with what its forecasts read."""
     predictor, source = Predictor(load_checkpoint(run), device), source_of(run)
     frames = source.read(order.source, _selection(predictor).past)
     places = [find_start(frames, start) for start in order.starts]
@@ -166,29 +173,35 @@ def _by_run(run: PathLike, order: Order, device: str) -> Ahead:
     if order.forcings is not None:
         further = _read_further(predictor, source, order.forcings)
     look = outlook(predictor, frames, places, order.steps, size, further)
-    shape = len(frames.values), len(places)
-    leads = (frame.view(*shape, *frame.shape[1:]) for frame in predictor.forecast(look))
-    return Ahead(frames, places, predictor.channels, _typical(predictor), leads)
+    return ForecastModel(predictor, look, str(run))
 
 
 def _by_baseline(name: str, order: Order, data: DataConfig) -> Ahead:
+    if order.ensemble.asked:
+        raise UserError(
+            f"--members, --seed, --perturb, --with and --summary are of trained models: the "
+            f"baseline {name} makes one forecast, so leave them out"
+        )
     if order.forcings is not None:
         raise UserError(f"--forcings is given, but the baseline {name} reads none: leave it out")
     frames = open_frames(order.source, data.selection)
     places = [find_start(frames, start) for start in order.starts]
-    leads = follow(name, frames, places, order.steps, order.context)
+    leads = (frame[None] for frame in follow(name, frames, places, order.steps, order.context))
     return Ahead(frames, places, frames.with_role("prognostic", "diagnostic"), {}, leads)
 
 
 def _labels(ahead: Ahead, steps: int) -> ForecastLabels:
     frames, places = ahead.frames, ahead.places
     times = np.stack([frames.times_from(0, place, steps + 1)[1:] for place in places])
-    return ForecastLabels(frames, np.array(places), times, ahead.channels, ahead.typical)
+    return ForecastLabels(
+        frames, np.array(places), times, ahead.channels, ahead.typical, members=ahead.members
+    )
 
 
 def _check_room(labels: ForecastLabels, out: Path) -> None:
     """Raise a UserError if the forecast would not fit onto the disk, before any work."""
-    values, leads = len(labels.channels) * math.prod(labels.shape), labels.valid_times.size
+    values = sum(math.prod(labels.shape_of(output)) for output in labels.outputs)
+    leads = labels.valid_times.size
     if out.suffix in (".nc", ".zarr", ".npz"):
         remedy = "Choose fewer --steps, or another disk."
         check_disk(4 * values, out, f"a forecast of {leads:,} frames", remedy)

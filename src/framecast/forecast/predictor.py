@@ -1,12 +1,14 @@
 """A trained model ready to forecast: network, scaling and device."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from framecast.forecast.members import Draws
 from framecast.forecast.outlook import Outlook
 from framecast.frames.batch import Batch, Conditions, Limits, Place
 from framecast.frames.channels import Channel
@@ -23,10 +25,12 @@ class Progress(NamedTuple):
     Attributes:
         carry: the network's state, and its last prediction.
         limits: what holds of predictions.
+        draws: random numbers of the steps to come.
     """
 
     carry: Carry
     limits: Limits
+    draws: Draws
 
 
 class Predictor:
@@ -49,9 +53,18 @@ class Predictor:
         self.scaling = checkpoint.scaling
         self.channels: tuple[Channel, ...] = checkpoint.frames.predicted
 
+    @property
+    def reads_noise(self) -> bool:
+        """Whether forecasts from the same frames differ by noise."""
+        return self.model.config.noise_channels > 0
+
     @torch.inference_mode()
     def given(
-        self, batch: Batch, conditions: Conditions, progress: Progress | None = None
+        self,
+        batch: Batch,
+        conditions: Conditions,
+        progress: Progress | None = None,
+        draws: Draws | None = None,
     ) -> tuple[Float[Tensor, "B T C H W"], Progress]:
         """Read true frames, T ≥ 1, in one pass; predict the frame after each.
 
@@ -59,12 +72,21 @@ class Predictor:
             batch: the frames, all of which are read.
             conditions: of the T steps.
             progress: what an earlier call returned; None starts afresh.
+            draws: random numbers of a fresh start; None for those of member 0 of each window.
         """
-        batch, conditions = batch.to(self.device), _to(conditions, self.device)
+        if progress is not None:
+            draws = progress.draws
+        elif draws is None:
+            draws = Draws.of(batch.places or [Place(row, 0) for row in range(len(batch))])
         state = None if progress is None else progress.carry.state
+        if draws.variation.perturb:
+            batch = replace(batch, frames=batch.limits.hold(draws.perturbed(batch.frames)))
+        noise, draws = self._noise(draws, batch.frames)
+        batch = batch.to(self.device)
+        conditions = _to(conditions._replace(noise=noise), self.device)
         inputs = self.model.read(batch.frames, batch.mask)
         predictions, state = self.model(inputs, state, conditions)
-        after = Progress(Carry(state, predictions[:, -1]), batch.limits)
+        after = Progress(Carry(state, predictions[:, -1]), batch.limits, draws)
         return self._physical(predictions, batch.limits), after
 
     def ahead(
@@ -76,24 +98,29 @@ class Predictor:
             conditions: of each step; the forecast ends with them.
             progress: what the call before returned.
         """
-        carry, limits = progress
-        moved = (_to(now, self.device) for now in conditions)
-        loop = closed_loop(self.model, carry, moved, limits)
-        while True:
+        carry, limits, draws = progress
+        for now in conditions:
             with torch.inference_mode():
-                after = next(loop, None)
-                if after is None:
-                    return
-                frame = self._physical(after.frame, limits)
-            yield frame, Progress(after, limits)
+                noise, draws = self._noise(draws, carry.frame[:, None])
+                step = now._replace(noise=None if noise is None else noise[:, 0])
+                moved = iter([_to(step, self.device)])
+                (carry,) = closed_loop(self.model, carry, moved, limits)
+                frame = self._physical(carry.frame, limits)
+            yield frame, Progress(carry, limits, draws)
 
-    def forecast(self, outlook: Outlook) -> Iterator[Float[Tensor, "B C H W"]]:
+    def forecast(
+        self, outlook: Outlook, draws: Draws | None = None
+    ) -> Iterator[Float[Tensor, "B C H W"]]:
         """Yield the frames at lead 1, 2, ..., in physical units, NaN where none is possible.
 
         Memory does not grow with the number of steps.
+
+        Args:
+            outlook: what is read.
+            draws: random numbers of its forecasts; None for those of member 0 of each window.
         """
         conditions = outlook.conditions()
-        predictions, progress = self.given(outlook.past(), next(conditions))
+        predictions, progress = self.given(outlook.past(), next(conditions), draws=draws)
         yield predictions[:, -1]
         for frame, _ in self.ahead(conditions, progress):
             yield frame
@@ -120,6 +147,15 @@ class Predictor:
         """
         self.checkpoint.check(frames)
         return Outlook(Windows(frames, self.scaling, context), places, context, steps, further)
+
+    def _noise(
+        self, draws: Draws, frames: Float[Tensor, "B T _C H W"]
+    ) -> tuple[Tensor | None, Draws]:
+        """Draw the noise of as many steps as there are frames; none where it is not read."""
+        steps, channels = frames.shape[1], self.model.config.noise_channels
+        if not channels:
+            return None, draws._replace(step=draws.step + steps)
+        return draws.noise(steps, channels, (frames.shape[-2], frames.shape[-1]))
 
     def _physical(
         self, predictions: Float[Tensor, "*any C H W"], limits: Limits

@@ -23,11 +23,14 @@ class Conditions(NamedTuple):
         fields: forcings at each frame and at the one after it, then static fields, [B,T,E,H,W].
         actions: what is done between each frame and the next, [B,T,A].
         intervals: time since the frame before, in steps, [B,T].
+        noise: standard normal numbers, drawn for each step, [B,T,N,H,W]: by them the members of
+            an ensemble differ.
     """
 
     fields: Float[Tensor, "B T E H W"] | None = None
     actions: Float[Tensor, "B T A"] | None = None
     intervals: Float[Tensor, "B T"] | None = None
+    noise: Float[Tensor, "B T N H W"] | None = None
 
     def between(self, start: int, stop: int) -> "Conditions":
         """Return the conditions of steps start to stop - 1."""
@@ -36,6 +39,10 @@ class Conditions(NamedTuple):
     def at(self, step: int) -> "Conditions":
         """Return the conditions of one step, without a dimension of time."""
         return Conditions(*(None if part is None else part[:, step] for part in self))
+
+    def repeated(self, members: int) -> "Conditions":
+        """Return the conditions of so many members of each sequence, [members·B,...]."""
+        return Conditions(*(None if part is None else repeated(part, members) for part in self))
 
 
 class Limits(NamedTuple):
@@ -57,6 +64,11 @@ class Limits(NamedTuple):
         if self.low is not None and self.high is not None:
             frame = frame.clamp(self.low, self.high)
         return frame if self.possible is None else frame.where(self.possible, 0.0)
+
+
+def repeated(values: Float[Tensor, "B *any"], members: int) -> Float[Tensor, "_MB *any"]:
+    """Return values of B sequences once for each member, all of a member together."""
+    return values.repeat(members, *[1] * (values.ndim - 1))
 
 
 NO_CONDITIONS = Conditions()
@@ -117,6 +129,15 @@ class Batch:
             intervals=joined([w.intervals for w in windows]),
             places=tuple(place for window in windows for place in window.places),
         )
+
+    def repeated(self, members: int) -> "Batch":
+        """Return every window so many times, all of a member together."""
+        return Batch.stack([self] * members)
+
+    def part(self, steps: slice) -> "Batch":
+        """Return the same with some of the frames alone, and all that is known beside them."""
+        mask = None if self.mask is None else self.mask[:, steps]
+        return replace(self, frames=self.frames[:, steps], mask=mask)
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from framecast.frames.channels import Coordinate
 from framecast.frames.frames import Frames
+from framecast.frames.times import seconds_of
 
 _DAYS_FROM = 48
 """Hours from which on lead times are said in days, where they are halves of one."""
@@ -24,6 +26,8 @@ def lead_times(frames: Frames, steps: int) -> tuple[np.ndarray, str]:
     axis = frames.coordinates.get(frames.time_dim)
     if axis is None or step is None:
         return leads, "frames"
+    if frames.irregular and frames.length > steps:
+        return _uneven(axis, steps)
     if step.months:
         return leads * step.months, "months"
     seconds = step.seconds
@@ -31,6 +35,18 @@ def lead_times(frames: Frames, steps: int) -> tuple[np.ndarray, str]:
         return np.round(leads * float(step.difference), 9), str(axis.attributes.get("units", ""))
     name, size = next(((n, s) for n, s in _TIME_UNITS if seconds % s == 0), ("s", 1))
     return leads * (seconds / size), name
+
+
+def _uneven(axis: Coordinate, steps: int) -> tuple[np.ndarray, str]:
+    """The times since the frame before the last K ones."""
+    ahead = axis.values[-steps:] - axis.values[-steps - 1]
+    seconds = [seconds_of(difference) for difference in ahead]
+    known = [second for second in seconds if second is not None]
+    if len(known) < len(seconds):
+        return ahead.astype(np.float64), str(axis.attributes.get("units", ""))
+    units = (unit for unit in _TIME_UNITS if all(second % unit[1] == 0 for second in known))
+    name, size = next(units, ("s", 1))
+    return np.array(known) / size, name
 
 
 def spoken(times: np.ndarray, units: str) -> list[str]:

@@ -60,13 +60,13 @@ def cut_region(frames: Frames, region: Mapping[str, Ends]) -> Frames:
     rows, between = _between(rows), _between(columns)
     axis = find_axis(frames, "longitude")
     if len(between) == len(columns) or axis is None or axis.values.ndim > 1:
-        return _take(frames, rows, between)
+        return take_grid(frames, rows, between)
     if not goes_around(axis):
         raise UserError(
             f"{frames.source}: data.region {dict(region)} holds both edges of the grid, and not "
             "what lies between them: choose one side"
         )
-    return _take(_ascending(frames, axis, columns), rows, _behind_the_gap(columns))
+    return take_grid(_ascending(frames, axis, columns), rows, _behind_the_gap(columns))
 
 
 @runtime_checkable
@@ -181,7 +181,8 @@ def _ascending(frames: Frames, axis: Coordinate, columns: Int[np.ndarray, " W"])
     return replace(frames, coordinates={**frames.coordinates, **moved})
 
 
-def _take(frames: Frames, rows: np.ndarray, columns: np.ndarray) -> Frames:
+def take_grid(frames: Frames, rows: np.ndarray, columns: np.ndarray) -> Frames:
+    """Return some rows and columns, in any order; nothing is read for it."""
     chosen = dict(zip(frames.dims[-2:], (rows, columns), strict=True))
     static = frames.static
     if static is not None:

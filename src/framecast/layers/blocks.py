@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from framecast.base.shapes import Frame
@@ -120,11 +121,45 @@ class GridConv(nn.Conv2d):
 
 
 class Norm(nn.Module, ABC):
-    """A layer norm of frames, or of frames and what a residual layer adds to them."""
+    """A layer norm of frames, or of frames and what a residual layer adds to them.
+
+    A *conditional norm* goes on from there: the scale and the shift of the normalised features
+    y follow from noise z at each point, y ← (1 + S z) y + B z, by a learned map that starts at
+    zero. Source: conditional layer norms as in GenCast (Price et al. 2023), there of the level of
+    the noise, and FGN (Alet et al. 2025).
+    """
+
+    modulation: nn.Conv2d | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.modulation = None
+
+    def forward(
+        self, x: Frame, update: Frame | None = None, noise: Float[Tensor, "B N H W"] | None = None
+    ) -> Frame:
+        """Normalise x [B,C,H,W], or x + update.
+
+        Args:
+            x: frames.
+            update: what is added to them; None for nothing.
+            noise: at the points of the frames; read by a conditional norm alone.
+        """
+        y = self.normalise(x, update)
+        if self.modulation is None:
+            return y
+        scale, shift = self.modulation(noise).chunk(2, dim=1)
+        conditioned: Tensor = y + (scale * y + shift).to(y.dtype)
+        return conditioned
 
     @abstractmethod
-    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
-        """Normalise x [B,C,H,W], or x + update."""
+    def normalise(self, x: Frame, update: Frame | None = None) -> Frame:
+        """Normalise x [B,C,H,W], or x + update, without regard to noise."""
+
+    def condition(self, noise: int, channels: int) -> None:
+        """Make it a conditional norm, of so many channels of noise and of features."""
+        self.modulation = nn.Conv2d(noise, 2 * channels, 1, bias=False)
+        nn.init.zeros_(self.modulation.weight)
 
 
 class FrameNorm(Norm):
@@ -135,7 +170,7 @@ class FrameNorm(Norm):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+    def normalise(self, x: Frame, update: Frame | None = None) -> Frame:
         """Normalise over C×H×W."""
         return residual_norm(x, update, self.weight, self.bias)
 
@@ -151,7 +186,7 @@ class GridNorm(Norm):
         self.weight = nn.Parameter(torch.ones(grid))
         self.bias = nn.Parameter(torch.zeros(grid))
 
-    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+    def normalise(self, x: Frame, update: Frame | None = None) -> Frame:
         """Normalise over H×W."""
         return residual_norm(x, update, self.weight, self.bias)
 
@@ -164,7 +199,7 @@ class ChannelNorm(Norm):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+    def normalise(self, x: Frame, update: Frame | None = None) -> Frame:
         """Normalise over C."""
         pixels = (x if update is None else x + update).movedim(1, -1)
         shape = self.weight.shape
@@ -174,7 +209,7 @@ class ChannelNorm(Norm):
 class NoNorm(Norm):
     """Leaves frames as they are."""
 
-    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+    def normalise(self, x: Frame, update: Frame | None = None) -> Frame:
         """Return x, or x + update."""
         return x if update is None else x + update
 

@@ -102,6 +102,7 @@ class Stack(Recurrence):
         frames: FrameSequence,
         state: State | None = None,
         intervals: Float[Tensor, "B T"] | None = None,
+        noise: Float[Tensor, "B T N H W"] | None = None,
     ) -> tuple[FrameSequence, State]:
         """Run all layers over a whole sequence, one layer at a time.
 
@@ -110,20 +111,27 @@ class Stack(Recurrence):
             state: what an earlier pass returned; None starts afresh.
             intervals: time since the frame before, in steps, for layers that read it; None for
                 frames at regular steps.
+            noise: that conditional norms read; None where there are none.
         """
-        norms = [partial(per_frame, norm) for norm in self.norms]
+        points = None if noise is None else noise.flatten(0, 1)
+        norms = [partial(per_frame, partial(norm, noise=points)) for norm in self.norms]
         states = self.state_for(frames, state)
         further = {} if intervals is None else {"intervals": intervals}
         passes = [partial(layer, **further) for layer in self._recurrences()]
         return self.run(frames, list(zip(passes, norms, states, strict=True)))
 
     def step(
-        self, frame: Frame, state: State, interval: Float[Tensor, " B"] | None = None
+        self,
+        frame: Frame,
+        state: State,
+        interval: Float[Tensor, " B"] | None = None,
+        noise: Float[Tensor, "B N H W"] | None = None,
     ) -> tuple[Frame, State]:
         """Run all layers over one frame, `interval` steps after the one before."""
         further = {} if interval is None else {"interval": interval}
         steps = [partial(layer.step, **further) for layer in self._recurrences()]
-        return self.run(frame, list(zip(steps, self.norms, state, strict=True)))
+        norms = [partial(norm, noise=noise) for norm in self.norms]
+        return self.run(frame, list(zip(steps, norms, state, strict=True)))
 
     def _recurrences(self) -> Iterable[Recurrence]:
         return cast(Iterable[Recurrence], self.layers)
@@ -183,7 +191,7 @@ class SkipStack(PlainStack):
 class UpdateAlone(Norm):
     """In place of the norm of a residual connection: what the layer adds, and nothing else."""
 
-    def forward(self, x: Frame, update: Frame | None = None) -> Frame:
+    def normalise(self, x: Frame, update: Frame | None = None) -> Frame:
         """Return the update; x where there is none."""
         return x if update is None else update
 

@@ -1,6 +1,6 @@
 """From a configuration to the recurrent layers and norms that it names."""
 
-from framecast.layers.blocks import make_norm
+from framecast.layers.blocks import Norm, make_norm
 from framecast.layers.entry import check_keywords, layer_entry
 from framecast.layers.stacks import STACKS, Stack, layer_channels
 from framecast.models.config import ForecasterConfig
@@ -23,9 +23,17 @@ def make_stack(config: ForecasterConfig, in_channels: int, grid: tuple[int, int]
     options = entry.check_options(config.options)
     layers = [entry.layer(a, b, config.kernel, config.padding, **options) for a, b in channels]
     pre = config.norm_position == "pre"
-    norms = [make_norm(config.norm, before if pre else out, grid) for before, out in channels]
+    norms = [_norm(config, before if pre else out, grid) for before, out in channels]
     kind = STACKS[config.stack]
     settings = check_keywords(kind, config.stack_options)
     return kind(
         layers, norms, config.dropout, config.norm_position, config.block_depths, **settings
     )
+
+
+def _norm(config: ForecasterConfig, channels: int, grid: tuple[int, int] | None) -> Norm:
+    """A norm, which noise conditions where there is any."""
+    norm = make_norm(config.norm, channels, grid)
+    if config.noise_channels and config.norm != "none":
+        norm.condition(config.noise_channels, channels)
+    return norm

@@ -60,6 +60,10 @@ class ForecasterConfig:
             tanh, values in (-1, 1).
         predicts: frame, the network's output is the next frame; or change, it is added to the
             last frame (of prognostic channels; diagnostic ones are put out as they are).
+        noise_channels: channels of standard normal noise that each step reads, at least 0. The
+            encoder reads them beside the frames, and the scale and shift of every norm follow
+            from them. Forecasts with other noise are members of an ensemble
+            (training.members, training.loss crps).
     """
 
     RENAMED_VALUES = MappingProxyType({"norm": RENAMED_NORMS})
@@ -82,6 +86,7 @@ class ForecasterConfig:
     patch: int = 1
     output: Literal["linear", "sigmoid", "tanh"] = "linear"
     predicts: Literal["frame", "change"] = "frame"
+    noise_channels: int = 0
 
     def __post_init__(self) -> None:
         entry = layer_entry(self.layer)
@@ -103,6 +108,8 @@ class ForecasterConfig:
                 "be bounded, and the frame would not"
             )
         _check_encoder(self)
+        if self.noise_channels < 0:
+            raise ValueError(f"noise_channels {self.noise_channels} must not be negative")
 
     @property
     def reduction(self) -> int:

@@ -1,6 +1,7 @@
 """The network that users train: encoder → recurrences → decoder."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,18 +9,20 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from framecast.base.shapes import Frame, FrameSequence
-from framecast.frames.batch import NO_CONDITIONS, Batch, Conditions, Limits
+from framecast.frames.batch import NO_CONDITIONS, Batch, Conditions, Limits, repeated
 from framecast.layers.recurrence import State, per_frame
 from framecast.layers.stacks import Stack
 from framecast.models.build import make_stack
 from framecast.models.codecs.codec import (
     ActionConditioning,
     check_reduction,
+    coarsen_noise,
     fill_up,
     make_decoder,
     make_encoder,
 )
 from framecast.models.config import ForecasterConfig
+from framecast.models.crps import measure_members
 from framecast.models.losses import Losses, measure, weigh
 from framecast.models.model import Model, register_model
 from framecast.models.spec import ModelSpec, Ports
@@ -57,8 +60,9 @@ class Forecaster(Model):
         if grid is not None:
             check_reduction(self.reduction, grid)
             grid = (-(-grid[0] // self.reduction), -(-grid[1] // self.reduction))
-        self.encoder = make_encoder(config, self.ports.read)
-        features = self.ports.read if config.encoder == "none" else config.blocks[0]
+        read = self.ports.read + config.noise_channels
+        self.encoder = make_encoder(config, read)
+        features = read if config.encoder == "none" else config.blocks[0]
         actions = self.ports.actions
         self.conditioning = ActionConditioning(actions, features) if actions else None
         self.recurrences: Stack = make_stack(config, features, grid)
@@ -92,12 +96,13 @@ class Forecaster(Model):
         Returns:
             The predictions, and the state after the last given frame.
         """
-        seen = frames
-        if conditions.fields is not None:
-            seen = torch.cat([frames, conditions.fields.to(frames.dtype)], dim=2)
+        seen, noise = self._see(frames, conditions), conditions.noise
         given = (seen,) if conditions.actions is None else (seen, conditions.actions)
         features = per_frame(self._encode, *given)
-        features, state = self.recurrences(features, state, conditions.intervals)
+        if noise is not None:
+            coarsen = partial(coarsen_noise, cells=self.reduction)
+            noise = per_frame(coarsen, noise.to(frames.dtype))
+        features, state = self.recurrences(features, state, conditions.intervals, noise)
         return self._finish(frames, per_frame(self._decode, features)), state
 
     def step(
@@ -110,11 +115,11 @@ class Forecaster(Model):
             state: after the frame before.
             conditions: of this step, without a dimension of time.
         """
-        seen = frame
-        if conditions.fields is not None:
-            seen = torch.cat([frame, conditions.fields.to(frame.dtype)], dim=1)
-        features = self._encode(seen, conditions.actions)
-        features, state = self.recurrences.step(features, state, conditions.intervals)
+        features = self._encode(self._see(frame, conditions), conditions.actions)
+        noise = conditions.noise
+        if noise is not None:
+            noise = coarsen_noise(noise.to(frame.dtype), self.reduction)
+        features, state = self.recurrences.step(features, state, conditions.intervals, noise)
         return self._finish(frame, self._decode(features)), state
 
     def read(
@@ -148,6 +153,8 @@ class Forecaster(Model):
     def losses(self, batch: Batch, unrolling: Unrolling) -> Iterator[Losses]:
         """Yield the losses of parts of a batch of windows, between which no gradient flows.
 
+        Members of an ensemble read the same frames, each with its own noise.
+
         Args:
             batch: windows of context + horizon frames.
             unrolling: how they are gone through, and which error counts.
@@ -159,20 +166,17 @@ class Forecaster(Model):
         inputs = self.read(frames, mask)[:, :-1]
         batches, steps = inputs.shape[:2]
         given = draw_given(batches, steps, unrolling.context, unrolling.teacher_forcing)
-        targets = batch.frames[:, 1:]
+        conditions, members = batch.conditions(), unrolling.members
+        if members > 1:
+            inputs, given = repeated(inputs, members), given.repeat(members, 1)
+            conditions = conditions.repeated(members)
+        conditions = conditions._replace(noise=self._draw_noise(inputs))
+        targets, done = batch.frames[:, 1:], 0
         known = None if mask is None else mask[:, 1:]
-        done = 0
-        for predictions in unroll_parts(
-            self, inputs, given, batch.conditions(), batch.limits, unrolling
-        ):
+        for predictions in unroll_parts(self, inputs, given, conditions, batch.limits, unrolling):
             part = slice(done, done + predictions.shape[1])
-            yield measure(
-                predictions,
-                targets[:, part],
-                None if known is None else known[:, part],
-                batch.area,
-                unrolling.loss,
-            )
+            truth = targets[:, part], None if known is None else known[:, part], batch.area
+            yield _measure(predictions, *truth, unrolling)
             done = part.stop
 
     @property
@@ -186,9 +190,36 @@ class Forecaster(Model):
         return weigh(batch.frames[:, 1:], known, batch.area)
 
     def validate(self, batch: Batch, unrolling: Unrolling) -> Losses:
-        """Return the loss of forecasts from a batch of windows: no noise, no teacher's help."""
+        """Return the loss of forecasts from a batch of windows: no teacher's help.
+
+        There is no noise but that by which members differ.
+        """
         parts = list(self.losses(batch, unrolling.forecast))
         return sum(parts[1:], start=parts[0])
+
+    def _draw_noise(self, inputs: FrameSequence) -> FrameSequence | None:
+        """Draw what every step reads of noise; None where it reads none."""
+        channels = self.config.noise_channels
+        if not channels:
+            return None
+        batch, steps, _, height, width = inputs.shape
+        size = batch, steps, channels, height, width
+        return torch.randn(size, device=inputs.device, dtype=inputs.dtype)
+
+    def _see(self, frames: Tensor, conditions: Conditions) -> Tensor:
+        """Return all that is encoded of [...,C,H,W]: frames, fields that are known, noise."""
+        self._check_noise(conditions.noise)
+        parts = [part for part in (conditions.fields, conditions.noise) if part is not None]
+        if not parts:
+            return frames
+        return torch.cat([frames, *(part.to(frames.dtype) for part in parts)], dim=-3)
+
+    def _check_noise(self, noise: Tensor | None) -> None:
+        expected, channels = self.config.noise_channels, 0 if noise is None else noise.shape[-3]
+        if channels != expected:
+            raise ValueError(
+                f"this network reads {expected} channels of noise, but {channels} are given"
+            )
 
     def _encode(self, frame: Frame, action: Tensor | None = None) -> Tensor:
         """Encode a frame and lay its channels last in memory.
@@ -225,3 +256,18 @@ class Forecaster(Model):
         if not self.ports.diagnostic:
             return next_frame
         return torch.cat([next_frame, diagnostic.to(next_frame.dtype)], dim=-3)
+
+
+def _measure(
+    predictions: Float[Tensor, "_MB T V H W"],
+    truth: Float[Tensor, "B T V H W"],
+    known: Bool[Tensor, "B T V H W"] | None,
+    area: Float[Tensor, "H W"] | None,
+    unrolling: Unrolling,
+) -> Losses:
+    """The loss that is asked for, of forecasts or of the members of an ensemble."""
+    if unrolling.loss != "crps":
+        return measure(predictions, truth, known, area, unrolling.loss)
+    members = predictions.view(unrolling.members, *truth.shape)
+    settings = unrolling.crps_epsilon, unrolling.spectral_weight
+    return measure_members(members, truth, known, area, *settings)

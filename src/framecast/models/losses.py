@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-Loss = Literal["mse", "l1", "l1_mse"]
+Loss = Literal["mse", "l1", "l1_mse", "crps"]
 
-ERRORS: dict[Loss, Callable[[Tensor], Tensor]] = {
+ERRORS: dict[str, Callable[[Tensor], Tensor]] = {
     "mse": torch.square,
     "l1": torch.abs,
     "l1_mse": lambda error: error.abs() + error.square(),
@@ -77,14 +77,23 @@ def measure(
         truth: finite everywhere; what is not known does not count, whatever its value.
         known: where the truth is known; None for everywhere.
         area: weight of each cell; None for 1.
-        loss: which error.
+        loss: which error of ERRORS.
     """
-    errors = ERRORS[loss](predictions.to(truth.dtype) - truth)
+    return gather(ERRORS[loss](predictions.to(truth.dtype) - truth), known, area)
+
+
+def gather(
+    errors: Float[Tensor, "B T V H W"],
+    known: Bool[Tensor, "B T V H W"] | None,
+    area: Float[Tensor, "H W"] | None,
+) -> Losses:
+    """Sum errors where the truth is known, for each variable (see `measure`)."""
+    weights = weigh(errors, known, area)
     if known is not None:
         errors = errors.where(known, 0.0)
     if area is not None:
         errors = errors * area
-    return Losses(errors.sum((0, 1, 3, 4)), weigh(truth, known, area))
+    return Losses(errors.sum((0, 1, 3, 4)), weights)
 
 
 def weigh(

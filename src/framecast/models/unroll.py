@@ -54,6 +54,9 @@ class Unrolling:
     Attributes:
         context: frames given before each forecast, at least 1.
         loss: which error.
+        members: forecasts of each window, at least 1, that differ by their noise.
+        crps_epsilon: how far the loss crps is from a fair one (see `models.crps`).
+        spectral_weight: of its part on scales.
         teacher_forcing: probability that a later input is the truth.
         noise: standard deviation of the noise added to given frames.
         chunk: frames that run at a time; None for all.
@@ -64,6 +67,9 @@ class Unrolling:
 
     context: int
     loss: Loss = "mse"
+    members: int = 1
+    crps_epsilon: float = 0.0
+    spectral_weight: float = 0.0
     teacher_forcing: float = 0.0
     noise: float = 0.0
     chunk: int | None = None

@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike, whole, write_text
-from framecast.evaluate import Evaluation, evaluate
+from framecast.evaluate import Evaluation, evaluate, score_files
+from framecast.forecast.members import Variation
 from framecast.frames.leads import lead_times
 from framecast.metrics import IMAGES, MetricChoice
 from framecast.readers.paths import Paths
+from framecast.readers.selection import EVERYTHING, Selection
 from framecast.report.page import draw_page
 from framecast.report.pictures import draw_curves, draw_image_curves, draw_strips
 from framecast.report.records import CREATOR, describe
@@ -56,6 +58,8 @@ def evaluate_to(
     by: str | None = None,
     stride: int | None = None,
     baselines: Sequence[str] | None = None,
+    members: int | None = None,
+    variation: Variation | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: bool = True,
@@ -77,7 +81,41 @@ def evaluate_to(
             by=by,
             stride=stride,
             baselines=baselines,
+            members=members,
+            variation=variation,
             device=device,
+            progress=progress,
+        )
+        write_report(evaluation, folder, overwrite)
+    print_table(evaluation)
+    return evaluation
+
+
+def score_to(
+    forecasts: Sequence[PathLike],
+    truth: Paths,
+    out: PathLike,
+    *,
+    climatology: Paths | None = None,
+    metrics: MetricChoice | None = None,
+    selection: Selection = EVERYTHING,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Evaluation:
+    """Score forecasts in files, write the report into the folder `out`, and print the table.
+
+    The arguments are those of `score_files` and `write_report`.
+
+    Raises:
+        UserError: as these two do; a bad `out` before anything is computed.
+    """
+    with claim_folder(out, overwrite) as folder:
+        evaluation = score_files(
+            forecasts,
+            truth,
+            climatology=climatology,
+            metrics=metrics,
+            selection=selection,
             progress=progress,
         )
         write_report(evaluation, folder, overwrite)

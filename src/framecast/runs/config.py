@@ -29,9 +29,16 @@ class TrainingConfig:
             0.
         noise: standard deviation of the noise added to given frames as the network sees them
             (normalised), at least 0.
-        loss: what training makes small: mse (mean squared error), l1 (mean absolute error), or
-            l1_mse (their sum). It is the mean of each variable over what is known of it, then the
+        loss: what training makes small: mse (mean squared error), l1 (mean absolute error),
+            l1_mse (their sum), or crps (fair continuous ranked probability score of the members
+            of an ensemble). It is the mean of each variable over what is known of it, then the
             mean over the variables.
+        members: forecasts of each window that differ by their noise, for loss crps: at least 2.
+            The others have 1.
+        crps_epsilon: by how much the loss crps falls short of fair, from 0, fair, to 1/members,
+            the plain CRPS. A small one keeps members apart that fairness alone would not.
+        spectral_weight: how much the CRPS of Fourier amplitudes on all scales is added to the
+            loss crps, at least 0.
         variable_weights: how much a variable counts in the loss, by its name; 1 for those that
             are not named.
         area_weights: whether cells count by their area (the cosine of latitude) in the loss.
@@ -86,6 +93,9 @@ class TrainingConfig:
     teacher_forcing_decay: float = 0.0
     noise: float = 0.0
     loss: Loss = "mse"
+    members: int = 1
+    crps_epsilon: float = 0.0
+    spectral_weight: float = 0.0
     variable_weights: dict[str, float] = field(default_factory=dict)
     area_weights: bool = False
     epochs: int = 30
@@ -115,17 +125,22 @@ class TrainingConfig:
         self._check_sense()
 
     def _check_ranges(self) -> None:
-        for name in ("context", "horizon", "epochs", "batch_size", "accumulate"):
+        for name in ("context", "horizon", "epochs", "batch_size", "accumulate", "members"):
             self._require(name, getattr(self, name) >= 1, "must be at least 1")
         self._require("staircase_epochs", self.staircase_epochs >= 1, "must be at least 1")
         fewest = 1 if self.schedule == "plateau" else 0
         self._require("plateau_epochs", self.plateau_epochs >= fewest, f"must be at least {fewest}")
-        for name in ("noise", "weight_decay", "warmup_steps", "seed", "teacher_forcing_decay"):
+        for name in (
+            *("noise", "weight_decay", "warmup_steps", "seed", "teacher_forcing_decay"),
+            *("crps_epsilon", "spectral_weight"),
+        ):
             self._require(name, getattr(self, name) >= 0, "must not be negative")
         self._require("seed", self.seed < 2**32, "must be below 4294967296 (2^32)")
         for name in ("learning_rate", "gradient_clip", "patience", "chunk", "save_minutes"):
             value = getattr(self, name)
             self._require(name, value is None or value > 0, "must be positive")
+        fair = self.crps_epsilon <= 1 / self.members
+        self._require("crps_epsilon", fair, f"must be at most 1/{self.members} (1/members)")
         self._require("teacher_forcing", 0 <= self.teacher_forcing <= 1, "must be in [0, 1]")
         self._require("staircase_factor", 0 < self.staircase_factor < 1, "must be between 0 and 1")
 
@@ -150,6 +165,8 @@ class TrainingConfig:
                 self.decays or self.schedule == "plateau",
                 "set training.schedule to plateau or staircase, or training.teacher_forcing_decay",
             ),
+            ("crps_epsilon", self.loss == "crps", "set training.loss crps"),
+            ("spectral_weight", self.loss == "crps", "set training.loss crps"),
             ("truncate", self.chunk is not None, "set training.chunk"),
             ("chunk", (self.chunk or 0) < inputs, f"a window has {inputs} inputs: choose fewer"),
         ):
@@ -161,6 +178,11 @@ class TrainingConfig:
             "would compile anew at every step of scheduled sampling: choose one of them",
         )
 
+        if (self.members > 1) != (self.loss == "crps"):
+            raise ValueError(
+                f"training.members {self.members} and training.loss {self.loss} do not fit: the "
+                "loss crps is of an ensemble of 2 members or more, and no other one is"
+            )
         for name, weight in self.variable_weights.items():
             if weight < 0:
                 raise ValueError(f"training.variable_weights {name}: {weight} must not be negative")
@@ -179,6 +201,9 @@ class TrainingConfig:
         return Unrolling(
             context=self.context,
             loss=self.loss,
+            members=self.members,
+            crps_epsilon=self.crps_epsilon,
+            spectral_weight=self.spectral_weight,
             teacher_forcing=self.teacher_forcing if teacher_forcing is None else teacher_forcing,
             noise=self.noise,
             chunk=self.chunk,
@@ -215,3 +240,16 @@ class Experiment:
     data: DataConfig = field(default_factory=DataConfig)
     model: ForecasterConfig = field(default_factory=ForecasterConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        noise, members = self.model.noise_channels, self.training.members
+        if noise and members < 2:
+            raise ValueError(
+                f"model.noise_channels {noise} make an ensemble: set training.loss crps and "
+                "training.members, 2 or more"
+            )
+        if members > 1 and not noise:
+            raise ValueError(
+                f"training.members {members} would all be alike: set model.noise_channels, such "
+                "as 4, by which they differ"
+            )

@@ -15,7 +15,8 @@ def inherit(model: Model, spec: FrameSpec, name: str) -> None:
     """Give a model the weights of another run.
 
     Channels are matched by their names, in whatever order they stand. The weights of what is new,
-    at the entry of the encoder or the exit of the decoder, start at zero.
+    at the entry of the encoder or the exit of the decoder, start at zero. So do those by which
+    noise conditions norms: a network without noise may become one that makes ensembles.
 
     Args:
         model: new, whose weights are replaced.
@@ -27,15 +28,16 @@ def inherit(model: Model, spec: FrameSpec, name: str) -> None:
     """
     other = load_checkpoint(name)
     theirs, ours = other.model.state_dict(), model.state_dict()
+    theirs = {k: w for k, w in ours.items() if _modulates(k)} | theirs
     for key in (*ours, *theirs):
         if key not in theirs or key not in ours:
             raise UserError(
                 f"training.init {name} is of another network: {key} is "
                 f"{'missing there' if key not in theirs else 'unknown here'}"
             )
-    read, predicted = (
-        (names(other.frames), names(spec)) for names in (read_names, predicted_names)
-    )
+    both = (other.frames, other.model), (spec, model)
+    read = [[*read_names(frames), *_noise_names(network)] for frames, network in both]
+    predicted = [predicted_names(frames) for frames, _ in both]
     ends = dict.fromkeys(_exit(ours), predicted) | dict.fromkeys(_entry(ours), read)
     model.load_state_dict(
         {
@@ -57,6 +59,16 @@ def read_names(spec: FrameSpec) -> list[str]:
 def predicted_names(spec: FrameSpec) -> list[str]:
     """Return names of what a network predicts, in the order in which its decoder does."""
     return [channel.name for channel in spec.predicted]
+
+
+def _noise_names(model: Model) -> list[str]:
+    """Names of the channels of noise, which the encoder reads after all others."""
+    return [f"noise {place}" for place in range(model.spec.config.noise_channels)]
+
+
+def _modulates(key: str) -> bool:
+    """Whether a weight makes scale and shift of noise, which start at zero."""
+    return key.endswith(".modulation.weight")
 
 
 def _entry(weights: Mapping[str, Tensor]) -> list[str]:

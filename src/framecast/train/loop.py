@@ -102,10 +102,14 @@ class Training:
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch]) -> Losses | None:
-        """Return the loss of forecasts from all windows of the validation part; None of none."""
+        """Return the loss of forecasts from all windows of the validation part; None of none.
+
+        What is random is the same in every epoch, so that epochs can be compared.
+        """
         self.model.eval()
         total: Losses | None = None
-        for batch in batches:
+        for place, batch in enumerate(batches):
+            torch.manual_seed((self.config.seed << 32) + (1 << 32) - 1 - place)
             batch = batch.to(self.fabric.device)
             with self.fabric.autocast():
                 loss = self.model.validate(batch, self.config.unrolling())

@@ -86,7 +86,8 @@ def _make_model(experiment: Experiment, ports: Ports, grid: tuple[int, int]) -> 
 
 def _check_batch(frames: Frames, windows: int, config: TrainingConfig) -> None:
     """Raise a UserError if the frames of a batch alone would not fit into memory."""
-    values = min(config.batch_size, windows) * config.window * math.prod(frames.values.shape[2:])
+    forecasts = min(config.batch_size, windows) * config.members
+    values = forecasts * config.window * math.prod(frames.values.shape[2:])
     check_memory(
         4 * values,
         f"a batch of {min(config.batch_size, windows)} windows of {config.window} frames",
@@ -163,7 +164,7 @@ def _validation_batches(
         )
     windows = Windows(frames, scaling, config.window, config.area_weights)
     most = min(VALIDATION_FRAMES, VALIDATION_VALUES // math.prod(frames.values.shape[2:]))
-    size = max(config.batch_size, most // config.window)
+    size = max(config.batch_size, most // (config.window * config.members))
     return Batches(windows, places, size)
 
 

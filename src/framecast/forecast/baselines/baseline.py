@@ -1,6 +1,7 @@
 """What a baseline is: it looks at frames one after the other, and says what comes some steps on."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -88,23 +89,28 @@ class _Progress(NamedTuple):
 
 
 class Following:
-    """A baseline on the windows of some frames: a `Competitor`.
+    """A baseline on windows: a `Competitor`.
 
     Args:
         baseline: that was fitted.
-        frames: where the windows lie.
         climate: stands for values that were never known, and says where none can be.
+        times_of: returns the times of some frames of a sequence, as `Frames.times_from` does.
     """
 
-    def __init__(self, baseline: Baseline[Any], frames: Frames, climate: Climate) -> None:
-        self.baseline, self.frames, self.climate = baseline, frames, climate
+    def __init__(
+        self,
+        baseline: Baseline[Any],
+        climate: Climate,
+        times_of: Callable[[int, int, int], np.ndarray],
+    ) -> None:
+        self.baseline, self.climate, self.times_of = baseline, climate, times_of
 
     def predict(
         self, stretch: Stretch, state: _Progress | None
     ) -> tuple[Float[Tensor, "M B T C H W"], Any]:
         """Look at what is given, and forecast from there, frame by frame."""
         count = stretch.steps + 1
-        times = [self.frames.times_from(*place, count) for place in stretch.places]
+        times = [self.times_of(*place, count) for place in stretch.places]
         return self.along(stretch, np.stack(times, axis=1), state)
 
     def along(

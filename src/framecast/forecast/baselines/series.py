@@ -41,17 +41,21 @@ def follow(
         raise UserError(f"--context {context} must be at least 1")
     known = frames.select(times=slice(0, min(starts) + 1))
     training = Training(known, Climate.of(known))
-    following = Following(BASELINES.find(name).fit(training), frames, training.climate)
+    following = Following(BASELINES.find(name).fit(training), training.climate, frames.times_from)
     every = [(sequence, start) for sequence in range(len(frames.values)) for start in starts]
     size = context or min(CONTEXT, *(_past(frames, *place) for place in every))
     first = [Place(n, context_start(frames, n, start, size)) for n, start in every]
-    return _follow(following, first, size, steps, (len(frames.values), len(starts)))
+    return _follow(following, frames, first, size, steps, len(starts))
 
 
 def _follow(
-    following: Following, first: Sequence[Place], size: int, steps: int, shape: tuple[int, int]
+    following: Following,
+    frames: Frames,
+    first: Sequence[Place],
+    size: int,
+    steps: int,
+    starts: int,
 ) -> Iterator[Tensor]:
-    frames = following.frames
     values = torch.stack([frames.values[n, start : start + size] for n, start in first])
     times = np.stack([frames.times_from(*place, size + steps) for place in first], axis=1)
     unknown = torch.full_like(values[:, :1], torch.nan)
@@ -64,7 +68,7 @@ def _follow(
         stretch = Stretch((), torch.cat([before, unknown], dim=1), int(lead == 0), True)
         place = size - 1 + lead
         made, state = following.along(stretch, times[place : place + 2], state)
-        yield made[0, :, 0].view(*shape, *made.shape[3:])
+        yield made[0, :, 0].view(-1, starts, *made.shape[3:])
 
 
 def _past(frames: Frames, sequence: int, start: int) -> int:

@@ -13,8 +13,9 @@ from framecast.forecast.writers.animation import animation_writer
 from framecast.forecast.writers.destination import check_apart, check_destination
 from framecast.forecast.writers.labels import ForecastLabels
 from framecast.forecast.writers.numerical import netcdf_writer, npz_writer, zarr_writer
+from framecast.forecast.writers.outputs import Summary
 
-__all__ = ["WRITERS", "ForecastLabels", "claim_destination", "open_writer"]
+__all__ = ["WRITERS", "ForecastLabels", "Summary", "claim_destination", "open_writer"]
 
 WRITERS = {
     ".nc": netcdf_writer,
@@ -58,7 +59,7 @@ def open_writer(
     """Open a file for a forecast; its kind follows from its suffix.
 
     Yields:
-        A function that takes the next frame, [N,S,C,H,W], in physical units.
+        A function that takes the next frame, [M,N,S,C,H,W], in physical units.
 
     Raises:
         UserError: as `claim_destination`; or if the disk is full.

@@ -36,7 +36,8 @@ def animation_writer(path: Path, labels: ForecastLabels) -> Iterator[Callable[[T
     or column is repeated.
     """
     gif, rate, draw = path.suffix == ".gif", _frame_rate(labels), _painter(labels)
-    blank = np.zeros((len(labels.frames.values), len(labels.starts), *_frame_shape(labels)))
+    forecasts = labels.members or 1, len(labels.frames.values), len(labels.starts)
+    blank = np.zeros((*forecasts, *_frame_shape(labels)))
     height, width = draw(blank, 1).shape[:2]
     leads = count(1)
     with av.open(path, "w", format="gif" if gif else "mp4") as file:
@@ -71,7 +72,7 @@ def _frame_shape(labels: ForecastLabels) -> tuple[int, int, int]:
 
 
 def _painter(labels: ForecastLabels) -> Callable[[np.ndarray, int], np.ndarray]:
-    """How the frame [N,S,C,H,W] of a lead becomes a picture [H,W,3] of bytes."""
+    """How the frame [M,N,S,C,H,W] of a lead becomes a picture [H,W,3] of bytes."""
     low, high = _ranges(labels)
     if labels.names in (GREY, COLOUR) and not Truth(labels).known:
         return partial(_as_video, low=low, high=high)
@@ -81,7 +82,7 @@ def _painter(labels: ForecastLabels) -> Callable[[np.ndarray, int], np.ndarray]:
 
 def _as_video(frame: np.ndarray, lead: int, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Forecasts of a video side by side, in its own colours and size."""
-    tiles = frame.reshape(-1, *frame.shape[2:])[:MOST_TILES]
+    tiles = frame.reshape(-1, *frame.shape[3:])[:MOST_TILES]
     share = np.clip((tiles - low[:, None, None]) / (high - low)[:, None, None], 0, 1)
     colours = np.nan_to_num(share).transpose(0, 2, 3, 1)
     return _side_by_side(colours.repeat(4 - colours.shape[-1], -1)[..., :3] * 255)

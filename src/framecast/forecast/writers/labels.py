@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -11,6 +12,7 @@ import xarray as xr
 
 from framecast.forecast.writers.attributes import carried
 from framecast.forecast.writers.destination import MARK, MARKED
+from framecast.forecast.writers.outputs import Output, Summary, outputs_of
 from framecast.frames.frames import Channel, Frames
 from framecast.frames.times import readable
 
@@ -26,6 +28,8 @@ class ForecastLabels:
         channels: that are predicted.
         typical: a range of values of each channel, by name, where the input does not show one.
         command: that makes the forecast, for its history.
+        members: M, of an ensemble; None for a forecast without members.
+        summary: what is written of the members; None for all of them.
     """
 
     frames: Frames
@@ -34,6 +38,8 @@ class ForecastLabels:
     channels: tuple[Channel, ...]
     typical: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     command: str = "framecast forecast"
+    members: int | None = None
+    summary: Summary | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,12 +80,31 @@ class ForecastLabels:
         ahead = (self.steps,) if self.single else (len(self.starts), self.steps)
         return (*sequences, *ahead, *self.frames.grid)
 
-    def summary(self) -> str:
+    @cached_property
+    def outputs(self) -> list[Output]:
+        """The variables of a file of numbers."""
+        return outputs_of(self.channels, self.members, self.summary, self._free)
+
+    def dims_of(self, output: Output) -> tuple[str, ...]:
+        """Return the dimensions of a variable."""
+        return (*(extra.name for extra in output.extra), *self.dims)
+
+    def shape_of(self, output: Output) -> tuple[int, ...]:
+        """Return the sizes of its dimensions."""
+        return (*(len(extra.values) for extra in output.extra), *self.shape)
+
+    def _free(self, name: str) -> str:
+        """A name for a dimension that the input has not given to anything."""
+        taken = {*self.frames.dims, *self.frames.coordinates}
+        return name if name not in taken else f"forecast_{name}"
+
+    def describe(self) -> str:
         """Say in a line what was forecast."""
         names, times = ", ".join(self.names), self.valid_times
         starts = "" if self.single else f" from {len(self.starts)} starts"
         first, last = readable(times[0, 0]), readable(times[-1, -1])
-        return f"{self.steps} frames of {names}{starts}, {first} to {last}"
+        members = "" if self.members is None else f", {self.members} members"
+        return f"{self.steps} frames of {names}{starts}{members}, {first} to {last}"
 
     def coordinates(self) -> xr.Dataset:
         """Coordinates and attributes of the forecast, without its variables."""
@@ -90,7 +115,12 @@ class ForecastLabels:
             if frames.time_dim not in c.dims
         }
         attributes = carried(frames.attributes)
-        dataset = xr.Dataset(coords=kept | self._time_coordinates(), attrs=attributes)
+        extra = {
+            each.name: ((each.name,), each.values, each.attributes)
+            for output in self.outputs
+            for each in output.extra
+        }
+        dataset = xr.Dataset(coords=kept | self._time_coordinates() | extra, attrs=attributes)
         dataset.attrs["history"] = self._history()
         dataset.attrs[MARKED] = MARK
         return dataset

@@ -15,15 +15,11 @@ from torch import Tensor
 from zarr.errors import UnstableSpecificationWarning, ZarrUserWarning
 
 from framecast.base.disk import reserve
-from framecast.forecast.writers.attributes import carried
 from framecast.forecast.writers.destination import MARK
 from framecast.forecast.writers.labels import ForecastLabels
-from framecast.frames.channels import NAMED, Channel
+from framecast.forecast.writers.outputs import Output
 
 Write = Callable[[Tensor], None]
-
-_NOT_CARRIED = ("valid_range", "valid_min", "valid_max", "actual_range")
-"""Attributes that speak of the values of the input, not of their meaning."""
 
 
 @contextmanager
@@ -41,11 +37,12 @@ def netcdf_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
             if dim not in file.dimensions:
                 file.dimensions[dim] = size
         variables = []
-        for channel in labels.channels:
+        for output in labels.outputs:
+            dims, chunks = labels.dims_of(output), _chunks(labels, output)
             variable = file.create_variable(
-                _name(channel), labels.dims, "f4", chunks=_chunks(labels), fillvalue=np.nan
+                output.name, dims, "f4", chunks=chunks, fillvalue=np.nan
             )
-            variable.attrs.update(_attributes(channel))
+            variable.attrs.update(output.attributes)
             variables.append(variable)
         yield _frame_writer(variables, labels)
 
@@ -58,15 +55,15 @@ def zarr_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
     group = zarr.open_group(path, mode="a", use_consolidated=False)
     variables = [
         group.create_array(
-            _name(channel),
-            shape=labels.shape,
-            chunks=_chunks(labels),
+            output.name,
+            shape=labels.shape_of(output),
+            chunks=_chunks(labels, output),
             dtype="f4",
             fill_value=np.nan,
-            dimension_names=labels.dims,
-            attributes=_attributes(channel),
+            dimension_names=labels.dims_of(output),
+            attributes=output.attributes,
         )
-        for channel in labels.channels
+        for output in labels.outputs
     ]
     yield _frame_writer(variables, labels)
     with _quiet():
@@ -87,8 +84,9 @@ def _quiet() -> Iterator[None]:
 
 def _netcdf_size(labels: ForecastLabels) -> int:
     """Bytes of all frames in a file, and at most of what HDF5 keeps to find them."""
-    numbers = math.prod(labels.shape) * 4 + labels.steps * len(labels.starts) * 512
-    return len(labels.channels) * (numbers + (1 << 16)) + (1 << 16)
+    found = labels.steps * len(labels.starts) * 512
+    sizes = [4 * math.prod(labels.shape_of(output)) for output in labels.outputs]
+    return sum(size + found + (1 << 16) for size in sizes) + (1 << 16)
 
 
 def _frame_writer(variables: list[Any], labels: ForecastLabels) -> Write:
@@ -96,12 +94,12 @@ def _frame_writer(variables: list[Any], labels: ForecastLabels) -> Write:
 
     def write(frame: Tensor) -> None:
         nonlocal lead
-        for variable, values in zip(variables, frame.numpy().swapaxes(0, 2), strict=True):
-            values = values.swapaxes(0, 1)  # [N,S,H,W]
+        for variable, output in zip(variables, labels.outputs, strict=True):
+            values = output.values(frame)  # [*extra,N,S,H,W]
             if labels.single:
-                values = values[:, 0]
+                values = values[..., 0, :, :]
             if len(labels.frames.dims) == 3:
-                values = values[0]
+                values = values.squeeze(len(output.extra))
             variable[(*[slice(None)] * (values.ndim - 2), lead)] = values
         lead += 1
 
@@ -113,11 +111,14 @@ def npz_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
     """Write a `.npz` with `frames`, `channels`, `times` and `starts`.
 
     `frames` is [T,C,H,W] for one start and sequence, which `read_arrays` reads back, and
-    [T,N,S,C,H,W] otherwise: time first, so that frames can be written as they come.
+    [T,N,S,C,H,W] otherwise, [T,M,N,S,C,H,W] with members: time first, so that frames can be
+    written as they come.
     """
     n, (h, w), c = len(labels.frames.values), labels.frames.grid, len(labels.channels)
-    plain = labels.single and n == 1
-    shape = (labels.steps, c, h, w) if plain else (labels.steps, n, len(labels.starts), c, h, w)
+    plain = labels.single and n == 1 and labels.members is None
+    members = () if labels.members is None else (labels.members,)
+    every = (labels.steps, *members, n, len(labels.starts), c, h, w)
+    shape = (labels.steps, c, h, w) if plain else every
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         with archive.open("frames.npy", "w", force_zip64=True) as entry:
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
@@ -143,17 +144,8 @@ def _plain_times(times: np.ndarray) -> np.ndarray:
     return times.astype(str) if times.dtype == object else times
 
 
-def _chunks(labels: ForecastLabels) -> tuple[int, ...]:
+def _chunks(labels: ForecastLabels, output: Output) -> tuple[int, ...]:
     """One frame of all sequences: what is written at a time."""
-    ahead = labels.dims.index(labels.frames.time_dim if labels.single else labels.lead_name)
-    return tuple(1 if i == ahead else size for i, size in enumerate(labels.shape))
-
-
-def _name(channel: Channel) -> str:
-    """What a variable is called: a slash would make a group of what is before it."""
-    return channel.name.replace("/", "_")
-
-
-def _attributes(channel: Channel) -> dict[str, Any]:
-    attributes = carried(channel.attributes, *_NOT_CARRIED)
-    return attributes if _name(channel) == channel.name else {**attributes, NAMED: channel.name}
+    lead = labels.frames.time_dim if labels.single else labels.lead_name
+    sizes = zip(labels.dims_of(output), labels.shape_of(output), strict=True)
+    return tuple(1 if dim == lead else size for dim, size in sizes)

@@ -18,7 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from framecast.forecast.writers.colours import Colours, difference_colours, value_colours
+from framecast.forecast.writers.colours import (
+    SEQUENTIAL,
+    Colours,
+    difference_colours,
+    value_colours,
+)
 from framecast.forecast.writers.labels import ForecastLabels
 from framecast.frames.channels import COLOUR, GREY
 from framecast.frames.frames import Frames
@@ -38,6 +43,9 @@ SLIMMEST = 4
 """A grid that is longer than this for its other side is stretched, so that it can be seen."""
 LEADS_SEEN = 3
 """Leads whose truth tells how far a forecast may be off, for the colours of differences."""
+
+DIFFERENCE, SPREAD = "forecast − truth", "spread"
+"""Columns with colours of their own."""
 
 Image = Float[np.ndarray, "H W"] | Float[np.ndarray, "H W 3"]
 Picture = UInt8[np.ndarray, "height width 3"]
@@ -98,34 +106,39 @@ class Panels:
         most = min(max(len(labels.channels), FORECASTS), MOST_ROWS)
         self.rows = list(islice(_rows(labels), most))
         self.times, self.units = lead_times(labels.frames, labels.steps)
-        columns = ("truth", "forecast", "forecast − truth") if self.truth.known else ("forecast",)
-        self.figure = Figure(figsize=_size(labels, len(self.rows), len(columns)), dpi=100)
+        self.columns = _columns(labels.members or 1, self.truth.known)
+        self.figure = Figure(figsize=_size(labels, len(self.rows), len(self.columns)), dpi=100)
         self.canvas: Any = FigureCanvasAgg(self.figure)
         self.title = self.figure.suptitle(" ", fontsize="medium")
-        self.images = self._lay_out(columns)
+        self.images = self._lay_out(self.columns)
 
-    def draw(self, frame: Float[np.ndarray, "N S C H W"], lead: int) -> Picture:
+    def draw(self, frame: Float[np.ndarray, "M N S C H W"], lead: int) -> Picture:
         """Draw the frame of a lead, 1 for the first."""
         self.title.set_text(self._describe(lead))
         for row, images in zip(self.rows, self.images, strict=True):
-            channels = frame[row.sequence, row.start].astype(np.float64)
-            shown = channels if self.labels.names == COLOUR else channels[[row.channel]]
-            forecast = _as_image(shown)
-            truth = self.truth.at(row, lead) if len(images) > 1 else None
-            unknown = np.full_like(forecast, np.nan)
-            values = [unknown, forecast, unknown] if truth is None else [truth, forecast]
-            if truth is not None:
-                values.append(forecast - truth)
-            self._show(images, values if len(images) > 1 else [forecast])
+            channels = frame[:, row.sequence, row.start].astype(np.float64)
+            shown = channels if self.labels.names == COLOUR else channels[:, [row.channel]]
+            self._show(images, self._values(shown, self.truth.at(row, lead)))
         self.canvas.draw()
         return np.array(self.canvas.buffer_rgba())[..., :3]
 
+    def _values(self, members: Float[np.ndarray, "M C H W"], truth: Image | None) -> list[Image]:
+        """What each column shows, NaN where nothing is known."""
+        first = _as_image(members[0])
+        known = {"forecast": first, "member 1": first}
+        if truth is not None:
+            known |= {"truth": truth, DIFFERENCE: first - truth}
+        if SPREAD in self.columns:
+            known |= {"mean": _as_image(members.mean(0)), SPREAD: _as_image(members.std(0, ddof=1))}
+        unknown = np.full_like(first, np.nan)
+        return [known.get(column, unknown) for column in self.columns]
+
     def _show(self, images: list[AxesImage], values: list[Image]) -> None:
-        """Put values into panels: colours from 0 to 1, and their differences as one number."""
-        for place, (image, value) in enumerate(zip(images, values, strict=True)):
+        """Put values into panels: colours from 0 to 1, their differences and spread as a number."""
+        for column, image, value in zip(self.columns, images, values, strict=True):
             if value.ndim == 2:
                 image.set_data(value)
-            elif place == 2:
+            elif column in (DIFFERENCE, SPREAD):
                 image.set_data(value.mean(-1))
             else:
                 low, high = self.ranges[0]
@@ -146,13 +159,15 @@ class Panels:
         images = []
         for place, row in enumerate(self.rows):
             channel, values = self.labels.channels[row.channel], self._value_scale(row)
-            differences = self._difference_scale(row)
-            scales = [values, values, differences] if len(columns) > 1 else [values]
+            further = {DIFFERENCE: self._difference_scale(row), SPREAD: self._spread_scale(row)}
+            scales = [further.get(column, values) for column in columns]
             panels = [self._panel(*pair) for pair in zip(axes[place], scales, strict=True)]
+            shown = len(columns) - (columns[-1] in further)
             if self.labels.names not in (GREY, COLOUR):
-                self._bar(panels[:2], with_units(_short(channel.name), channel.units))
-            if len(columns) > 1:
-                self._bar(panels[2:], with_units("difference", channel.units))
+                self._bar(panels[:shown], with_units(_short(channel.name), channel.units))
+            if shown < len(columns):
+                name = "difference" if columns[-1] == DIFFERENCE else SPREAD
+                self._bar(panels[shown:], with_units(name, channel.units))
             across = _axis_name(self.labels.frames, self.labels.frames.dims[-2])
             axes[place, 0].set_ylabel(self._name(row) or across, fontsize="x-small")
             images.append(panels)
@@ -203,19 +218,34 @@ class Panels:
         """Colours of values: grey for pictures, diverging about zero where there are both signs."""
         return _mappable(value_colours(self.labels.names, *self.ranges[row.channel]))
 
+    def _spread_scale(self, row: Row) -> ScalarMappable:
+        """Colours of the spread, as far as differences may go."""
+        return _mappable(Colours(SEQUENTIAL, 0, self._farthest(row)))
+
     def _difference_scale(self, row: Row) -> ScalarMappable:
-        """Colours of differences, as far as the truth moves away from the last known frame."""
+        """Colours of differences."""
+        return _mappable(difference_colours(self._farthest(row)))
+
+    def _farthest(self, row: Row) -> float:
+        """How far the truth moves away from the last known frame; else half of the range."""
         last = self.truth.at(row, 0)
         leads = [self.truth.at(row, lead) for lead in range(1, LEADS_SEEN + 1)]
         moved = [abs(truth - last) for truth in leads if truth is not None and last is not None]
         farthest = np.nanmax(moved) if moved and not np.isnan(moved).all() else np.nan
         low, high = self.ranges[row.channel]
-        limit = farthest if farthest > 0 else (high - low) / 2
-        return _mappable(difference_colours(limit))
+        return float(farthest if farthest > 0 else (high - low) / 2)
 
 
 def _mappable(colours: Colours) -> ScalarMappable:
     return ScalarMappable(Normalize(colours.low, colours.high), colours.map)
+
+
+def _columns(members: int, known: bool) -> tuple[str, ...]:
+    """What stands side by side: truth where it is known, a forecast, what is said of it."""
+    truth = ("truth",) if known else ()
+    if members > 1:
+        return (*truth, "member 1", "mean", SPREAD)
+    return (*truth, "forecast", *((DIFFERENCE,) if known else ()))
 
 
 def _short(name: str) -> str:

@@ -1,6 +1,7 @@
 """What stands before and after the recurrences: between frames and features, one at a time."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -75,6 +76,20 @@ def fill_up(frame: Frame, cells: int, padding: Padding) -> Float[Tensor, "B _C f
         return frame
     frame = _continue(frame, -1, right, padding in ("circular", "cylinder"))
     return _continue(frame, -2, down, padding == "circular")
+
+
+def coarsen_noise(
+    noise: Float[Tensor, "B N H W"], cells: int
+) -> Float[Tensor, "B N coarse_H coarse_W"]:
+    """Return noise on the encoder's grid: the sum over cells×cells points, of variance 1 again."""
+    if cells == 1:
+        return noise
+    whole, sides = noise.new_ones(1, 1, *noise.shape[-2:]), {"ceil_mode": True}
+    sums, counts = (
+        F.avg_pool2d(values, cells, divisor_override=1, **sides) for values in (noise, whole)
+    )
+    coarse: Tensor = sums / counts.sqrt()
+    return coarse
 
 
 def _continue(frame: Tensor, dim: int, count: int, periodic: bool) -> Tensor:

@@ -1,0 +1,268 @@
+"""Forecasts and the truth on one grid, at the same times, with the same variables and units."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from framecast.base.errors import UserError
+from framecast.evaluate.forecast_files import Filed, ForecastFile
+from framecast.frames.channels import Coordinate
+from framecast.frames.frames import Frames
+from framecast.frames.lazy import LazyValues, Values
+from framecast.frames.places import find_axis
+from framecast.frames.region import take_grid
+from framecast.frames.times import Step, places_at, readable
+from framecast.frames.units import convert_units
+from framecast.readers.joins import choose_channels
+
+
+class Aligned(NamedTuple):
+    """What can be scored.
+
+    Attributes:
+        frames: the truth, a sequence for each start: the frame at the start, then at each lead
+            time; NaN where the truth has no frame.
+        starts: times of the starts, [S].
+        competitors: the forecasts, by their labels.
+        has_start: whether the truth has the frame at each start.
+        notes: what was left out, in words.
+    """
+
+    frames: Frames
+    starts: np.ndarray
+    competitors: dict[str, Filed]
+    has_start: list[bool]
+    notes: tuple[str, ...]
+
+    def times_of(self, sequence: int, start: int, count: int) -> np.ndarray:
+        """Return the valid times of some frames of a sequence."""
+        return np.asarray(self.starts[sequence] + self.frames.times[start : start + count])
+
+    def window(self, sequence: int) -> Frames:
+        """Return the truth of a start, in memory, at its valid times."""
+        own = self.frames.select(slice(sequence, sequence + 1)).predicted()
+        times = self.times_of(sequence, 0, own.length)
+        axis = replace(own.coordinates[own.time_dim], values=times)
+        return replace(own, coordinates={**own.coordinates, own.time_dim: axis})
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedReader:
+    """Reads the truth at the times of forecasts: a `Reader`.
+
+    Attributes:
+        truth: values of one sequence.
+        places: of the frames in it, [S,1+K]; −1 where there is none.
+        source: of the truth.
+    """
+
+    truth: Values
+    places: Int[np.ndarray, "S L"]
+    source: str
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """(N, T, C, H, W)."""
+        _, _, c, h, w = self.truth.shape
+        return *self.places.shape, c, h, w
+
+    def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
+        """Return frames start to stop - 1 of a start."""
+        unknown = torch.full((1, *self.shape[2:]), torch.nan)
+        return torch.cat([
+            unknown if place < 0 else self.truth[0, place : place + 1]
+            for place in self.places[sequence, start:stop].tolist()
+        ])  # fmt: skip
+
+    def fingerprint(self) -> str:
+        """Return what tells it from others."""
+        return f"{self.source} {self.places.tolist()}"
+
+
+def align(files: Sequence[ForecastFile], truth: Frames) -> Aligned:
+    """Put forecasts beside the truth.
+
+    All are scored at the starts and lead times that all have, on the grid of the first.
+
+    Raises:
+        UserError: if the truth holds several sequences, they have no variable, start or lead time
+            in common, or the grids differ.
+    """
+    if len(truth.values) > 1:
+        raise UserError(
+            f"{truth.source} holds {len(truth.values)} sequences, and the truth is one: choose "
+            "with --data.select"
+        )
+    names = _names(files, truth)
+    truth = choose_channels(_on_grid(truth, files[0].frames), names)
+    fitting = [_fitting(file, files[0].frames, truth, names) for file in files]
+    starts, leads = _common(fitting)
+    places = _places(truth, starts, leads)
+    kept = np.asarray((places[:, 1:] >= 0).any(1))
+    if not kept.any():
+        raise UserError(
+            f"{truth.source} goes from {readable(truth.times[0])} to {readable(truth.times[-1])}, "
+            f"and no forecast is for a time of its frames: they start at {readable(starts[0])} to "
+            f"{readable(starts[-1])}"
+        )
+    competitors = {
+        file.label: Filed(file, _among(file.starts, starts[kept]), _among(file.leads, leads))
+        for file in fitting
+    }
+    frames = _aligned(truth, places[kept], leads)
+    notes = _notes(files, truth, names, starts, kept)
+    return Aligned(frames, starts[kept], competitors, (places[kept][:, 0] >= 0).tolist(), notes)
+
+
+def _names(files: Sequence[ForecastFile], truth: Frames) -> list[str]:
+    common = [
+        name
+        for name in files[0].frames.names
+        if all(name in other.names for other in (truth, *(file.frames for file in files[1:])))
+    ]
+    if not common:
+        raise UserError(
+            f"{files[0].frames.source} forecasts {', '.join(files[0].frames.names)}, but "
+            f"{truth.source} holds {', '.join(truth.names)}: they have no variable in common"
+        )
+    return common
+
+
+def _fitting(file: ForecastFile, grid: Frames, truth: Frames, names: Sequence[str]) -> ForecastFile:
+    """A file on the grid, with the variables and in the units of the others."""
+    frames = choose_channels(_on_grid(file.frames, grid), names)
+    units = {
+        channel.name: true.units
+        for channel, true in zip(frames.channels, truth.channels, strict=True)
+        if true.units and channel.units and channel.units != true.units
+    }
+    return ForecastFile(file.label, convert_units(frames, units))
+
+
+def _on_grid(frames: Frames, grid: Frames) -> Frames:
+    """The rows and columns of a grid, in its order.
+
+    Raises:
+        UserError: if it does not have them.
+    """
+    chosen = []
+    for place, (own, wanted) in enumerate(zip(_axes(frames), _axes(grid), strict=True)):
+        if own is None or wanted is None:
+            if frames.grid[place] != grid.grid[place]:
+                raise UserError(
+                    f"{frames.source} has {frames.grid[0]} × {frames.grid[1]} cells, and "
+                    f"{grid.source} has {grid.grid[0]} × {grid.grid[1]}: they must be on one grid"
+                )
+            chosen.append(np.arange(frames.grid[place]))
+            continue
+        around = 360.0 if place == 1 and find_axis(frames, "longitude") is not None else None
+        chosen.append(_found(own, wanted, around, frames, grid))
+    rows, columns = chosen
+    alike = [places.tolist() for places in chosen] == [list(range(n)) for n in frames.grid]
+    return frames if alike else take_grid(frames, rows, columns)
+
+
+def _axes(frames: Frames) -> list[np.ndarray | None]:
+    """The coordinates of rows and of columns, where they have one of their own."""
+    found: list[np.ndarray | None] = []
+    for dim in frames.dims[-2:]:
+        over = [c for c in frames.coordinates.values() if c.dims == (dim,)]
+        numbers = [c.values for c in over if c.values.dtype.kind in "iuf"]
+        own = frames.coordinates.get(dim)
+        found.append(own.values if own is not None else numbers[0] if len(numbers) == 1 else None)
+    return found
+
+
+def _found(
+    own: np.ndarray, wanted: np.ndarray, around: float | None, frames: Frames, grid: Frames
+) -> np.ndarray:
+    """Places of the values of a coordinate among those of another file."""
+    distance = np.abs(own[None].astype(np.float64) - wanted[:, None])
+    if around is not None:
+        distance = np.minimum(distance % around, -distance % around)
+    spacing = np.abs(np.diff(wanted)).min() if len(wanted) > 1 else 1.0
+    places = distance.argmin(1)
+    missing = distance.min(1) > 0.01 * spacing
+    if missing.any():
+        raise UserError(
+            f"{frames.source} has no point at {wanted[missing][0]:g}, where {grid.source} has one: "
+            "they must be on one grid; interpolate one of them first (xarray's interp_like)"
+        )
+    return np.asarray(places)
+
+
+def _common(files: Sequence[ForecastFile]) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and lead times that all files have."""
+    starts, leads = files[0].starts, files[0].leads
+    for file in files[1:]:
+        starts = starts[_is_among(starts, file.starts)]
+        leads = leads[_is_among(leads, file.leads)]
+    for what, values in (("start", starts), ("lead time", leads)):
+        if not len(values):
+            listed = " and ".join(file.frames.source for file in files)
+            raise UserError(f"{listed} have no {what} in common: score them one by one")
+    return starts, leads
+
+
+def _is_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    known = set(others.tolist())
+    return np.array([value in known for value in values.tolist()])
+
+
+def _among(known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Places of values among those that are known."""
+    place = {value: number for number, value in enumerate(known.tolist())}
+    return np.array([place[value] for value in values.tolist()])
+
+
+def _places(truth: Frames, starts: np.ndarray, leads: np.ndarray) -> Int[np.ndarray, "S L"]:
+    """Where the frames at each start and its lead times stand in the truth; −1 for nowhere."""
+    step = truth.step or Step(difference=leads[0])
+    rows = []
+    for start in starts:
+        wanted = np.array([start, *(start + lead for lead in leads)])
+        each = (places_at(truth.times, wanted[n : n + 1], step, truth.tolerance)
+                for n in range(len(wanted)))  # fmt: skip
+        rows.append([found[0] if found else -1 for found in each])
+    return np.array(rows)
+
+
+def _aligned(truth: Frames, places: np.ndarray, leads: np.ndarray) -> Frames:
+    """The truth as a sequence for each start, over lead times from 0 on."""
+    reader = AlignedReader(truth.values, places, truth.source)
+    space = set(truth.dims[-2:])
+    kept: dict[str, Any] = {n: c for n, c in truth.coordinates.items() if set(c.dims) <= space}
+    axis = np.concatenate([leads[:1] - leads[:1], leads])
+    kept["lead_time"] = Coordinate(("lead_time",), axis)
+    return replace(
+        truth,
+        values=LazyValues.of(reader),
+        dims=("start", "lead_time", *truth.dims[-2:]),
+        coordinates=kept,
+        irregular=True,
+        actions=None,
+        static=None,
+    )
+
+
+def _notes(
+    files: Sequence[ForecastFile],
+    truth: Frames,
+    names: Sequence[str],
+    starts: np.ndarray,
+    kept: np.ndarray,
+) -> tuple[str, ...]:
+    notes = []
+    for file in files:
+        if others := [name for name in file.frames.names if name not in names]:
+            notes.append(f"{file.label}: {', '.join(others)} is not in all files, and left out")
+        if more := len(file.starts) - len(starts):
+            notes.append(f"{file.label}: {more} starts are not in all files, and left out")
+    if unknown := int((~kept).sum()):
+        notes.append(f"{unknown} starts are left out: {truth.source} has no frame of their times")
+    return tuple(notes)

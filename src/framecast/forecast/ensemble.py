@@ -1,0 +1,136 @@
+"""Ensembles: members of one model or of several, forecast side by side as far as memory allows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from framecast.base.errors import UserError
+from framecast.base.limits import available_memory
+from framecast.forecast.members import Draws, Variation
+from framecast.forecast.outlook import Outlook
+from framecast.forecast.predictor import Predictor
+
+LIVE = 8
+"""Features of a layer that are in memory at one time, about, for each channel and cell."""
+SHARE = 4
+"""Of the free memory, one part in so many is taken for the members that run side by side."""
+PLENTY = 1 << 30
+"""Bytes that are taken where the system does not say what is free."""
+
+
+class ForecastModel(NamedTuple):
+    """A model of the ensemble, what its forecasts read, and what it is called."""
+
+    predictor: Predictor
+    outlook: Outlook
+    name: str = "the model"
+
+
+def forecast_members(
+    models: Sequence[ForecastModel],
+    members: int,
+    variation: Variation | None = None,
+    at_once: int | None = None,
+) -> Iterator[Float[Tensor, "M B C H W"]]:
+    """Yield the frames of all members at lead 1, 2, ..., in physical units.
+
+    Member m is of model m mod K of the K models. The states of all members are held; what is
+    computed between them is so of a few members at a time. Memory does not grow with the number of
+    steps.
+
+    Args:
+        models: K models with what they read, of the same B forecasts.
+        members: M, a multiple of K.
+        variation: by what members differ beside their model.
+        at_once: members that are forecast side by side; None for what memory suggests. It changes
+            no number but by the order of sums.
+
+    Raises:
+        UserError: as `check_members`.
+    """
+    how = variation or Variation()
+    check_members([(model.predictor, model.name) for model in models], members, how)
+    return _side_by_side(models, members, how, at_once)
+
+
+def _side_by_side(
+    models: Sequence[ForecastModel], members: int, variation: Variation, at_once: int | None
+) -> Iterator[Tensor]:
+    """Go through the groups of members lead by lead."""
+    groups: list[tuple[Sequence[int], Predictor, Outlook]] = []
+    for place, (predictor, outlook, _) in enumerate(models):
+        own = range(place, members, len(models))
+        size = at_once or members_at_once(predictor, len(outlook.places), outlook.context)
+        parts = (own[start : start + size] for start in range(0, len(own), size))
+        groups += [(part, predictor, outlook) for part in parts]
+    streams = [
+        predictor.forecast(
+            replace(outlook, places=[*outlook.places] * len(numbers)),
+            Draws.of(outlook.places, numbers, variation),
+        )
+        for numbers, predictor, outlook in groups
+    ]
+    for frames in zip(*streams, strict=True):
+        placed = {
+            number: frame
+            for (numbers, *_), several in zip(groups, frames, strict=True)
+            for number, frame in zip(numbers, several.chunk(len(numbers)), strict=True)
+        }
+        yield torch.stack([placed[number] for number in range(members)])
+
+
+def check_members(
+    models: Sequence[tuple[Predictor, str]], members: int, variation: Variation
+) -> None:
+    """Raise a UserError where members would be alike, or models would not count alike.
+
+    Args:
+        models: with the names of their runs.
+        members: that are asked for.
+        variation: by what members differ beside their model.
+    """
+    count = len(models)
+    if members < 1:
+        raise UserError(f"--members {members} must be at least 1")
+    if members % count:
+        raise UserError(
+            f"--members {members} of {count} runs: each run makes as many members as the others, "
+            f"so give a multiple of {count}"
+        )
+    if variation.perturb:
+        return
+    if variation.seed and not any(predictor.reads_noise for predictor, _ in models):
+        raise UserError(
+            f"--seed {variation.seed} would change nothing: no run reads noise "
+            "(model.noise_channels), and nothing is perturbed (--perturb)"
+        )
+    for predictor, name in models if members > count else ():
+        if not predictor.reads_noise:
+            raise UserError(
+                f"{name} reads no noise, so that its members would all be alike: add runs of other "
+                "seeds (--with RUN ...), or perturb what is given (--perturb 0.1), or train an "
+                "ensemble (model.noise_channels, training.loss crps)"
+            )
+
+
+def members_at_once(predictor: Predictor, forecasts: int, context: int) -> int:
+    """Return how many members to forecast side by side, by the memory that is free.
+
+    Args:
+        predictor: the model, on its device.
+        forecasts: B, of each member.
+        context: frames that are given, and read in one pass.
+    """
+    model, (height, width) = predictor.model, predictor.checkpoint.frames.grid
+    cells = height * width
+    features = max(model.config.blocks) * -(-cells // model.reduction**2)
+    each = 4 * forecasts * context * (LIVE * features + 4 * model.ports.read * cells)
+    if predictor.device.type == "cuda":
+        free: int | None = torch.cuda.mem_get_info(predictor.device)[0]
+    else:
+        free = available_memory()
+    return max(1, (PLENTY if free is None else free // SHARE) // each)

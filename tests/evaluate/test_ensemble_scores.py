@@ -1,0 +1,95 @@
+"""Runs with members are scored by them: the whole way from training to the report."""
+
+import json
+
+import pytest
+import torch
+
+from conftest import close
+from framecast.base.errors import UserError
+from framecast.cli import main
+from framecast.evaluate import evaluate
+from framecast.evaluate.network import Network
+from framecast.forecast.competitor import Stretch
+from framecast.forecast.members import Variation
+from framecast.forecast.predictor import Predictor
+from framecast.frames.batch import Place
+from framecast.readers.open import read_frames
+from framecast.runs.checkpoint import load_checkpoint
+from framecast.train import train
+from small import experiment
+
+KEYS = {"loss": "crps", "members": 2, "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run that reads noise, and one that does not."""
+    folder = tmp_path_factory.mktemp("runs")
+    data = {"test_fraction": 0.3}
+    noisy = experiment(folder, data, {"noise_channels": 2}, **KEYS)
+    return train(noisy, folder / "noisy"), train(experiment(folder, data, epochs=1), folder / "one")
+
+
+def test_the_report_has_the_scores_of_members(runs, tmp_path):
+    noisy, one = runs
+    out = tmp_path / "report"
+    words = ["evaluate", noisy, one, "--members", 3, "--seed", 2, "--out", out]
+    assert main(list(map(str, words))) == 0
+    first, second = json.loads((out / "metrics.json").read_text())["models"]
+    assert first["members"] == 3
+    assert second["members"] == 1
+    scores = evaluate(runs, members=3, variation=Variation(seed=2)).models[0]
+    assert scores.has("spread_skill")
+    assert scores.mean("spread").min() > 0
+    other = evaluate(runs, members=3, variation=Variation(seed=3)).models[0]
+    assert not torch.equal(scores.mean("crps"), other.mean("crps"))
+
+
+def test_a_run_that_reads_noise_has_eight_members_if_nothing_is_said(runs):
+    first, second = evaluate(runs).models
+    assert (first.members, second.members) == (8, 1)
+
+
+def test_given_frames_may_be_perturbed(runs):
+    (model,) = evaluate(runs[1:], members=4, variation=Variation(perturb=0.1)).models
+    assert model.members == 4
+    assert model.mean("spread").min() > 0
+
+
+@pytest.mark.parametrize(
+    ("members", "variation", "message"),
+    [
+        (3, Variation(), "reads no noise"),
+        (None, Variation(seed=1), "would change nothing"),
+        (0, Variation(perturb=0.1), "at least 1"),
+    ],
+)
+def test_what_makes_no_ensemble_is_refused(runs, members, variation, message):
+    with pytest.raises(UserError, match=message):
+        evaluate(runs[1:], members=members, variation=variation)
+
+
+def test_stretches_and_groups_change_no_member(runs):
+    """What is scored is what is forecast, however it is cut into stretches and groups."""
+    predictor = Predictor(load_checkpoint(runs[0]), "cpu")
+    frames = read_frames(runs[0].parent / "waves.npy")
+    places = [Place(0, 1), Place(2, 3)]
+
+    def predictions(at_once, *lengths):
+        network = Network(predictor, frames, 3, Variation(seed=1), at_once)
+        state, begin, parts = None, 0, []
+        for length in lengths:
+            here = [Place(n, start + begin) for n, start in places]
+            values = [frames.values[n, at : at + length + 1] for n, at in here]
+            given = max(0, min(length, 4 - begin))
+            stretch = Stretch(here, torch.stack(values), given, begin >= 3)
+            part, state = network.predict(stretch, state)
+            parts.append(part)
+            begin += length
+        return torch.cat(parts, 2)
+
+    whole = predictions(None, 7)
+    assert whole.shape[:3] == (3, 2, 7)
+    close(predictions(2, 3, 1, 3), whole, 1e-5)
+    close(predictions(1, 4, 2, 1), whole, 1e-5)

@@ -1,0 +1,180 @@
+"""Forecasts in files, ours or anybody's, are scored beside the truth."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from framecast.base.errors import UserError
+from framecast.cli import main
+from framecast.evaluate import score_files
+
+TIMES = np.datetime64("2020-01-01", "ns") + np.arange(40) * np.timedelta64(6, "h")
+LAT, LON = np.array([60.0, 40, 20]), np.array([0.0, 90, 180, 270])
+NORTH, EAST = {"units": "degrees_north"}, {"units": "degrees_east"}
+UNITS = {"units": "K"}
+HOURS = {"units": "hours", "standard_name": "forecast_period"}
+STARTS = np.arange(4, 30, 5)
+
+
+@pytest.fixture(autouse=True)
+def truth(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    values = 280 + rng.normal(size=(40, 3, 4)).cumsum(0)
+    data = xr.Dataset(
+        {"t": (("time", "lat", "lon"), values, UNITS), "q": (("time", "lat", "lon"), values)},
+        {"time": TIMES, "lat": ("lat", LAT, NORTH), "lon": ("lon", LON, EAST)},
+    )
+    data.to_netcdf("truth.nc", engine="h5netcdf")
+    return data
+
+
+def made(truth, error=1.0, members=None, leads=(1, 2, 3)):
+    """Forecasts that are off by an error that grows with the lead time."""
+    ahead = np.stack([truth["t"].values[STARTS + lead] + error * lead for lead in leads], axis=1)
+    dims = ("init_time", "lead", "lat", "lon")
+    coordinates = {
+        "init_time": TIMES[STARTS],
+        "lead": ("lead", 6.0 * np.array(leads), HOURS),
+        "lat": ("lat", LAT, NORTH),
+        "lon": ("lon", LON, EAST),
+    }
+    if members:
+        noise = np.random.default_rng(1).normal(size=(members, *ahead.shape))
+        ahead, dims = ahead + noise - noise.mean(0), ("member", *dims)
+    return xr.Dataset({"t": (dims, ahead, UNITS)}, coordinates)
+
+
+def write(data, name):
+    data.to_netcdf(name, engine="h5netcdf")
+    return name
+
+
+def rmse(evaluation, place=0):
+    return evaluation.models[place].mean("rmse")[:, 0].tolist()
+
+
+def test_starts_and_lead_times(truth):
+    evaluation = score_files([write(made(truth, 2), "f.nc")], "truth.nc")
+    assert rmse(evaluation) == pytest.approx([2, 4, 6], rel=1e-4)
+    assert evaluation.windows == len(STARTS)
+    values = truth["t"].values
+    expected = [
+        np.sqrt(np.average((values[STARTS + k] - values[STARTS]) ** 2, axis=(0, 1, 2),
+                weights=np.broadcast_to(np.cos(np.deg2rad(LAT))[:, None], (6, 3, 4))))
+        for k in (1, 2, 3)
+    ]  # fmt: skip
+    assert evaluation.baselines[0].label == "persistence"
+    assert evaluation.baselines[0].mean("rmse")[:, 0].tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_valid_times_alone(truth):
+    """One forecast with the dates of its frames: it starts a step before the first."""
+    data = truth[["t"]].isel(time=slice(10, 14)) + 1
+    evaluation = score_files([write(data, "f.nc")], "truth.nc")
+    assert rmse(evaluation) == pytest.approx([1, 1, 1, 1], rel=1e-4)
+    assert evaluation.windows == 1
+
+
+def test_members_have_probabilities(truth):
+    evaluation = score_files([write(made(truth, 0, members=8), "f.nc")], "truth.nc")
+    model = evaluation.models[0]
+    assert model.members == 8
+    assert rmse(evaluation) == pytest.approx([0, 0, 0], abs=1e-4)
+    assert {"crps", "spread_skill"} <= set(evaluation.metrics)
+    assert model.mean("crps").max() < 0.3
+
+
+@pytest.mark.parametrize("change", ["flipped", "rolled", "celsius", "larger grid"])
+def test_the_same_grid_in_another_order_and_other_units(truth, change):
+    data = made(truth, 2)
+    if change == "flipped":
+        data = data.isel(lat=slice(None, None, -1))
+    if change == "rolled":
+        data = data.roll(lon=2, roll_coords=True)
+        data["lon"] = ("lon", [-180.0, -90, 0, 90], EAST)
+    if change == "celsius":
+        data["t"] = (data["t"] - 273.15).assign_attrs(units="degC")
+    if change == "larger grid":
+        data = data.isel(lat=slice(0, 2), lon=slice(1, 3))
+    assert rmse(score_files([write(data, "f.nc")], "truth.nc")) == pytest.approx(
+        [2, 4, 6], rel=1e-4
+    )
+
+
+def test_several_are_scored_where_all_are(truth):
+    first = made(truth, 1)
+    second = made(truth, 3, leads=(2, 3)).isel(init_time=slice(1, None))
+    with pytest.warns(UserWarning, match="1 starts are not in all files"):
+        evaluation = score_files([write(first, "a.nc"), write(second, "b.nc")], "truth.nc")
+    assert [model.label for model in evaluation.models] == ["a", "b"]
+    assert rmse(evaluation) == pytest.approx([2, 3], rel=1e-4)
+    assert rmse(evaluation, 1) == pytest.approx([6, 9], rel=1e-4)
+    assert evaluation.windows == 5
+
+
+def test_leads_that_are_not_even_are_named_as_they_are(truth, tmp_path):
+    write(made(truth, 1, leads=(1, 2, 4)), "f.nc")
+    assert main(["score", "f.nc", "truth.nc", "--out", "scores"]) == 0
+    told = json.loads((tmp_path / "scores" / "metrics.json").read_text())
+    assert (told["lead_times"], told["lead_time_units"]) == ([6, 12, 24], "h")
+    assert (
+        main(["score", "f.nc", "truth.nc", "--out", "scores"]) == 0
+    )  # an earlier report is replaced
+
+
+def test_a_climatology_is_a_baseline_and_gives_anomalies(truth):
+    write(made(truth, 1), "f.nc")
+    evaluation = score_files(["f.nc"], "truth.nc", climatology="truth.nc")
+    assert [b.label for b in evaluation.baselines] == ["persistence", "climatology"]
+    assert "acc" in evaluation.metrics
+
+
+def test_our_own_forecasts(truth):
+    for name in ("persistence", "damped_persistence"):
+        command = f"forecast {name} truth.nc --data.variables [t] --start 12 20 30 --steps 3"
+        assert main([*command.split(), "--out", f"{name}.nc"]) == 0
+    evaluation = score_files(["persistence.nc", "damped_persistence.nc"], "truth.nc")
+    ours, baseline = evaluation.models[0], evaluation.baselines[0]
+    assert np.allclose(ours.mean("rmse"), baseline.mean("rmse"), rtol=1e-5)
+
+
+def test_times_without_truth_do_not_count(truth):
+    late = made(truth, 1)
+    late["init_time"] = late["init_time"] + np.timedelta64(60, "h")
+    with pytest.warns(UserWarning, match="starts are left out: .* has no frame of their times"):
+        evaluation = score_files([write(late, "f.nc")], "truth.nc")
+    assert evaluation.windows < len(STARTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("name", "they have no variable in common"),
+        ("grid", "has no point at 55"),
+        ("years", "no forecast is for a time of its frames"),
+        ("start", "neither starts nor members"),
+        ("units", "cannot be converted to K"),
+    ],
+)
+def test_what_does_not_fit_is_named(truth, change, words):
+    data = made(truth)
+    if change == "name":
+        data = data.rename(t="u")
+    if change == "grid":
+        data["lat"] = ("lat", [55.0, 35, 15], NORTH)
+    if change == "years":
+        data["init_time"] = data["init_time"] + np.timedelta64(9000, "D")
+    if change == "start":
+        data = data.rename(init_time="case").assign_coords(case=np.arange(6))
+    if change == "units":
+        data["t"].attrs["units"] = "m"
+    with pytest.raises(UserError, match=words):
+        score_files([write(data, "f.nc")], "truth.nc")
+
+
+def test_the_truth_must_be_named(capsys):
+    assert main(["score", "truth.nc", "--out", "scores"]) == 2
+    assert "name the forecasts, then the truth" in capsys.readouterr().err
