@@ -171,7 +171,7 @@ def test_the_report_has_every_number_twice_and_pictures(tmp_path, data, capsys):
     )
     pictures = ["curves.png", "strips_channel_0.png", "strips_channel_1.png"]
     files = sorted(f.name for f in out.iterdir())
-    numbers = ["averages.csv", "differences.csv", "metrics.csv", "metrics.json"]
+    numbers = ["averages.csv", "differences.csv", "metrics.csv", "metrics.json", "report.html"]
     assert files == sorted([*numbers, "notes.txt", *pictures])
     for picture in pictures:
         pixels = imread(out / picture)

@@ -43,6 +43,13 @@ class Aligned(NamedTuple):
         """Return the valid times of some frames of a sequence."""
         return np.asarray(self.starts[sequence] + self.frames.times[start : start + count])
 
+    def window(self, sequence: int) -> Frames:
+        """Return the truth of a start, in memory, at its valid times."""
+        own = self.frames.select(slice(sequence, sequence + 1)).predicted()
+        times = self.times_of(sequence, 0, own.length)
+        axis = replace(own.coordinates[own.time_dim], values=times)
+        return replace(own, coordinates={**own.coordinates, own.time_dim: axis})
+
 
 @dataclass(frozen=True, eq=False)
 class AlignedReader:

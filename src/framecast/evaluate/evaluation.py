@@ -11,6 +11,7 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
 from framecast.evaluate.baselines import fit_baselines
+from framecast.evaluate.examples import Example, affordable, choose, forecast_again
 from framecast.evaluate.network import Network
 from framecast.evaluate.results import Evaluation, Forecasts
 from framecast.evaluate.runs import (
@@ -23,6 +24,7 @@ from framecast.evaluate.runs import (
 )
 from framecast.evaluate.scoring import Scored, ScoredWindows, Usual, score
 from framecast.forecast.baselines import Following
+from framecast.forecast.competitor import Competitor
 from framecast.forecast.members import Variation
 from framecast.frames.batch import Place
 from framecast.frames.channels import Channel
@@ -96,12 +98,15 @@ def evaluate(
     ]
     windows = plan.scored(batch_size, _possible(networks), _usual(plan.frames, known))
     scored = score([*known.values(), *networks], windows, measure, progress)
+    models = _models(loaded, scored[len(known) :], [*known])
+    firsts = [networks[loaded.index(model.runs[0])] for model in models]
     return Evaluation(
-        first=plan.first_window(),
+        first=plan.window(0),
         windows=plan.windows,
         context=plan.context,
-        models=_models(loaded, scored[len(known) :], [*known]),
+        models=models,
         baselines=tuple(_join(label, (), [one]) for label, one in zip(known, scored, strict=False)),
+        examples=_examples(plan, windows, [*firsts, *known.values()], scored[len(known)].errors),
         measure=measure,
         by=by or "",
         groups={g: len(places) for g, places in plan.groups.items()} if by else {},
@@ -155,11 +160,23 @@ class _Plan(NamedTuple):
             usual,
         )
 
-    def first_window(self) -> Frames:
-        """Return the first window, in memory."""
-        sequence, start = next(iter(self.groups.values()))[0]
+    def window(self, place: int) -> Frames:
+        """Return a window, in memory."""
+        sequence, start = self.places[place]
         times = slice(start, start + self.context + self.steps)
         return self.frames.select(slice(sequence, sequence + 1), times).predicted()
+
+
+def _examples(
+    plan: _Plan, windows: ScoredWindows, competitors: Sequence[Competitor], errors: Tensor
+) -> tuple[Example, ...]:
+    """Choose windows by the error of the first model [B,C], and forecast them again."""
+    choices = choose(errors, affordable(windows, len(competitors)))
+    again = forecast_again(competitors, windows, [plan.places[c.place] for c in choices])
+    return tuple(
+        Example(choice, plan.window(choice.place), made)
+        for choice, made in zip(choices, again, strict=True)
+    )
 
 
 def _plan(

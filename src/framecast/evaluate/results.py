@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from framecast.evaluate.examples import Example
 from framecast.evaluate.runs import Run
 from framecast.frames.frames import Frames
 from framecast.metrics import METRICS, Interval, Measure, Scores
@@ -189,6 +190,8 @@ class Evaluation:
         measure: the metrics, and what they are taken with.
         by: the coordinate that groups windows; empty for none.
         groups: number of windows in each group.
+        examples: windows that are shown, with the forecasts of the first run of each model, then
+            of each baseline; the first window is the first of them.
     """
 
     first: Frames
@@ -199,6 +202,7 @@ class Evaluation:
     measure: Measure
     by: str = ""
     groups: Mapping[str, int] = field(default_factory=dict)
+    examples: tuple[Example, ...] = ()
 
     @property
     def steps(self) -> int:

@@ -12,10 +12,12 @@ from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
 from framecast.evaluate.align import Aligned, align
 from framecast.evaluate.evaluation import ALL, CLIMATOLOGY
+from framecast.evaluate.examples import Example, affordable, choose, forecast_again
 from framecast.evaluate.forecast_files import ForecastFile, label_of
 from framecast.evaluate.results import Evaluation, Forecasts
 from framecast.evaluate.scoring import Scored, ScoredWindows, score
 from framecast.forecast.baselines import BASELINES, Climate, Following, Training
+from framecast.forecast.competitor import Competitor
 from framecast.frames.batch import Place
 from framecast.frames.frames import Frames
 from framecast.metrics import MetricChoice, Scores, Subject, prepare
@@ -63,13 +65,29 @@ def score_files(
     scored = score([*known.values(), *aligned.competitors.values()], windows, measure, progress)
     labels = [*known, *aligned.competitors]
     every = [_forecasts(label, one) for label, one in zip(labels, scored, strict=True)]
+    errors = scored[len(known)].errors
     return Evaluation(
+        examples=_examples(
+            aligned, windows, [*aligned.competitors.values(), *known.values()], errors
+        ),
         first=aligned.frames.select(slice(0, 1)).predicted(),
         windows=len(aligned.starts),
         context=1,
         models=tuple(every[len(known) :]),
         baselines=tuple(every[: len(known)]),
         measure=measure,
+    )
+
+
+def _examples(
+    aligned: Aligned, windows: ScoredWindows, competitors: Sequence[Competitor], errors: Tensor
+) -> tuple[Example, ...]:
+    """Choose starts by the error of the first file [B,C], and look up what was forecast there."""
+    choices = choose(errors, affordable(windows, len(competitors)))
+    again = forecast_again(competitors, windows, [Place(c.place, 0) for c in choices])
+    return tuple(
+        Example(choice, aligned.window(choice.place), made)
+        for choice, made in zip(choices, again, strict=True)
     )
 
 

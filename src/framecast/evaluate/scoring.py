@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from framecast.base.progress import track
@@ -35,10 +35,12 @@ class Scored(NamedTuple):
     Attributes:
         groups: scores for frames 2..L of the windows of each group: sums of each of its blocks.
         example: the forecast of the first window.
+        errors: RMSE of the forecast of each window and channel, in the order of the groups.
     """
 
     groups: Mapping[str, Scores]
     example: Float[Tensor, "M K C H W"]
+    errors: Float64[Tensor, "B C"]
 
 
 class WindowBatch(NamedTuple):
@@ -144,16 +146,18 @@ def score(
     groups: list[dict[str, Scores]] = [{} for _ in competitors]
     examples: list[list[Tensor]] | None = [[] for _ in competitors]
     kept: list[list[Tensor]] = examples or []
+    errors: list[list[Tensor]] = [[] for _ in competitors]
     for batch in batches:
         turn = islice(turns, len(stretches))
-        parts = _score_batch(competitors, windows, batch.places, measure, turn, examples)
+        parts = _score_batch(competitors, windows, batch.places, measure, turn, examples, errors)
         blocks = torch.tensor(batch.blocks)
         for known, scores in zip(groups, parts, strict=True):
             before = known.get(batch.group)
             known[batch.group] = scores.gather(blocks, counts[batch.group], before)
         examples = None
     return [
-        Scored(known, torch.cat(parts, dim=1)) for known, parts in zip(groups, kept, strict=True)
+        Scored(known, torch.cat(parts, dim=1), torch.cat(each))
+        for known, parts, each in zip(groups, kept, errors, strict=True)
     ]
 
 
@@ -164,9 +168,14 @@ def _score_batch(
     measure: Measure,
     stretches: Iterator[range],
     examples: Sequence[list[Tensor]] | None,
+    errors: Sequence[list[Tensor]],
 ) -> list[Scores]:
-    """Scores of each competitor on a batch; its forecast of the first window goes to examples."""
+    """Scores of each competitor on a batch.
+
+    Its forecast of the first window goes to examples, the RMSE of every window to errors.
+    """
     states: list[Any] = [None] * len(competitors)
+    squares: list[list[Tensor]] = [[] for _ in competitors]
     scores: list[list[Scores]] = [[] for _ in competitors]
     for steps in stretches:
         forecast = steps.start >= windows.context - 1
@@ -177,4 +186,20 @@ def _score_batch(
             scores[place].append(measure.scores(predictions, reference))
             if forecast and examples is not None:
                 examples[place].append(predictions[:, 0].clone())
+            if forecast:
+                squares[place].append(_squares(predictions.mean(0), reference.truth.values))
+    for every, own in zip(errors, squares, strict=True):
+        total, count = torch.stack(own).sum(0)
+        every.append((total / count).sqrt())
     return [Scores.cat(parts) for parts in scores]
+
+
+def _squares(
+    prediction: Float[Tensor, "B S C H W"], truth: Float[Tensor, "B S C H W"]
+) -> Float64[Tensor, "2 B C"]:
+    """Sum of the squared error of each window and channel, and of how many values it is."""
+    error = prediction.double() - truth
+    known = ~truth.isnan()
+    return torch.stack([
+        error.square().where(known, 0.0).sum((1, 3, 4)), known.double().sum((1, 3, 4))
+    ])  # fmt: skip

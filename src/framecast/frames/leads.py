@@ -6,6 +6,8 @@ from framecast.frames.channels import Coordinate
 from framecast.frames.frames import Frames
 from framecast.frames.times import seconds_of
 
+_DAYS_FROM = 48
+"""Hours from which on lead times are said in days, where they are halves of one."""
 _TIME_UNITS = (("days", 86400), ("h", 3600), ("min", 60))
 
 
@@ -45,6 +47,22 @@ def _uneven(axis: Coordinate, steps: int) -> tuple[np.ndarray, str]:
     units = (unit for unit in _TIME_UNITS if all(second % unit[1] == 0 for second in known))
     name, size = next(units, ("s", 1))
     return np.array(known) / size, name
+
+
+def spoken(times: np.ndarray, units: str) -> list[str]:
+    """Write lead times as people say them: 18 h, 2.5 days, 3 frames.
+
+    Args:
+        times: [K], as `lead_times` gives them.
+        units: of the times.
+    """
+    units = "" if units == "1" else units
+    if units == "h" and times[-1] >= _DAYS_FROM:
+        return [
+            f"{t / 24:g} days" if t >= _DAYS_FROM and t % 12 == 0 else f"{t:g} h" for t in times
+        ]
+    one = {"days": "day", "months": "month", "frames": "frame"}
+    return [f"{time:g} {one.get(units, units) if time == 1 else units}".strip() for time in times]
 
 
 def with_units(name: str, units: str) -> str:

@@ -17,8 +17,9 @@ from framecast.frames.leads import lead_times
 from framecast.metrics import IMAGES, MetricChoice
 from framecast.readers.paths import Paths
 from framecast.readers.selection import EVERYTHING, Selection
+from framecast.report.page import draw_page
 from framecast.report.pictures import draw_curves, draw_image_curves, draw_strips
-from framecast.report.records import describe
+from framecast.report.records import CREATOR, describe
 from framecast.report.rows import (
     averages_to_csv,
     curves_to_csv,
@@ -41,7 +42,7 @@ __all__ = [
 
 NAMES = (
     "metrics.json", "metrics.csv", "averages.csv", "differences.csv", "curves.csv",
-    "curves*.png", "strips_*.png",
+    "curves*.png", "strips_*.png", "report.html",
 )  # fmt: skip
 """The files of a report."""
 
@@ -123,9 +124,9 @@ def score_to(
 
 
 def write_report(evaluation: Evaluation, out: PathLike, overwrite: bool = False) -> None:
-    """Write the numbers and pictures of an evaluation.
+    """Write the page, the numbers and the pictures of an evaluation.
 
-    They are metrics.json, metrics.csv, averages.csv, differences.csv, curves.png, a
+    They are report.html, metrics.json, metrics.csv, averages.csv, differences.csv, curves.png, a
     strips_CHANNEL.png for each channel, and, where metrics were taken that need them, curves.csv
     and curves_images.png.
 
@@ -143,6 +144,7 @@ def write_report(evaluation: Evaluation, out: PathLike, overwrite: bool = False)
         write_text(folder / "metrics.csv", to_csv(evaluation))
         write_text(folder / "averages.csv", averages_to_csv(evaluation))
         write_text(folder / "differences.csv", differences_to_csv(evaluation))
+        write_text(folder / "report.html", draw_page(evaluation, CREATOR))
         for name in ("curves.csv", "curves_images.png"):  # an earlier report may have had them
             (folder / name).unlink(missing_ok=True)
         if has_curves(evaluation):

@@ -18,6 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
+from framecast.forecast.writers.colours import (
+    SEQUENTIAL,
+    Colours,
+    difference_colours,
+    value_colours,
+)
 from framecast.forecast.writers.labels import ForecastLabels
 from framecast.frames.channels import COLOUR, GREY
 from framecast.frames.frames import Frames
@@ -210,22 +216,15 @@ class Panels:
 
     def _value_scale(self, row: Row) -> ScalarMappable:
         """Colours of values: grey for pictures, diverging about zero where there are both signs."""
-        low, high = self.ranges[row.channel]
-        if self.labels.names in (GREY, COLOUR):
-            return ScalarMappable(Normalize(low, high), "gray")
-        if low < 0 < high:
-            limit = max(-low, high)
-            return ScalarMappable(Normalize(-limit, limit), "RdBu_r")
-        return ScalarMappable(Normalize(low, high), "viridis")
+        return _mappable(value_colours(self.labels.names, *self.ranges[row.channel]))
 
     def _spread_scale(self, row: Row) -> ScalarMappable:
         """Colours of the spread, as far as differences may go."""
-        return ScalarMappable(Normalize(0, self._farthest(row)), "viridis")
+        return _mappable(Colours(SEQUENTIAL, 0, self._farthest(row)))
 
     def _difference_scale(self, row: Row) -> ScalarMappable:
         """Colours of differences."""
-        farthest = self._farthest(row)
-        return ScalarMappable(Normalize(-farthest, farthest), "RdBu_r")
+        return _mappable(difference_colours(self._farthest(row)))
 
     def _farthest(self, row: Row) -> float:
         """How far the truth moves away from the last known frame; else half of the range."""
@@ -235,6 +234,10 @@ class Panels:
         farthest = np.nanmax(moved) if moved and not np.isnan(moved).all() else np.nan
         low, high = self.ranges[row.channel]
         return float(farthest if farthest > 0 else (high - low) / 2)
+
+
+def _mappable(colours: Colours) -> ScalarMappable:
+    return ScalarMappable(Normalize(colours.low, colours.high), colours.map)
 
 
 def _columns(members: int, known: bool) -> tuple[str, ...]:
