@@ -18,7 +18,7 @@ from framecast.forecast.members import Draws, Variation
 from framecast.forecast.order import EnsembleOrder
 from framecast.forecast.predictor import Predictor
 from framecast.forecast.rollout import forecast_frames, outlook
-from framecast.frames.batch import Place
+from framecast.frames.batch import Conditions, Place
 from framecast.frames.roles import FrameSpec
 from framecast.frames.statistics import Statistics
 from framecast.models import Forecaster, ForecasterConfig
@@ -79,6 +79,22 @@ def test_a_forecast_without_members_is_the_first_of_them(tmp_path):
     model = model_of(a_run(tmp_path / "run", **NOISY))
     alone = torch.stack(list(forecast_frames(model.predictor, read_frames(AIR), 4)))
     close(alone[:, 0], members_of(model, members=2)[0], 1e-5)
+
+
+@torch.no_grad()
+def test_a_member_is_the_closed_loop_under_its_noise(tmp_path):
+    model = model_of(a_run(tmp_path / "run", **NOISY))
+    look, network = model.outlook, model.predictor.model
+    draws = Draws.of(look.places, [2], Variation(seed=3))
+    conditions = Conditions(noise=draws.noise(7, 2, read_frames(AIR).grid)[0])
+    given = look.past().frames
+    predictions, state = network(given, None, conditions.between(0, 4))
+    frames = [predictions[:, -1]]
+    for step in range(4, 7):
+        frame, state = network.step(frames[-1], state, conditions.at(step))
+        frames.append(frame)
+    expected = model.predictor.scaling.denormalise(torch.stack(frames, 1))
+    close(members_of(model, members=3, variation=Variation(seed=3))[2], expected[0][:, None], 1e-5)
 
 
 def test_one_member_of_an_ensemble_is_told_from_a_forecast(tmp_path, capsys):
@@ -227,7 +243,9 @@ def test_members_are_drawn(tmp_path, suffix):
         (False, ["--members", 3], r"run reads no noise.*--with RUN.*--perturb 0.1.*loss crps"),
         (False, ["--seed", 3], "would change nothing"),
         (True, ["--members", 0], "at least 1"),
-        (True, ["--members", 3, "--with", "run"], "give a multiple of 2"),
+        (True, ["--members", 2, "--with", "run"], "is named twice"),
+        (True, ["--members", 3, "--with", "other"], "give a multiple of 2"),
+        (True, ["--perturb", 0.1], "--perturb makes members of an ensemble: add --members M"),
         (True, ["--perturb", 0], "must be above 0"),
         (True, ["--summary", "mean"], "add --members M"),
         (True, ["--members", 2, "--summary", "median"], "--summary median: choose from mean"),
@@ -240,7 +258,8 @@ def test_members_are_drawn(tmp_path, suffix):
 )
 def test_what_makes_no_ensemble_is_refused(tmp_path, monkeypatch, capsys, noisy, options, message):
     monkeypatch.chdir(tmp_path)
-    a_run(tmp_path / "run", **(NOISY if noisy else {}))
+    for seed, name in enumerate(("run", "other")):
+        a_run(tmp_path / name, seed=seed, **(NOISY if noisy else {}))
     assert forecast("run", AIR, "--steps", 2, *options, "--out", "f.nc") != 0
     assert not (tmp_path / "f.nc").exists()
     assert np.char.count(capsys.readouterr().err, "Traceback") == 0

@@ -137,6 +137,10 @@ def is_baseline(run: PathLike) -> bool:
 
 
 def _by_runs(runs: Sequence[PathLike], order: Order, device: str) -> Ahead:
+    named = [Path(run).resolve() for run in runs]
+    double = next((run for run in named if named.count(run) > 1), None)
+    if double is not None:
+        raise UserError(f"{double} is named twice, and would count twice: leave one out of --with")
     models = [_model(run, order, device) for run in runs]
     first, *others = models
     for other in others:

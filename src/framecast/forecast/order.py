@@ -46,12 +46,14 @@ class EnsembleOrder:
         how = self.variation
         options = [] if self.members is None else ["--members", str(self.members)]
         options += ["--seed", str(how.seed)] if how.seed else []
-        options += ["--perturb", f"{how.perturb:g}", f"{how.cells:g}"] if how.perturb else []
+        options += ["--perturb", str(how.perturb), str(how.cells)] if how.perturb else []
         options += ["--with", *map(str, self.runs)] if self.runs else []
         return options + (["--summary", *self.summary.texts] if self.summary else [])
 
     def check(self, names: Sequence[str], out: Path) -> None:
         """Raise a UserError unless what is asked for can be written of these variables."""
+        if self.variation.perturb and self.count is None:
+            raise UserError("--perturb makes members of an ensemble: add --members M")
         if self.summary is None:
             return
         if out.suffix not in (".nc", ".zarr"):

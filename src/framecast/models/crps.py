@@ -51,7 +51,7 @@ def almost_fair_crps(
         truth: y.
         epsilon: ε in [0, 1 / M].
 
-    Source: Lang et al. 2024, AIFS-CRPS (arXiv:2412.15832), Eq. 4.
+    Source: Lang et al. 2024, AIFS-CRPS (arXiv:2412.15832).
     """
     errors = [(member - truth).abs() for member in members]
     total = torch.zeros_like(errors[0])

@@ -217,7 +217,7 @@ def _numbers(text: str, numbers: str) -> tuple[float, ...]:
 
 
 def _joined(numbers: Sequence[float]) -> str:
-    return ",".join(f"{number:g}" for number in numbers)
+    return ",".join(map(str, numbers))
 
 
 def _name(channel: Channel) -> str:
