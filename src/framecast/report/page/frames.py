@@ -300,7 +300,7 @@ def _notes(show: Show, effort: Effort, windows: int, codings: Sequence[_Codings]
     ]
     yield (
         f"Values are rounded for the maps, to {256**effort.size - 2:,} levels: "
-        f"{', '.join(rounded)}. Scores are of the values as they were."
+        f"{', '.join(rounded)}."
     )
     cut = [c.name for c, coding in zip(show.first.channels, codings, strict=True) if coding.cut]
     if cut:

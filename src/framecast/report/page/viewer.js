@@ -97,6 +97,7 @@ class Viewer {
 
   draw() {
     const { maps } = this.parts;
+    maps.dataset.count = this.shown.length;
     while (maps.children.length > this.shown.length) maps.lastChild.remove();
     this.shown.forEach((panel, n) => {
       const figure = maps.children[n] || this.figure();
@@ -171,8 +172,9 @@ class Viewer {
         const value = field[cell], { low, step, levels, cut } = channel.values;
         if (Number.isNaN(value)) return "missing";
         const ends = cut && colours !== channel.errors && [low + step * 0.01, low + step * (levels - 1.01)];
+        const digits = Math.max(0, Math.floor(-Math.log10(title.startsWith("spread") ? channel.spread.step : step)));
         const sign = ends && title.startsWith("forecast") ? (value <= ends[0] ? "≤ " : value >= ends[1] ? "≥ " : "") : "";
-        return sign + short(value);
+        return sign + (digits < 8 ? String(Number(value.toFixed(digits))) : short(value)).replace("-", "−");
       });
       return `${title.split(":")[0]} ${texts.join("/")} ${units}`.trim();
     });
