@@ -84,7 +84,9 @@ def _examples(
 ) -> tuple[Example, ...]:
     """Choose starts by the error of the first file [B,C], and look up what was forecast there."""
     choices = choose(errors, affordable(windows, len(competitors)))
-    again = forecast_again(competitors, windows, [Place(c.place, 0) for c in choices])
+    again = forecast_again(
+        competitors, windows, [Place(c.place, 0) for c in choices], windows.leads
+    )
     return tuple(
         Example(choice, aligned.window(choice.place), made)
         for choice, made in zip(choices, again, strict=True)

@@ -70,9 +70,8 @@ def _beside(file: ForecastFile, truth: Frames) -> ShownFile:
     aligned = align([file], truth)
     windows = windows_of(aligned, {}, 1)
     places = _spread(len(aligned.starts), affordable(windows, 1))
-    again = forecast_again(
-        list(aligned.competitors.values()), windows, [Place(place, 0) for place in places]
-    )
+    starts = [Place(place, 0) for place in places]
+    again = forecast_again(list(aligned.competitors.values()), windows, starts, windows.leads)
     examples = tuple(
         Example(_choice(aligned.starts, place), aligned.window(place), made)
         for place, made in zip(places, again, strict=True)

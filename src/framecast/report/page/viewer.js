@@ -241,7 +241,9 @@ class Viewer {
       event.preventDefault();
     });
     new ResizeObserver(() => this.shown && this.draw()).observe(this.parts.maps);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    for (const media of ["(prefers-color-scheme: dark)", "print"]) {
+      matchMedia(media).addEventListener("change", () => this.shown && this.draw());
+    }
   }
 
   step(by) {
@@ -258,6 +260,9 @@ function data(id) {
 }
 
 drawCharts(data("charts") || []);
+window.addEventListener("beforeprint", () => {
+  for (const group of document.querySelectorAll("details.group")) group.open = true;
+});
 const root = document.querySelector("[data-role=viewer]");
 if (root && typeof DecompressionStream === "undefined") {
   root.querySelector("[data-role=readout]").textContent =
