@@ -130,3 +130,12 @@ def test_actions_are_not_thinned_out(hourly):
     data = DataConfig(path="z.nc", variables=["t"], actions="a", every=6)
     with pytest.raises(UserError, match=r"one of data\.actions and data\.every"):
         data.open().splits()
+
+
+def test_a_value_that_stands_for_a_missing_one_is_named_in_a_forecast_too(hourly):
+    gaps = hourly.copy(deep=True)
+    gaps["t"].values[::7, :2, :3] = -9999
+    gaps.to_netcdf("gaps.nc", engine="h5netcdf")
+    source = DataConfig(path="x.nc", variables=["t"])
+    with pytest.warns(UserWarning, match="is -9999, far from all other values.*it is read as it"):
+        source.open().read("gaps.nc", source.selection)

@@ -44,6 +44,16 @@ def test_windows_fit_into_the_parts_of_a_series_of_any_length(tmp_path, length):
     assert window == 15 or length < 160
 
 
+@pytest.mark.parametrize(("context", "horizon"), [(3, 1), (5, 3), (6, 2)])
+def test_parts_hold_the_window_that_the_user_wants(tmp_path, context, horizon):
+    np.save(tmp_path / "f.npy", np.random.default_rng(0).random((24, 3, 4)))
+    given = {"training.context": str(context), "training.horizon": str(horizon)}
+    experiment = proposal_of(tmp_path / "f.npy", given).experiment()
+    assert experiment.training.window == context + horizon
+    for part in experiment.data.open().splits():
+        check_length(part, context + horizon)
+
+
 @pytest.mark.parametrize("sequences", [1, 2, 3, 5, 12])
 def test_sequences_are_divided_so_that_no_part_is_empty(tmp_path, sequences):
     np.save(tmp_path / "f.npy", travelling_wave(sequences, 16)[:, :, 0:1])

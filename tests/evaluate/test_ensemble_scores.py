@@ -102,3 +102,38 @@ def test_stretches_and_groups_change_no_member(runs):
     assert whole.shape[:3] == (3, 2, 7)
     close(predictions(2, 3, 1, 3), whole, 1e-5)
     close(predictions(1, 4, 2, 1), whole, 1e-5)
+
+
+HEADS = [
+    {"head": "normal", "predicts": "change"},
+    {"head": "quantiles", "head_options": {"count": 5}},
+    {"head": "bins", "head_options": {"count": 20}},
+]
+
+
+@pytest.mark.parametrize("model", HEADS, ids=str)
+def test_a_head_goes_all_the_way(tmp_path, model):
+    """Trained, resumed from its checkpoint, forecast with members and without, and scored."""
+    plan = experiment(tmp_path, {"test_fraction": 0.3}, model, loss="head", epochs=2, noise=0.0)
+    run = train(plan, tmp_path / "run")
+    waves = tmp_path / "waves.npy"
+    out, once = tmp_path / "f.nc", tmp_path / "one.nc"
+    words = ["forecast", run, waves, "--steps", 3]
+    assert main(list(map(str, [*words, "--members", 40, "--out", out]))) == 0
+    assert main(list(map(str, [*words, "--out", once]))) == 0
+    members, alone = read_frames(out).values[:], read_frames(once).values[:]
+    assert members.std(0).mean() > 0
+    first = members.view(40, -1, *members.shape[1:])[:, :, 0]
+    middle = first.median(0).values if model["head"] == "quantiles" else first.mean(0)
+    assert (middle - alone[:, 0]).abs().mean() < 0.5 * first.std(0).mean()
+    scores = evaluate([run], members=6).models[0]
+    assert scores.members == 6
+    assert scores.mean("crps").isfinite().all()
+    assert evaluate([run], members=1).models[0].members == 1
+
+
+def test_a_run_may_start_from_one_with_another_head(tmp_path):
+    first = train(experiment(tmp_path, epochs=1), tmp_path / "first")
+    plan = experiment(tmp_path, None, {"head": "normal"}, loss="head", epochs=1, init=str(first))
+    second = train(plan, tmp_path / "second")
+    assert load_checkpoint(second).model.decoder.weight.shape[0] == 2

@@ -167,6 +167,12 @@ class TestAdvection:
         values = np.random.default_rng(0).random((8, *grid))
         assert forecast("advection", series(values), 5, 2).isfinite().all()
 
+    def test_what_is_empty_does_not_move(self):
+        values = np.zeros((8, 12, 12))
+        values[4:, 3:6, 3:6] = 1
+        assert forecast("advection", series(values), 4, 2).abs().max() < 1e-6
+        assert forecast("advection", series(values), 5, 2).isfinite().all()
+
     def test_one_frame_alone_does_not_move(self):
         frames = series(np.random.default_rng(0).random((9, 8, 8)))
         made = forecast("advection", frames, 4, 2, context=1)

@@ -81,6 +81,13 @@ def test_a_forecast_without_members_is_the_first_of_them(tmp_path):
     close(alone[:, 0], members_of(model, members=2)[0], 1e-5)
 
 
+def test_one_member_of_an_ensemble_is_told_from_a_forecast(tmp_path, capsys):
+    for name, told in (("noisy", True), ("plain", False)):
+        run = a_run(tmp_path / name, **(NOISY if told else {}))
+        forecast(run, AIR, "--steps", 2, "--out", tmp_path / f"{name}.nc")
+        assert ("one member of an ensemble" in capsys.readouterr().out) == told
+
+
 def test_noise_is_standard_normal_and_independent():
     draws = Draws.of([Place(0, 3), Place(1, 3)], range(5), Variation(seed=4))
     noise, after = draws.noise(6, 2, (20, 30))

@@ -1,5 +1,7 @@
 """Noise is a value that is passed in: what reads it differs by nothing else."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from framecast.layers import layer_names
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.models.codecs.codec import coarsen_noise
 from framecast.models.cost import multiplications
+from framecast.models.spec import Ports
 from framecast.models.unroll import Unrolling, draw_given, unroll
 from framecast.runs.config import TrainingConfig
 from framecast.train.loop import make_training
@@ -146,17 +149,28 @@ def test_truncation_changes_gradients_and_not_the_loss():
     assert not torch.allclose(truncated[1], whole[1])
 
 
-def test_members_are_forecasts_of_the_same_window():
+@pytest.mark.parametrize("teacher_forcing", [0.0, 0.5])
+def test_members_are_forecasts_of_the_same_window(teacher_forcing):
     """With noise that no weight reads, the CRPS of members that are all alike is their error."""
-    model = make({})
+    torch.manual_seed(0)
+    config = ForecasterConfig(depth=2, hidden=4, noise_channels=2)
+    ports = Ports(prognostic=2, conditions=3, flags=(1,), actions=3)
+    model = Forecaster(config, ports).double()
     with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "modulation" in name:
-                weight.zero_()
-        model.encoder[0].weight[:, 2:] = 0
-    batch = Batch(small_window(8))
-    (crps,) = model.losses(batch, Unrolling(context=4, loss="crps", members=3))
-    (error,) = model.losses(batch, Unrolling(context=4, loss="l1"))
+        model.encoder[0].weight[:, -2:] = 0
+    frames = small_window(8)
+    batch = Batch(
+        frames,
+        mask=torch.rand(frames.shape) < 0.7,
+        forcings=torch.randn(3, 8, 1, 5, 6, dtype=torch.float64),
+        static=torch.randn(1, 5, 6, dtype=torch.float64),
+        actions=torch.randn(3, 8, 3, dtype=torch.float64),
+    )
+    unrolling = Unrolling(context=4, loss="l1", teacher_forcing=teacher_forcing)
+    torch.manual_seed(7)
+    (error,) = model.losses(batch, unrolling)
+    torch.manual_seed(7)
+    (crps,) = model.losses(batch, replace(unrolling, loss="crps", members=3))
     close(crps.sums, error.sums, 1e-12)
     assert torch.equal(crps.weights, error.weights)
 

@@ -87,6 +87,8 @@ def test_a_run_without_noise_may_become_an_ensemble(tmp_path):
         ({}, {"crps_epsilon": 0.1}, "set training.loss crps"),
         ({}, {"spectral_weight": 0.1}, "set training.loss crps"),
         ({"noise_channels": -1}, {}, "must not be negative"),
+        ({"head": "normal"}, {}, "head normal and training.loss mse do not fit"),
+        ({}, {"loss": "head"}, "head point and training.loss head do not fit"),
     ],
 )
 def test_keys_that_do_not_fit_are_refused(model, training, message):

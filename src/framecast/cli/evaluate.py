@@ -74,7 +74,7 @@ def parser() -> CommandParser:
         action="store_true",
         help="replace files in FOLDER with the names of a report's that are of no earlier one",
     )
-    add_variation(parser.add_argument_group("ensembles", "scored by their members"))
+    add_variation(parser, "8, of noise")
     add_device(parser)
     parser.add_argument(
         "--by",

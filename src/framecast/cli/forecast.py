@@ -127,7 +127,7 @@ def _add_members(parser: CommandParser) -> None:
     group = parser.add_argument_group(
         "ensembles", "several forecasts, from which one sees how sure each is (docs/ensembles.md)"
     )
-    add_variation(group)
+    add_variation(group, "one of each run")
     group.add_argument(
         "--with",
         nargs="+",

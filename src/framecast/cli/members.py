@@ -10,28 +10,31 @@ if TYPE_CHECKING:
     from framecast.forecast.members import Variation
 
 
-def add_variation(group: Any) -> None:
-    """Add --members, --seed and --perturb to a parser, or to a group of its arguments."""
+def add_variation(group: Any, most: str) -> None:
+    """Add --members, --seed and --perturb to a parser, or to a group of its arguments.
+
+    Args:
+        group: of arguments.
+        most: what the help says of the members where none are asked for.
+    """
     group.add_argument(
         "--members",
         type=whole_number,
         metavar="M",
-        help="number of members: of a model that was trained as an ensemble, of several runs, or "
-        "from perturbed frames",
+        help=f"members of a forecast (default: {most})",
     )
     group.add_argument(
         "--seed",
         type=whole_number,
         metavar="S",
-        help="seed of the noise and of the perturbations (default: 0)",
+        help="seed of noise and perturbations (default: 0)",
     )
     group.add_argument(
         "--perturb",
         nargs="+",
         type=number,
         metavar=("SCALE", "CELLS"),
-        help="add to the given frames of each member noise of SCALE training deviations, that is "
-        "smooth over CELLS cells (default: 0, white noise)",
+        help="noise on given frames, in deviations, and its smoothness (default: 0, white)",
     )
 
 

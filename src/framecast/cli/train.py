@@ -1,16 +1,18 @@
 """framecast train: train a forecaster from a recipe or a YAML file."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
 from framecast.base.config import load_config
 from framecast.base.errors import UserError
 from framecast.cli.inspect import add_cache, add_minutes, as_key
-from framecast.cli.parser import CommandParser, add_device, command_parser, overrides
+from framecast.cli.parser import CommandParser, add_device, command_parser, overrides, whole_number
 from framecast.readers.paths import is_pattern
 from framecast.runs.config import Experiment
 from framecast.runs.recipes import find_recipe, recipes
+from framecast.train.many import CONFIGS, Job, begun, seeds, train_many
 
 COMMON = (
     *("data.path", "data.variables", "data.diagnostic", "data.forcings", "data.static"),
@@ -47,6 +49,18 @@ def parser(everything: bool = False) -> CommandParser:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run at --out, as if never stopped"
     )
+    parser.add_argument(
+        "--seeds",
+        type=whole_number,
+        metavar="N",
+        help="train N runs that differ by their seed alone: seed_0, seed_1 ... in the folder RUN",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=whole_number,
+        metavar="N",
+        help="of several seeds, so many at a time (default: 1)",
+    )
     add_minutes(parser)
     add_cache(parser, shown=everything)
     add_device(parser)
@@ -60,6 +74,11 @@ def run(arguments: list[str]) -> None:
     if not options.recipe and not options.resume:
         raise UserError("name a recipe, a YAML file or data (framecast recipes lists the recipes)")
     given = overrides(Experiment, options)
+    if _resumes_several(options, given):
+        _train_several(begun(options.out), options)
+        return
+    if options.jobs is not None and options.seeds is None:
+        raise UserError("--jobs goes with several runs: give --seeds too")
     learns_from_data = bool(options.recipe) and all(map(_is_data, options.recipe))
     if options.minutes is not None and not learns_from_data:
         raise UserError("--minutes goes with data, whose network and epochs are then chosen")
@@ -72,8 +91,38 @@ def run(arguments: list[str]) -> None:
     else:
         file = find_recipe(options.recipe[0]) if options.recipe else find_config(options.out)
         experiment = load_config(Experiment, file, given)
+    if options.seeds is not None:
+        _train_seeds(experiment, options)
+        return
     train(experiment, options.out, options.resume, options.device)
     print(f"Trained {options.out}. Next: framecast evaluate {options.out} --out EVALUATION")
+
+
+def _resumes_several(options: argparse.Namespace, given: dict[str, str]) -> bool:
+    """Whether a folder of several runs is to go on, of which all is known."""
+    if not options.resume or options.recipe or not (options.out / CONFIGS).is_dir():
+        return False
+    if given or options.seeds is not None:
+        raise UserError(f"{options.out} holds several runs that were begun: --resume takes no keys")
+    return True
+
+
+def _train_seeds(experiment: Experiment, options: argparse.Namespace) -> None:
+    if options.resume:
+        raise UserError("--resume goes on with what was begun: leave the recipe and --seeds out")
+    _train_several(seeds(experiment, options.seeds), options)
+
+
+def _train_several(jobs: list[Job], options: argparse.Namespace) -> None:
+    runs = train_many(
+        jobs,
+        options.out,
+        parallel=1 if options.jobs is None else options.jobs,
+        resume=options.resume,
+        device=options.device,
+    )
+    command = shlex.join(["framecast", "evaluate", *map(str, runs), "--out", "EVALUATION"])
+    print(f"Trained {len(runs)} runs. Next: {command}")
 
 
 def _is_data(name: str) -> bool:

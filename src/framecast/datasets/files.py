@@ -63,7 +63,9 @@ class Files(Source):
 
     def read(self, place: Paths, selection: Selection) -> Frames:
         """Read other frames in the way in which those of the training are read."""
-        return read_test(place, self._as_in_training(selection))
+        frames = read_test(place, self._as_in_training(selection))
+        warn_of_sentinels(frames, "read")
+        return frames
 
     def _as_in_training(self, selection: Selection) -> Selection:
         """What is read, with the settings that say how files are put together."""

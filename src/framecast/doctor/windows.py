@@ -53,7 +53,7 @@ def divide(findings: Findings, given: Mapping[str, str]) -> Division:
     """
     wanted = [int(given.get(f"training.{n}", getattr(TrainingConfig, n))) for n in SIZES]
     fixed = [f"training.{name}" in given for name in SIZES]
-    shares = _shares(findings, given)
+    shares = _shares(findings, _least(wanted, fixed))
     parts = findings.parts if findings.divided else _split(findings.frames, *shares)
     longest = min(max(map(len, frames.pieces)) for frames in parts.values())
     if longest < SHORTEST:
@@ -100,7 +100,12 @@ def _window(wanted: Sequence[int], fixed: Sequence[bool], longest: int) -> tuple
     return longest - fewer, fewer
 
 
-def _shares(findings: Findings, given: Mapping[str, str]) -> tuple[float, float]:
+def _least(wanted: Sequence[int], fixed: Sequence[bool]) -> int:
+    """Frames of the shortest window that the user allows."""
+    return sum(size if is_fixed else 1 for size, is_fixed in zip(wanted, fixed, strict=True))
+
+
+def _shares(findings: Findings, window: int) -> tuple[float, float]:
     """Shares of validation and test, such that each part can hold a window, where there are few."""
     data, frames = findings.data, findings.frames
     if findings.divided:
@@ -108,7 +113,7 @@ def _shares(findings: Findings, given: Mapping[str, str]) -> tuple[float, float]
     usual = (Files.validation_fraction, Files.test_fraction)
     by_time = len(frames.values) == 1
     total = frames.length if by_time else len(frames.values)
-    least = SHORTEST if by_time else 1
+    least = window if by_time else 1
     share = max(usual[0], least / total)
     room = total >= 3 * least
     chosen = (share, share) if room else (0.0, 0.0)

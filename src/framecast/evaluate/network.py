@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.forecast.competitor import Stretch
-from framecast.forecast.ensemble import members_at_once
-from framecast.forecast.members import Draws, Variation
+from framecast.forecast.ensemble import draws_of, members_at_once
+from framecast.forecast.members import Variation
 from framecast.forecast.predictor import Predictor
 from framecast.frames.batch import Batch
 from framecast.frames.frames import Frames
@@ -75,7 +75,8 @@ class Network:
         self, batch: Batch, stretch: Stretch, members: Sequence[int], progress: Any
     ) -> tuple[Tensor, Any]:
         """Predict a stretch by some members."""
-        draws = Draws.of(batch.places, members, self.variation)
+        several = self.members > 1
+        draws = draws_of(self.predictor, batch.places, members, self.variation, several)
         batch = batch if len(members) == 1 else batch.repeated(len(members))
         conditions, given = batch.conditions(), stretch.given
         parts = []

@@ -13,6 +13,7 @@ from framecast.base.limits import available_memory
 from framecast.forecast.members import Draws, Variation
 from framecast.forecast.outlook import Outlook
 from framecast.forecast.predictor import Predictor
+from framecast.frames.batch import Place
 
 LIVE = 8
 """Features of a layer that are in memory at one time, about, for each channel and cell."""
@@ -32,7 +33,7 @@ class ForecastModel(NamedTuple):
 
 def forecast_members(
     models: Sequence[ForecastModel],
-    members: int,
+    members: int | None,
     variation: Variation | None = None,
     at_once: int | None = None,
 ) -> Iterator[Float[Tensor, "M B C H W"]]:
@@ -44,7 +45,8 @@ def forecast_members(
 
     Args:
         models: K models with what they read, of the same B forecasts.
-        members: M, a multiple of K.
+        members: M, a multiple of K; None for one of each model: of a distribution head its mean
+            or median, which is no draw.
         variation: by what members differ beside their model.
         at_once: members that are forecast side by side; None for what memory suggests. It changes
             no number but by the order of sums.
@@ -52,13 +54,17 @@ def forecast_members(
     Raises:
         UserError: as `check_members`.
     """
-    how = variation or Variation()
-    check_members([(model.predictor, model.name) for model in models], members, how)
-    return _side_by_side(models, members, how, at_once)
+    how, count = variation or Variation(), len(models) if members is None else members
+    check_members([(model.predictor, model.name) for model in models], count, how)
+    return _side_by_side(models, count, how, at_once, members is not None)
 
 
 def _side_by_side(
-    models: Sequence[ForecastModel], members: int, variation: Variation, at_once: int | None
+    models: Sequence[ForecastModel],
+    members: int,
+    variation: Variation,
+    at_once: int | None,
+    drawn: bool,
 ) -> Iterator[Tensor]:
     """Go through the groups of members lead by lead."""
     groups: list[tuple[Sequence[int], Predictor, Outlook]] = []
@@ -70,7 +76,7 @@ def _side_by_side(
     streams = [
         predictor.forecast(
             replace(outlook, places=[*outlook.places] * len(numbers)),
-            Draws.of(outlook.places, numbers, variation),
+            draws_of(predictor, outlook.places, numbers, variation, drawn),
         )
         for numbers, predictor, outlook in groups
     ]
@@ -81,6 +87,27 @@ def _side_by_side(
             for number, frame in zip(numbers, several.chunk(len(numbers)), strict=True)
         }
         yield torch.stack([placed[number] for number in range(members)])
+
+
+def draws_of(
+    predictor: Predictor,
+    places: Sequence[Place],
+    numbers: Sequence[int],
+    variation: Variation,
+    drawn: bool,
+) -> Draws | None:
+    """Return the random numbers of some members of each window.
+
+    Args:
+        predictor: the model.
+        places: of the windows.
+        numbers: of the members.
+        variation: by what members differ.
+        drawn: whether members are asked for: else a distribution head gives its mean or median.
+    """
+    if predictor.model.head is not None and not drawn and not variation.perturb:
+        return None
+    return Draws.of(places, numbers, variation)
 
 
 def check_members(

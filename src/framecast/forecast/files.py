@@ -43,6 +43,7 @@ class Ahead(NamedTuple):
         typical: a range of values of each, by name, where the past does not show one.
         leads: the frames at lead 1 to K of M members, N sequences and S starts.
         members: M; None for a forecast without members.
+        drawn: whether it is one member of an ensemble, though no members were asked for.
     """
 
     frames: Frames
@@ -51,6 +52,7 @@ class Ahead(NamedTuple):
     typical: dict[str, tuple[float, float]]
     leads: Iterator[Float[Tensor, "M N S C H W"]]
     members: int | None = None
+    drawn: bool = False
 
 
 def forecast_file(
@@ -143,9 +145,10 @@ def _by_runs(runs: Sequence[PathLike], order: Order, device: str) -> Ahead:
     places = [find_start(frames, start) for start in order.starts]
     shape = len(frames.values), len(places)
     members, how = order.ensemble.count, order.ensemble.variation
-    every = forecast_members(models, 1 if members is None else members, how)
+    every = forecast_members(models, order.ensemble.members, how)
     leads = (frame.view(len(frame), *shape, *frame.shape[2:]) for frame in every)
-    return Ahead(frames, places, predictor.channels, _typical(predictor), leads, members)
+    drawn = members is None and predictor.model.config.noise_channels > 0
+    return Ahead(frames, places, predictor.channels, _typical(predictor), leads, members, drawn)
 
 
 def _check_alike(first: ForecastModel, other: ForecastModel) -> None:
@@ -193,9 +196,8 @@ def _by_baseline(name: str, order: Order, data: DataConfig) -> Ahead:
 def _labels(ahead: Ahead, steps: int) -> ForecastLabels:
     frames, places = ahead.frames, ahead.places
     times = np.stack([frames.times_from(0, place, steps + 1)[1:] for place in places])
-    return ForecastLabels(
-        frames, np.array(places), times, ahead.channels, ahead.typical, members=ahead.members
-    )
+    labels = ForecastLabels(frames, np.array(places), times, ahead.channels, ahead.typical)
+    return replace(labels, members=ahead.members, drawn=ahead.drawn)
 
 
 def _check_room(labels: ForecastLabels, out: Path) -> None:

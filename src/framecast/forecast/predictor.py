@@ -25,12 +25,12 @@ class Progress(NamedTuple):
     Attributes:
         carry: the network's state, and its last prediction.
         limits: what holds of predictions.
-        draws: random numbers of the steps to come.
+        draws: random numbers of the steps to come; None where there are none.
     """
 
     carry: Carry
     limits: Limits
-    draws: Draws
+    draws: Draws | None
 
 
 class Predictor:
@@ -56,7 +56,7 @@ class Predictor:
     @property
     def reads_noise(self) -> bool:
         """Whether forecasts from the same frames differ by noise."""
-        return self.model.config.noise_channels > 0
+        return self.model.noise_channels > 0
 
     @torch.inference_mode()
     def given(
@@ -72,14 +72,15 @@ class Predictor:
             batch: the frames, all of which are read.
             conditions: of the T steps.
             progress: what an earlier call returned; None starts afresh.
-            draws: random numbers of a fresh start; None for those of member 0 of each window.
+            draws: random numbers of a fresh start; None for those of member 0 of each window,
+                or, of a distribution head, for its mean or median.
         """
         if progress is not None:
             draws = progress.draws
-        elif draws is None:
+        elif draws is None and self.model.head is None:
             draws = Draws.of(batch.places or [Place(row, 0) for row in range(len(batch))])
         state = None if progress is None else progress.carry.state
-        if draws.variation.perturb:
+        if draws is not None and draws.variation.perturb:
             batch = replace(batch, frames=batch.limits.hold(draws.perturbed(batch.frames)))
         noise, draws = self._noise(draws, batch.frames)
         batch = batch.to(self.device)
@@ -117,7 +118,7 @@ class Predictor:
 
         Args:
             outlook: what is read.
-            draws: random numbers of its forecasts; None for those of member 0 of each window.
+            draws: random numbers of its forecasts (see `given`).
         """
         conditions = outlook.conditions()
         predictions, progress = self.given(outlook.past(), next(conditions), draws=draws)
@@ -149,19 +150,21 @@ class Predictor:
         return Outlook(Windows(frames, self.scaling, context), places, context, steps, further)
 
     def _noise(
-        self, draws: Draws, frames: Float[Tensor, "B T _C H W"]
-    ) -> tuple[Tensor | None, Draws]:
+        self, draws: Draws | None, frames: Float[Tensor, "B T _C H W"]
+    ) -> tuple[Tensor | None, Draws | None]:
         """Draw the noise of as many steps as there are frames; none where it is not read."""
-        steps, channels = frames.shape[1], self.model.config.noise_channels
+        steps, channels = frames.shape[1], self.model.noise_channels
+        if draws is None:
+            return None, None
         if not channels:
             return None, draws._replace(step=draws.step + steps)
         return draws.noise(steps, channels, (frames.shape[-2], frames.shape[-1]))
 
     def _physical(
-        self, predictions: Float[Tensor, "*any C H W"], limits: Limits
+        self, predictions: Float[Tensor, "*any _P H W"], limits: Limits
     ) -> Float[Tensor, "*any C H W"]:
         """Predictions on the CPU, in physical units, within their bounds to the last digit."""
-        held = limits.hold(predictions).float().cpu()
+        held = limits.hold(self.model.frame_of(predictions)).float().cpu()
         values = self.scaling.denormalise(held)
         for place, channel in enumerate(self.channels):
             low, high = self.checkpoint.frames.bounds.get(channel.name, (None, None))

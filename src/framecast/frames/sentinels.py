@@ -36,10 +36,14 @@ def find_sentinel(known: Float[Tensor, " N"]) -> tuple[float, float] | None:
     return None
 
 
-def warn_of_sentinels(frames: Frames) -> None:
+def warn_of_sentinels(frames: Frames, becomes: str = "learned") -> None:
     """Warn of each channel with a value that seems to stand for a missing one.
 
     Some frames of some sequences are looked at.
+
+    Args:
+        frames: that are read.
+        becomes: of such a value, if nothing is done: it is learned, or read, as it is.
     """
     looked_at = []
     for sequence in range(min(SEQUENCES, len(frames.values))):
@@ -53,7 +57,7 @@ def warn_of_sentinels(frames: Frames) -> None:
             value, share = found
             warnings.warn(
                 f"{frames.source}: {100 * share:.2g} % of {name} is {value:g}, far from all other "
-                f"values. If it stands for a missing value, set data.missing '[{value:g}]'; it is "
-                "learned as it is else",
+                f"values. If it stands for a missing value, set data.missing '[{value:g}]' in "
+                f"training; it is {becomes} as it is else",
                 stacklevel=2,
             )

@@ -9,6 +9,7 @@ from framecast.layers.blocks import RENAMED_NORMS, NormKind, Padding, check_norm
 from framecast.layers.entry import check_keywords, layer_entry, renamed_options
 from framecast.layers.stacks import STACKS, check_last, check_stride
 from framecast.models.codecs.pyramid import make_pyramid
+from framecast.models.heads import HeadKind, make_head
 
 DEEPEST = 1000
 """Layers of a network, at most: far beyond any that is trained, and soon refused."""
@@ -60,6 +61,13 @@ class ForecasterConfig:
             tanh, values in (-1, 1).
         predicts: frame, the network's output is the next frame; or change, it is added to the
             last frame (of prognostic channels; diagnostic ones are put out as they are).
+        head: what is predicted of each value: point, the value; or its distribution: normal,
+            mean and deviation; quantiles; or bins, probabilities of intervals. The loss is then
+            that of the head (training.loss head), members of an ensemble are drawn from it, and
+            the mean (normal, bins) or the median (quantiles) is the forecast without members.
+        head_options: settings of the head. Of quantiles: count, an odd number (15). Of bins:
+            count (32), low (-4) and high (4), the ends of all bins, in training deviations from
+            the mean (or in units of another data.normalise).
         noise_channels: channels of standard normal noise that each step reads, at least 0. The
             encoder reads them beside the frames, and the scale and shift of every norm follow
             from them. Forecasts with other noise are members of an ensemble
@@ -86,6 +94,8 @@ class ForecasterConfig:
     patch: int = 1
     output: Literal["linear", "sigmoid", "tanh"] = "linear"
     predicts: Literal["frame", "change"] = "frame"
+    head: HeadKind = "point"
+    head_options: dict[str, Any] = field(default_factory=dict)
     noise_channels: int = 0
 
     def __post_init__(self) -> None:
@@ -108,8 +118,7 @@ class ForecasterConfig:
                 "be bounded, and the frame would not"
             )
         _check_encoder(self)
-        if self.noise_channels < 0:
-            raise ValueError(f"noise_channels {self.noise_channels} must not be negative")
+        _check_head(self)
 
     @property
     def reduction(self) -> int:
@@ -217,6 +226,26 @@ def _check_blocks(config: ForecasterConfig) -> None:
             f"depth {depth}: blocks of equal channels without skips are one block, so give one "
             "number; or, in stack residual, stack_options.skip_stride"
         )
+
+
+def _check_head(config: ForecasterConfig) -> None:
+    if config.noise_channels < 0:
+        raise ValueError(f"noise_channels {config.noise_channels} must not be negative")
+    try:
+        head = make_head(config.head, config.head_options)
+    except ValueError as error:
+        raise ValueError(f"model.head_options of {config.head}: {error}") from error
+    if head is None:
+        return
+    if config.noise_channels:
+        raise ValueError(
+            f"head {config.head} and noise_channels {config.noise_channels} both make members: "
+            "choose one of them"
+        )
+    if config.output != "linear":
+        raise ValueError(f"head {config.head} needs output linear, not {config.output}")
+    if head.bounded and config.predicts == "change":
+        raise ValueError(f"head {config.head} is of frames: it needs predicts frame")
 
 
 def _check_encoder(config: ForecasterConfig) -> None:

@@ -20,7 +20,7 @@ def multiplications(model: Forecaster, height: int, width: int) -> int:
     """
     like, ports = next(model.parameters()), model.ports
     frames = like.new_zeros(1, 1, ports.fed_back, height, width)
-    noise = model.config.noise_channels
+    noise = model.noise_channels
     conditions = Conditions(
         fields=like.new_zeros(1, 1, ports.conditions, height, width) if ports.conditions else None,
         actions=like.new_zeros(1, 1, ports.actions) if ports.actions else None,

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
@@ -23,7 +24,8 @@ from framecast.models.codecs.codec import (
 )
 from framecast.models.config import ForecasterConfig
 from framecast.models.crps import measure_members
-from framecast.models.losses import Losses, measure, weigh
+from framecast.models.heads import make_head, part_by_value, say
+from framecast.models.losses import Losses, gather, measure, weigh
 from framecast.models.model import Model, register_model
 from framecast.models.spec import ModelSpec, Ports
 from framecast.models.unroll import Unrolling, draw_given, unroll_parts
@@ -71,7 +73,9 @@ class Forecaster(Model):
                 f"layer {config.layer} does not read the time between frames, which "
                 "data.irregular asks for: choose conv_s5, or resample the data"
             )
-        self.decoder = make_decoder(config, self.recurrences.out_channels, self.ports.predicted)
+        self.head = make_head(config.head, config.head_options)
+        numbers = self.ports.predicted * (1 if self.head is None else self.head.size)
+        self.decoder = make_decoder(config, self.recurrences.out_channels, numbers)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
@@ -88,6 +92,9 @@ class Forecaster(Model):
     ) -> tuple[FrameSequence, State]:
         """Predict frames 2..T+1 from frames 1..T, [B,T,C_in,H,W] → [B,T,C_out,H,W].
 
+        With a distribution head the predicted channels, drawn from the distribution where there
+        is noise and else its mean or median, are followed by the numbers that stand for it.
+
         Args:
             frames: T ≥ 1 given frames (teacher forcing), as `read` makes them.
             state: state returned by an earlier call; None starts afresh.
@@ -96,14 +103,14 @@ class Forecaster(Model):
         Returns:
             The predictions, and the state after the last given frame.
         """
-        seen, noise = self._see(frames, conditions), conditions.noise
+        seen, noise = self._see(frames, conditions), self._read_noise(conditions)
         given = (seen,) if conditions.actions is None else (seen, conditions.actions)
         features = per_frame(self._encode, *given)
         if noise is not None:
             coarsen = partial(coarsen_noise, cells=self.reduction)
             noise = per_frame(coarsen, noise.to(frames.dtype))
         features, state = self.recurrences(features, state, conditions.intervals, noise)
-        return self._finish(frames, per_frame(self._decode, features)), state
+        return self._finish(frames, per_frame(self._decode, features), conditions.noise), state
 
     def step(
         self, frame: Frame, state: State, conditions: Conditions = NO_CONDITIONS
@@ -116,11 +123,11 @@ class Forecaster(Model):
             conditions: of this step, without a dimension of time.
         """
         features = self._encode(self._see(frame, conditions), conditions.actions)
-        noise = conditions.noise
+        noise = self._read_noise(conditions)
         if noise is not None:
             noise = coarsen_noise(noise.to(frame.dtype), self.reduction)
         features, state = self.recurrences.step(features, state, conditions.intervals, noise)
-        return self._finish(frame, self._decode(features)), state
+        return self._finish(frame, self._decode(features), conditions.noise), state
 
     def read(
         self,
@@ -140,7 +147,7 @@ class Forecaster(Model):
 
         It is held within its limits; its mask is that of what may be known at all.
         """
-        frame = limits.hold(prediction)
+        frame = limits.hold(self.frame_of(prediction))
         if self.ports.diagnostic:
             frame = frame[:, : self.ports.prognostic]
         if not self.ports.flags:
@@ -149,6 +156,15 @@ class Forecaster(Model):
         if limits.possible is not None:
             known = limits.possible[: frame.shape[1]].to(frame.dtype).expand_as(frame)
         return torch.cat([frame, *(known[:, i : i + 1] for i in self.ports.flags)], dim=1)
+
+    def frame_of(self, prediction: Float[Tensor, "*any C H W"]) -> Float[Tensor, "*any _V H W"]:
+        """Return the predicted channels, without what a head says of their distribution."""
+        return prediction if self.head is None else prediction.narrow(-3, 0, self.ports.predicted)
+
+    @property
+    def noise_channels(self) -> int:
+        """N, channels of the noise by which members differ: those read, or those of a head."""
+        return self.config.noise_channels if self.head is None else self.ports.predicted
 
     def losses(self, batch: Batch, unrolling: Unrolling) -> Iterator[Losses]:
         """Yield the losses of parts of a batch of windows, between which no gradient flows.
@@ -176,7 +192,7 @@ class Forecaster(Model):
         for predictions in unroll_parts(self, inputs, given, conditions, batch.limits, unrolling):
             part = slice(done, done + predictions.shape[1])
             truth = targets[:, part], None if known is None else known[:, part], batch.area
-            yield _measure(predictions, *truth, unrolling)
+            yield self._measure(predictions, *truth, unrolling)
             done = part.stop
 
     @property
@@ -199,7 +215,7 @@ class Forecaster(Model):
 
     def _draw_noise(self, inputs: FrameSequence) -> FrameSequence | None:
         """Draw what every step reads of noise; None where it reads none."""
-        channels = self.config.noise_channels
+        channels = self.noise_channels
         if not channels:
             return None
         batch, steps, _, height, width = inputs.shape
@@ -208,18 +224,21 @@ class Forecaster(Model):
 
     def _see(self, frames: Tensor, conditions: Conditions) -> Tensor:
         """Return all that is encoded of [...,C,H,W]: frames, fields that are known, noise."""
-        self._check_noise(conditions.noise)
-        parts = [part for part in (conditions.fields, conditions.noise) if part is not None]
+        noise = self._read_noise(conditions)
+        parts = [part for part in (conditions.fields, noise) if part is not None]
         if not parts:
             return frames
         return torch.cat([frames, *(part.to(frames.dtype) for part in parts)], dim=-3)
 
-    def _check_noise(self, noise: Tensor | None) -> None:
-        expected, channels = self.config.noise_channels, 0 if noise is None else noise.shape[-3]
-        if channels != expected:
+    def _read_noise(self, conditions: Conditions) -> Tensor | None:
+        """Return the noise that the network reads; that of a head is none, and may be left out."""
+        noise, expected = conditions.noise, self.noise_channels
+        channels = 0 if noise is None else noise.shape[-3]
+        if channels != expected and not (self.head is not None and noise is None):
             raise ValueError(
                 f"this network reads {expected} channels of noise, but {channels} are given"
             )
+        return noise if self.head is None else None
 
     def _encode(self, frame: Frame, action: Tensor | None = None) -> Tensor:
         """Encode a frame and lay its channels last in memory.
@@ -243,11 +262,36 @@ class Forecaster(Model):
             return frame
         return frame.sigmoid() if self.config.output == "sigmoid" else frame.tanh()
 
-    def _finish(self, read: Tensor, decoded: Tensor) -> Tensor:
+    def _measure(
+        self,
+        predictions: Float[Tensor, "_MB T _C H W"],
+        truth: Float[Tensor, "B T V H W"],
+        known: Bool[Tensor, "B T V H W"] | None,
+        area: Float[Tensor, "H W"] | None,
+        unrolling: Unrolling,
+    ) -> Losses:
+        """The loss that is asked for: of forecasts, of members, or of a distribution."""
+        if unrolling.loss == "crps":
+            members = predictions.view(unrolling.members, *truth.shape)
+            settings = unrolling.crps_epsilon, unrolling.spectral_weight
+            return measure_members(members, truth, known, area, *settings)
+        if unrolling.loss != "head":
+            return measure(predictions, truth, known, area, unrolling.loss)
+        assert self.head is not None
+        said = part_by_value(predictions[:, :, self.ports.predicted :], self.head)
+        return gather(self.head.score(said.to(truth.dtype), truth), known, area)
+
+    def _finish(self, read: Tensor, decoded: Tensor, noise: Tensor | None) -> Tensor:
         """Return predictions: what is decoded of the grid, or that much more than what was read."""
         height, width = read.shape[-2:]
         if decoded.shape[-2:] != read.shape[-2:]:
             decoded = decoded[..., :height, :width]
+        if self.head is not None:
+            last: Tensor | float = 0.0
+            if self.config.predicts == "change":
+                before = read.narrow(-3, 0, self.ports.prognostic)
+                last = F.pad(before, (0, 0, 0, 0, 0, self.ports.diagnostic))
+            return say(self.head, decoded, last, noise)
         if self.config.predicts == "frame":
             return decoded
         prognostic = self.ports.prognostic
@@ -256,18 +300,3 @@ class Forecaster(Model):
         if not self.ports.diagnostic:
             return next_frame
         return torch.cat([next_frame, diagnostic.to(next_frame.dtype)], dim=-3)
-
-
-def _measure(
-    predictions: Float[Tensor, "_MB T V H W"],
-    truth: Float[Tensor, "B T V H W"],
-    known: Bool[Tensor, "B T V H W"] | None,
-    area: Float[Tensor, "H W"] | None,
-    unrolling: Unrolling,
-) -> Losses:
-    """The loss that is asked for, of forecasts or of the members of an ensemble."""
-    if unrolling.loss != "crps":
-        return measure(predictions, truth, known, area, unrolling.loss)
-    members = predictions.view(unrolling.members, *truth.shape)
-    settings = unrolling.crps_epsilon, unrolling.spectral_weight
-    return measure_members(members, truth, known, area, *settings)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-Loss = Literal["mse", "l1", "l1_mse", "crps"]
+Loss = Literal["mse", "l1", "l1_mse", "crps", "head"]
 
 ERRORS: dict[str, Callable[[Tensor], Tensor]] = {
     "mse": torch.square,

@@ -29,10 +29,9 @@ class TrainingConfig:
             0.
         noise: standard deviation of the noise added to given frames as the network sees them
             (normalised), at least 0.
-        loss: what training makes small: mse (mean squared error), l1 (mean absolute error),
-            l1_mse (their sum), or crps (fair continuous ranked probability score of the members
-            of an ensemble). It is the mean of each variable over what is known of it, then the
-            mean over the variables.
+        loss: what training makes small: mse, l1 (absolute error), l1_mse (their sum), crps (of
+            members), or head (of model.head). It is the mean of each variable over what is known
+            of it, then the mean over the variables.
         members: forecasts of each window that differ by their noise, for loss crps: at least 2.
             The others have 1.
         crps_epsilon: by how much the loss crps falls short of fair, from 0, fair, to 1/members,
@@ -73,7 +72,7 @@ class TrainingConfig:
         save_minutes: minutes after which the state is saved within an epoch, so that a run that is
             killed can be resumed from there; null for the ends of epochs alone.
         compile: whether the unrolled network is compiled with torch.compile.
-        seed: seed of weights, windows, noise and scheduled sampling.
+        seed: of weights, windows, noise and scheduled sampling.
     """
 
     RENAMED = MappingProxyType(
@@ -243,6 +242,12 @@ class Experiment:
 
     def __post_init__(self) -> None:
         noise, members = self.model.noise_channels, self.training.members
+        if (self.model.head != "point") != (self.training.loss == "head"):
+            raise ValueError(
+                f"model.head {self.model.head} and training.loss {self.training.loss} do not fit: "
+                "the loss head is that of a distribution (model.head normal, quantiles or bins), "
+                "which no other loss is of"
+            )
         if noise and members < 2:
             raise ValueError(
                 f"model.noise_channels {noise} make an ensemble: set training.loss crps and "

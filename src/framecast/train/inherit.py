@@ -7,6 +7,7 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.frames.roles import FrameSpec
+from framecast.models.heads import make_head
 from framecast.models.model import Model
 from framecast.runs.checkpoint import load_checkpoint
 
@@ -37,7 +38,7 @@ def inherit(model: Model, spec: FrameSpec, name: str) -> None:
             )
     both = (other.frames, other.model), (spec, model)
     read = [[*read_names(frames), *_noise_names(network)] for frames, network in both]
-    predicted = [predicted_names(frames) for frames, _ in both]
+    predicted = [_put_out(predicted_names(frames), network) for frames, network in both]
     ends = dict.fromkeys(_exit(ours), predicted) | dict.fromkeys(_entry(ours), read)
     model.load_state_dict(
         {
@@ -64,6 +65,15 @@ def predicted_names(spec: FrameSpec) -> list[str]:
 def _noise_names(model: Model) -> list[str]:
     """Names of the channels of noise, which the encoder reads after all others."""
     return [f"noise {place}" for place in range(model.spec.config.noise_channels)]
+
+
+def _put_out(names: list[str], model: Model) -> list[str]:
+    """Names of what the decoder puts out: a head has several numbers for each variable."""
+    config = model.spec.config
+    head = make_head(config.head, config.head_options)
+    if head is None:
+        return names
+    return [f"{name}, {config.head} {place}" for name in names for place in range(head.size)]
 
 
 def _modulates(key: str) -> bool:

@@ -97,13 +97,15 @@ def _flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     on an empty ground takes the ground along.
     """
     library: Any = import_module("skimage.registration")
-    shift, _, _ = library.phase_cross_correlation(
-        after, before, upsample_factor=10, normalization=None
-    )
-    moved = ndimage.shift(before, shift, order=1, mode="nearest")
-    change = np.square(before - after).mean()
-    if np.square(moved - after).mean() > _EXPLAINED * change:
-        shift, moved = np.zeros(2), before
+    shift, moved = np.zeros(2), before
+    if before.any() and after.any():
+        common, _, _ = library.phase_cross_correlation(
+            after, before, upsample_factor=10, normalization=None
+        )
+        there = ndimage.shift(before, common, order=1, mode="nearest")
+        change = np.square(before - after).mean()
+        if np.square(there - after).mean() < _EXPLAINED * change:
+            shift, moved = common, there
     # The library says where in the frame before each point of a frame was.
     rest = -library.optical_flow_tvl1(after, moved, dtype=np.float64)
     return np.asarray(rest + shift[:, None, None])

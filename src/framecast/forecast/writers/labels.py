@@ -30,6 +30,7 @@ class ForecastLabels:
         command: that makes the forecast, for its history.
         members: M, of an ensemble; None for a forecast without members.
         summary: what is written of the members; None for all of them.
+        drawn: whether it is one member of an ensemble, though no members were asked for.
     """
 
     frames: Frames
@@ -40,6 +41,7 @@ class ForecastLabels:
     command: str = "framecast forecast"
     members: int | None = None
     summary: Summary | None = None
+    drawn: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -104,6 +106,8 @@ class ForecastLabels:
         starts = "" if self.single else f" from {len(self.starts)} starts"
         first, last = readable(times[0, 0]), readable(times[-1, -1])
         members = "" if self.members is None else f", {self.members} members"
+        if self.drawn:
+            members = ", one member of an ensemble (--members M for more)"
         return f"{self.steps} frames of {names}{starts}{members}, {first} to {last}"
 
     def coordinates(self) -> xr.Dataset:

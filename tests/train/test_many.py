@@ -1,0 +1,150 @@
+"""Several runs of one recipe: seeds, and combinations of values."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+
+from framecast.base.errors import UserError
+from framecast.cli import main
+from framecast.runs.checkpoint import load_checkpoint
+from framecast.runs.config import Experiment
+from framecast.train.many import grid, seeds
+from small import travelling_wave
+
+TINY = [
+    "--model.depth",
+    "1",
+    "--model.hidden",
+    "4",
+    "--training.context",
+    "2",
+    "--training.horizon",
+    "2",
+]
+
+
+@pytest.fixture(autouse=True)
+def _data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", travelling_wave(6, 12))
+
+
+def train(*options):
+    return main(
+        ["train", "starter", "--data.path", "x.npy", *TINY, "--training.epochs", "1", *options]
+    )
+
+
+def test_seeds_are_named_and_evaluated_as_one_model(tmp_path, capsys):
+    assert train("--seeds", "2", "--jobs", "2", "--training.seed", "7", "--out", "runs") == 0
+    said = capsys.readouterr()
+    assert "framecast evaluate runs/seed_7 runs/seed_8 --out EVALUATION" in said.out
+    weights = [load_checkpoint(f"runs/seed_{n}").model.state_dict() for n in (7, 8)]
+    assert not all(a.equal(b) for a, b in zip(*(w.values() for w in weights), strict=True))
+    assert main(["evaluate", "runs/seed_7", "runs/seed_8", "--out", "scores"]) == 0
+
+    assert train("--out", "alone", "--training.seed", "8") == 0
+    alone = load_checkpoint("alone").model.state_dict()
+    assert all(weights[1][name].equal(alone[name]) for name in alone)
+
+
+def test_a_sweep_tells_which_is_best(tmp_path, capsys):
+    content = {"recipe": "starter", "try": {"model.hidden": [2, 4], "training.seed": [0, 1]}}
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(content))
+    command = ["sweep", "grid.yaml", "--data.path", "x.npy", *TINY[:2], *TINY[4:]]
+    command += ["--training.epochs", "1", "--jobs", "2", "--out", "sweep"]
+    assert main(command) == 0
+    rows = (tmp_path / "sweep" / "sweep.csv").read_text().splitlines()
+    assert rows[0] == "run,model.hidden,training.seed,loss,epoch,parameters"
+    losses = [float(row.split(",")[-3]) for row in rows[1:]]
+    assert losses == sorted(losses)
+    assert len(losses) == 4
+    best = capsys.readouterr().out.split("Best: ")[1].split(". Next")[0]
+    assert load_checkpoint(best).loss == losses[0]
+
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "sweep").glob("0*/best.safetensors")}
+    assert len(before) == 4
+    assert main([*command, "--resume"]) == 0
+    assert all(p.stat().st_mtime_ns == time for p, time in before.items())
+
+
+def test_what_fails_is_named_and_the_others_are_trained(tmp_path, capsys):
+    content = {"try": {"training.learning_rate": [0.001, 1e30]}}
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(content))
+    command = ["sweep", "grid.yaml", "--data.path", "x.npy", *TINY, "--training.epochs", "2"]
+    command += ["--training.optimiser", "adam", "--training.gradient_clip", "null"]
+    assert main([*command, "--training.warmup_steps", "0", "--out", "sweep"]) == 2
+    said = capsys.readouterr().err
+    assert "001_learning_rate=1e+30: framecast train: the loss became NaN or infinite" in said
+    assert (tmp_path / "sweep" / "000_learning_rate=0.001" / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_and_they_go_on(tmp_path, number):
+    options = [*TINY, "--training.epochs", "60", "--seeds", "2", "--jobs", "2", "--out", "runs"]
+    command = [sys.executable, "-m", "framecast.cli", "train", "starter", "--data.path", "x.npy"]
+    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    logs = [tmp_path / "runs" / "logs" / f"seed_{n}.txt" for n in (0, 1)]
+    until = time.monotonic() + 120
+    while not all(p.exists() and "epoch 1/" in p.read_text() for p in logs):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    os.kill(process.pid, number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Go on with --resume" in said
+    for n in (0, 1):
+        assert (tmp_path / "runs" / f"seed_{n}" / "resume.ckpt").exists()
+    assert main(["train", "--resume", "--out", "runs", "--jobs", "2"]) == 0
+    assert load_checkpoint("runs/seed_1").epoch <= 60
+    assert "epoch 60/60" in logs[1].read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--seeds 0", "--seeds 0 must be at least 1"),
+        ("--seeds 2 --jobs 0", "--jobs 0 must be at least 1"),
+        ("--jobs 2", "--jobs goes with several runs"),
+        ("--seeds 2 --resume", "leave the recipe and --seeds out"),
+    ],
+)
+def test_what_does_not_fit_is_named(capsys, options, words):
+    assert train(*options.split(), "--out", "runs") == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_folder_that_is_there_is_not_touched(tmp_path, capsys):
+    (tmp_path / "runs").mkdir()
+    assert train("--seeds", "2", "--out", "runs") == 2
+    assert "runs exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"recipe": "starter"}, "must hold the key try"),
+        ({"try": {"model.hidden": 4}}, "must be a list of the values to try"),
+        ({"try": {"model.hiden": [4]}}, "hidden"),
+        ({"try": {"model.hidden": [4]}, "seeds": 3}, "unknown key seeds"),
+    ],
+)
+def test_a_grid_that_says_nothing_is_refused(tmp_path, capsys, content, words):
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(content))
+    assert main(["sweep", "grid.yaml", "--data.path", "x.npy", "--out", "sweep"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_jobs_differ_by_what_is_said():
+    jobs = grid(None, {"model.depth": "1"}, {"model.hidden": [2, 4], "training.seed": [0, 1, 2]})
+    assert [job.values["model.hidden"] for job in jobs] == [2, 2, 2, 4, 4, 4]
+    assert {job.experiment.model.depth for job in jobs} == {1}
+    assert len({job.name for job in jobs}) == 6
+    with pytest.raises(UserError, match="at least 1"):
+        seeds(Experiment(), 0)
