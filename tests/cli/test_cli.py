@@ -47,7 +47,7 @@ def test_a_real_file_from_training_to_evaluation(tmp_path, air_run, capsys):
     printed = capsys.readouterr().out
     assert "9 frames of air" in printed
     assert "persistence" in printed
-    assert {f.suffix for f in (tmp_path / "report").iterdir()} == {".json", ".csv", ".png"}
+    assert {f.suffix for f in (tmp_path / "report").iterdir()} == {".json", ".csv", ".png", ".html"}
 
 
 def test_slow_data_are_cached_from_inspection_to_evaluation(tmp_path, monkeypatch, capsys):

@@ -51,6 +51,15 @@ def test_a_run_that_reads_noise_has_eight_members_if_nothing_is_said(runs):
     assert (first.members, second.members) == (8, 1)
 
 
+def test_the_window_that_is_shown_has_the_members_that_were_scored(runs):
+    evaluation = evaluate(runs, members=3)
+    noisy, one = evaluation.models
+    shown = evaluation.examples[0].forecasts
+    expected = [noisy.example.mean(0), noisy.example.std(0), *noisy.example.aminmax(dim=0)]
+    torch.testing.assert_close(shown[0], torch.stack(expected))
+    torch.testing.assert_close(shown[1], one.example)
+
+
 def test_given_frames_may_be_perturbed(runs):
     (model,) = evaluate(runs[1:], members=4, variation=Variation(perturb=0.1)).models
     assert model.members == 4

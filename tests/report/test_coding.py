@@ -128,11 +128,26 @@ def test_a_forecast_that_runs_away_does_not_blunt_the_truth():
     assert any("leave the range of the truth" in note for note in found["notes"])
 
 
-def test_a_truth_that_is_missing_is_no_obstacle():
+def test_beside_a_truth_of_one_value_no_forecast_is_cut():
     show = show_of(1)
+    show.examples[0].window.values[:] = 0
+    found = scene(show)
+    values = show.examples[0].forecasts[0][0, :, 0].numpy()
+    np.testing.assert_allclose(decoded(found, 0), values, atol=1e-3)
+    assert not found["channels"][0]["values"]["cut"]
+
+
+def test_what_is_missing_is_no_obstacle():
+    show = show_of(1, members=2)
     show.examples[0].window.values[:] = torch.nan
     found = json.loads(json.dumps(scene(show), allow_nan=False))
     assert not found["known"]
+    show.examples[0].forecasts[0][:] = torch.nan
+    assert np.isnan(decoded(json.loads(json.dumps(scene(show), allow_nan=False)), 0)).all()
+    show.examples[0].window.values[:] = 1
+    assert np.isnan(decoded(json.loads(json.dumps(scene(show), allow_nan=False)), 0)).all()
+    show.examples[0].forecasts[0][:] = torch.inf
+    json.dumps(scene(show), allow_nan=False)
 
 
 def test_latitudes_and_longitudes_are_known_as_such_and_unwrapped():

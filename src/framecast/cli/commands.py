@@ -33,6 +33,9 @@ COMMANDS = {
     "evaluate": Command(
         "results", "measure the error of runs by lead time, beside baselines", "evaluate"
     ),
+    "view": Command(
+        "results", "write a page that shows a forecast, or what a run forecasts", "view"
+    ),
     "score": Command("results", "score forecasts in files, anybody's, beside the truth", "score"),
     "forecast": Command("results", "forecast from past frames into a file", "forecast"),
     "doctor": Command(

@@ -106,7 +106,13 @@ def evaluate(
         context=plan.context,
         models=models,
         baselines=tuple(_join(label, (), [one]) for label, one in zip(known, scored, strict=False)),
-        examples=_examples(plan, windows, [*firsts, *known.values()], scored[len(known)].errors),
+        examples=_examples(
+            plan,
+            windows,
+            [*firsts, *known.values()],
+            scored[len(known)].errors,
+            measure.clip,
+        ),
         measure=measure,
         by=by or "",
         groups={g: len(places) for g, places in plan.groups.items()} if by else {},
@@ -168,11 +174,16 @@ class _Plan(NamedTuple):
 
 
 def _examples(
-    plan: _Plan, windows: ScoredWindows, competitors: Sequence[Competitor], errors: Tensor
+    plan: _Plan,
+    windows: ScoredWindows,
+    competitors: Sequence[Competitor],
+    errors: Tensor,
+    length: int,
 ) -> tuple[Example, ...]:
     """Choose windows by the error of the first model [B,C], and forecast them again."""
     choices = choose(errors, affordable(windows, len(competitors)))
-    again = forecast_again(competitors, windows, [plan.places[c.place] for c in choices])
+    places = [plan.places[choice.place] for choice in choices]
+    again = forecast_again(competitors, windows, places, length)
     return tuple(
         Example(choice, plan.window(choice.place), made)
         for choice, made in zip(choices, again, strict=True)

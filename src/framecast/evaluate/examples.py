@@ -21,8 +21,6 @@ MOST_BYTES = 1 << 28
 """Memory for all that is kept of the windows that are shown, but for the first of them."""
 MOST_WINDOWS = 12
 """Windows that are shown at most."""
-STRETCH = 16
-"""Frames that are forecast at once."""
 PARTS = ("mean", "spread", "least", "greatest")
 """What is kept of an ensemble: of each cell, over its members."""
 
@@ -107,6 +105,7 @@ def forecast_again(
     competitors: Sequence[Competitor],
     windows: ScoredWindows,
     places: Sequence[Place],
+    length: int,
 ) -> list[tuple[Tensor, ...]]:
     """Forecast windows, one after the other; return what is kept of each competitor, for each.
 
@@ -114,17 +113,20 @@ def forecast_again(
         competitors: that forecast.
         windows: of which they are some.
         places: where they begin.
+        length: frames that are forecast at once.
     """
     return [
-        tuple(torch.cat([*_parts(competitor, windows, place)], dim=1) for competitor in competitors)
+        tuple(torch.cat([*_parts(one, windows, place, length)], dim=1) for one in competitors)
         for place in places
     ]
 
 
-def _parts(competitor: Competitor, windows: ScoredWindows, place: Place) -> Iterator[Tensor]:
+def _parts(
+    competitor: Competitor, windows: ScoredWindows, place: Place, length: int
+) -> Iterator[Tensor]:
     """What is kept of a window, a stretch of the forecast at a time: [P,S,C,H,W]."""
     state = None
-    for steps in windows.stretches(STRETCH):
+    for steps in windows.stretches(length):
         predictions, state = competitor.predict(windows.read([place], steps), state)
         if steps.start >= windows.context - 1:
             yield parts_of(predictions[:, 0])

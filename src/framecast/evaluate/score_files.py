@@ -61,7 +61,7 @@ def score_files(
     known = _baselines(aligned, usual)
     wanted = metrics or MetricChoice()
     measure = prepare(wanted, _subject(aligned, known, usual, wanted))
-    windows = _windows(aligned, known, batch_size)
+    windows = windows_of(aligned, known, batch_size)
     scored = score([*known.values(), *aligned.competitors.values()], windows, measure, progress)
     labels = [*known, *aligned.competitors]
     every = [_forecasts(label, one) for label, one in zip(labels, scored, strict=True)]
@@ -84,7 +84,9 @@ def _examples(
 ) -> tuple[Example, ...]:
     """Choose starts by the error of the first file [B,C], and look up what was forecast there."""
     choices = choose(errors, affordable(windows, len(competitors)))
-    again = forecast_again(competitors, windows, [Place(c.place, 0) for c in choices])
+    again = forecast_again(
+        competitors, windows, [Place(c.place, 0) for c in choices], windows.leads
+    )
     return tuple(
         Example(choice, aligned.window(choice.place), made)
         for choice, made in zip(choices, again, strict=True)
@@ -160,7 +162,14 @@ def _subject(
     )
 
 
-def _windows(aligned: Aligned, known: Mapping[str, Following], size: int) -> ScoredWindows:
+def windows_of(aligned: Aligned, known: Mapping[str, Following], size: int) -> ScoredWindows:
+    """Return the windows of aligned forecasts, one for each start.
+
+    Args:
+        aligned: the forecasts and the truth.
+        known: baselines, of which the climatology says what is usual.
+        size: windows of a batch.
+    """
     starts = [Place(sequence, 0) for sequence in range(len(aligned.starts))]
     usual = None
     if CLIMATOLOGY in known:

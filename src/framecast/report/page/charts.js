@@ -97,7 +97,7 @@ function bands(xs, lows, highs) {
 // Draws a chart: {title, xlabel, ylabel, x, series: [{name, look, values, low, high}], logx, logy,
 // level (a horizontal line), diagonal}.
 function chart(spec, width) {
-  const height = 250, left = 58, right = 12, top = 12, bottom = 44;
+  const height = 260, left = 58, right = 12, top = 28, bottom = 44;
   const svg = node("svg", {
     viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img", "aria-label": spec.title,
   });
@@ -123,10 +123,7 @@ function chart(spec, width) {
     node("line", { x1: x.at(0), x2: x.at(1), y1: y.at(0), y2: y.at(1), class: "level" }, svg);
   }
   node("text", { x: (left + width - right) / 2, y: height - 8, class: "label middle" }, svg, spec.xlabel);
-  node("text", {
-    x: 12, y: (top + height - bottom) / 2, class: "label middle",
-    transform: `rotate(-90 12 ${(top + height - bottom) / 2})`,
-  }, svg, spec.ylabel);
+  node("text", { x: 2, y: 14, class: "label" }, svg, spec.ylabel);
   const places = spec.x.map((value) => (spec.logx && value <= 0 ? NaN : x.at(value)));
   const lift = (values) => values.map((v) => (known(v) && (!spec.logy || v > 0) ? y.at(v) : NaN));
   for (const s of spec.series) {

@@ -248,7 +248,7 @@ def ensembles(evaluation: Evaluation, place: int) -> Iterator[Chart]:
                 ("rank", "share"), [float(rank) for rank in range(len(shares))],
                 [Line(title(forecasts), look, shares)], level=1 / len(shares), zero=True,
             )  # fmt: skip
-        if forecasts.has("reliability"):
+        if forecasts.has("reliability") and forecasts.members > 1:
             yield from _reliability(evaluation, average, place, look)
 
 

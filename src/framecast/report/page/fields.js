@@ -170,11 +170,15 @@ class MapPanel {
     };
     context.textAlign = "center";
     context.textBaseline = "top";
+    let free = 0;
     for (const [place, value] of inside(grid.x, grid.columns)) {
       const at = box.left + place * cell[0];
       const text = grid.geographic ? degrees(value, "EW") : typeof value === "number" ? short(value) : value;
       context.fillRect(at - 0.4, box.top + box.height, 0.8, 4);
-      context.fillText(text, Math.min(at, box.left + box.width - 12), box.top + box.height + 6);
+      const half = context.measureText(text).width / 2, middle = Math.min(at, box.left + box.width + 7 - half);
+      if (middle - half < free) continue;
+      context.fillText(text, middle, box.top + box.height + 6);
+      free = middle + half + 4;
     }
     context.textAlign = "right";
     context.textBaseline = "middle";
@@ -202,7 +206,8 @@ class MapPanel {
     for (const value of someTicks(colours.low, colours.high, room)) {
       const at = box.left + ((value - colours.low) / (colours.high - colours.low)) * box.width;
       context.fillRect(at - 0.4, top + 10, 0.8, 3);
-      context.fillText(short(value), Math.max(box.left + 4, Math.min(at, box.left + box.width - 6)), top + 15);
+      const half = context.measureText(short(value)).width / 2;
+      context.fillText(short(value), Math.max(half + 1, Math.min(at, box.left + box.width + 7 - half)), top + 15);
     }
     context.textAlign = "right";
     context.fillText(units, box.left + box.width, top + 29);

@@ -171,9 +171,13 @@ def _codings(fields: Sequence[_Fields], channel: int, size: int) -> _Codings:
     truth = _ends([own.truth[:, channel] for own in fields])
     values = [p[[0, *range(2, len(p))], :, channel] for own in fields for p in own.forecasts]
     low, high = _ends(values)
-    if np.isnan(truth).any():
+    if np.isnan(low):
+        low, high = (0.0, 1.0) if np.isnan(truth[0]) else truth
+    if np.isnan(truth[0]):
         truth = (low, high)
-    room = _WIDE * (truth[1] - truth[0])
+    # Where the truth is one value, no forecast is far from it.
+    width = (truth[1] - truth[0]) or max(high, truth[1]) - min(low, truth[0])
+    room = _WIDE * width
     least, greatest = max(low, truth[0] - room), min(high, truth[1] + room)
     least, greatest = min(least, truth[0]), max(greatest, truth[1])
     _, spread = _ends([p[1, :, channel] for own in fields for p in own.forecasts if len(p) > 1])
@@ -184,7 +188,7 @@ def _codings(fields: Sequence[_Fields], channel: int, size: int) -> _Codings:
         Coding.between(0.0, spread if np.isfinite(spread) else 1.0, size),
         bool(low < least or high > greatest),
         truth,
-        min(limit, truth[1] - truth[0]) or 1.0,
+        min(limit, width) or 1.0,
     )
 
 
@@ -300,7 +304,7 @@ def _notes(show: Show, effort: Effort, windows: int, codings: Sequence[_Codings]
     ]
     yield (
         f"Values are rounded for the maps, to {256**effort.size - 2:,} levels: "
-        f"{', '.join(rounded)}. Scores are of the values as they were."
+        f"{', '.join(rounded)}."
     )
     cut = [c.name for c, coding in zip(show.first.channels, codings, strict=True) if coding.cut]
     if cut:

@@ -97,6 +97,7 @@ class Viewer {
 
   draw() {
     const { maps } = this.parts;
+    maps.dataset.count = this.shown.length;
     while (maps.children.length > this.shown.length) maps.lastChild.remove();
     this.shown.forEach((panel, n) => {
       const figure = maps.children[n] || this.figure();
@@ -171,8 +172,9 @@ class Viewer {
         const value = field[cell], { low, step, levels, cut } = channel.values;
         if (Number.isNaN(value)) return "missing";
         const ends = cut && colours !== channel.errors && [low + step * 0.01, low + step * (levels - 1.01)];
+        const digits = Math.max(0, Math.floor(-Math.log10(title.startsWith("spread") ? channel.spread.step : step)));
         const sign = ends && title.startsWith("forecast") ? (value <= ends[0] ? "≤ " : value >= ends[1] ? "≥ " : "") : "";
-        return sign + short(value);
+        return sign + (digits < 8 ? String(Number(value.toFixed(digits))) : short(value)).replace("-", "−");
       });
       return `${title.split(":")[0]} ${texts.join("/")} ${units}`.trim();
     });
@@ -239,7 +241,9 @@ class Viewer {
       event.preventDefault();
     });
     new ResizeObserver(() => this.shown && this.draw()).observe(this.parts.maps);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    for (const media of ["(prefers-color-scheme: dark)", "print"]) {
+      matchMedia(media).addEventListener("change", () => this.shown && this.draw());
+    }
   }
 
   step(by) {
@@ -256,6 +260,9 @@ function data(id) {
 }
 
 drawCharts(data("charts") || []);
+window.addEventListener("beforeprint", () => {
+  for (const group of document.querySelectorAll("details.group")) group.open = true;
+});
 const root = document.querySelector("[data-role=viewer]");
 if (root && typeof DecompressionStream === "undefined") {
   root.querySelector("[data-role=readout]").textContent =
