@@ -141,3 +141,9 @@ def test_the_public_packages():
 def test_an_unknown_name_is_an_error():
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         _ = framecast.nonsense
+
+
+def test_no_two_files_of_tests_share_a_name():
+    """pytest would refuse to collect them together."""
+    names = [file.name for file in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names))

@@ -1,5 +1,6 @@
 """What the data doctor proposes fits the data, and works."""
 
+import re
 import shlex
 
 import numpy as np
@@ -264,4 +265,4 @@ def test_a_step_is_measured():
     fitted = fit_to_time(proposal_of(AIR, given), 1.0)
     assert fitted.experiment().model.layer == "conv_lstm"
     assert fitted.experiment().training.epochs > 1
-    assert "s a step and 12 steps an epoch" in fitted.choices["training.epochs"].why
+    assert re.search(r"s a step and \d+ steps an epoch", fitted.choices["training.epochs"].why)
