@@ -1,11 +1,11 @@
-# make demo: the main job from nothing; make test: the tests; make lint: style, types, imports;
-# make fuzz: 1,000 damaged inputs through all commands.
+# make demo: the main job from nothing; make test: the tests; make test-slow: those that take long;
+# make lint: style, types, imports; make fuzz: 1,000 damaged inputs through all commands.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FRAMECAST := $(BIN)/framecast
 
-.PHONY: demo test lint bench fuzz clean
+.PHONY: demo test test-slow lint bench fuzz clean
 
 demo: $(VENV)/installed
 	rm -rf demo/run demo/evaluation
@@ -17,6 +17,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/ready
 	$(BIN)/pytest
+
+test-slow: $(VENV)/ready
+	$(BIN)/pytest -m slow
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check

@@ -136,6 +136,7 @@ def test_impossible_requests_are_named_and_leave_nothing(tmp_path, options, mess
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_steps(tmp_path):
     run_on(AIR, tmp_path)
     peaks = [peak_memory(tmp_path, steps) for steps in (20, 2000)]

@@ -41,6 +41,7 @@ def train(*options):
     )
 
 
+@pytest.mark.slow
 def test_seeds_are_named_and_evaluated_as_one_model(tmp_path, capsys):
     assert train("--seeds", "2", "--jobs", "2", "--training.seed", "7", "--out", "runs") == 0
     said = capsys.readouterr()
@@ -54,6 +55,7 @@ def test_seeds_are_named_and_evaluated_as_one_model(tmp_path, capsys):
     assert all(weights[1][name].equal(alone[name]) for name in alone)
 
 
+@pytest.mark.slow
 def test_a_sweep_tells_which_is_best(tmp_path, capsys):
     content = {"recipe": "starter", "try": {"model.hidden": [2, 4], "training.seed": [0, 1]}}
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(content))
@@ -74,6 +76,7 @@ def test_a_sweep_tells_which_is_best(tmp_path, capsys):
     assert all(p.stat().st_mtime_ns == time for p, time in before.items())
 
 
+@pytest.mark.slow
 def test_what_fails_is_named_and_the_others_are_trained(tmp_path, capsys):
     content = {"try": {"training.learning_rate": [0.001, 1e30]}}
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(content))
@@ -85,6 +88,7 @@ def test_what_fails_is_named_and_the_others_are_trained(tmp_path, capsys):
     assert (tmp_path / "sweep" / "000_learning_rate=0.001" / "best.safetensors").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_all_and_they_go_on(tmp_path, number):
     options = [*TINY, "--training.epochs", "60", "--seeds", "2", "--jobs", "2", "--out", "runs"]

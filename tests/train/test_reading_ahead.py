@@ -168,6 +168,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_worker_outlives_a_run_that_is_stopped(series, tmp_path, number):
     plan = plan_for(series, 2, epochs=10000)
@@ -190,6 +191,7 @@ def test_no_worker_outlives_a_run_that_is_stopped(series, tmp_path, number):
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_said_and_the_run_can_go_on(series, tmp_path):
     plan = plan_for(series, 1, epochs=10000)
     (tmp_path / "plan.yaml").write_text(dump_config(plan))

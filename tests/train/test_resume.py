@@ -235,6 +235,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "is saved. Go on"), (60, "takes too long")])
 def test_a_signal_ends_the_process_with_its_code(tmp_path, number, seconds, said):
