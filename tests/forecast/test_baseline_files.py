@@ -80,6 +80,13 @@ def test_a_folder_with_the_name_of_a_baseline_is_told_apart(tmp_path, capsys):
     assert "write ./advection for this" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("key", ["forcings", "validation_fraction", "source", "workers"])
+def test_keys_of_data_that_would_change_nothing_are_refused(capsys, key):
+    command = f"forecast advection {AIR} --steps 2 --out f.nc --data.{key} 0"
+    assert main(command.split()) == 2
+    assert f"--data.{key} is not read here" in capsys.readouterr().err
+
+
 def test_keys_of_data_are_not_for_runs(capsys):
     command = f"forecast run {AIR} --steps 2 --out f.nc --data.variables [air]"
     assert main(command.split()) == 2

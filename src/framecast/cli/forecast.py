@@ -1,38 +1,24 @@
 """framecast forecast: forecast from past frames into a file."""
 
 import argparse
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from framecast.base.config import load_config
 from framecast.cli.members import add_variation, variation
 from framecast.cli.parser import (
     CommandParser,
     add_device,
     command_parser,
     one_or_many,
-    overrides,
     whole_number,
 )
-from framecast.datasets.config import DataConfig
+from framecast.cli.reading import add_reading, read_selection
 
 if TYPE_CHECKING:
     from framecast.forecast.order import EnsembleOrder
 
 COMMON = ("data.variables", "data.missing", "data.dims", "data.select", "data.layout")
 """The keys that the short help explains."""
-
-
-@dataclass(frozen=True)
-class Read:
-    """How a baseline reads its input.
-
-    Attributes:
-        data: the frames, for baselines alone; a run reads its input as it read its training.
-    """
-
-    data: DataConfig = field(default_factory=DataConfig)
 
 
 def parser(everything: bool = False) -> CommandParser:
@@ -96,7 +82,7 @@ def parser(everything: bool = False) -> CommandParser:
     )
     _add_members(parser)
     add_device(parser)
-    parser.add_config(Read, COMMON, everything)
+    add_reading(parser, COMMON, everything)
     return parser
 
 
@@ -104,8 +90,6 @@ def run(arguments: list[str]) -> None:
     """Forecast, and say what was written."""
     options = parser("--help-all" in arguments).parse_args(arguments)
     from framecast.forecast.files import forecast_file
-
-    given = overrides(Read, options)
 
     labels = forecast_file(
         options.run,
@@ -115,7 +99,7 @@ def run(arguments: list[str]) -> None:
         starts=options.start,
         context=options.context,
         forcings=options.forcings and one_or_many(options.forcings),
-        data=load_config(Read, None, given).data if given else None,
+        selection=read_selection(options),
         ensemble=_ensemble(options),
         device=options.device,
         overwrite=options.overwrite,

@@ -1,27 +1,15 @@
 """framecast score: score forecasts in files, ours or anybody's, beside the truth."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from framecast.base.config import load_config
 from framecast.base.errors import UserError
 from framecast.cli.evaluate import add_metrics, metric_choice
-from framecast.cli.parser import CommandParser, command_parser, one_or_many, overrides
-from framecast.datasets.config import DataConfig
+from framecast.cli.parser import CommandParser, command_parser, one_or_many
+from framecast.cli.reading import add_reading, read_selection
+from framecast.readers.selection import EVERYTHING
 
 COMMON = ("data.variables", "data.missing", "data.units")
 """The keys that the short help explains."""
-
-
-@dataclass(frozen=True)
-class Read:
-    """How the truth is read.
-
-    Attributes:
-        data: the truth, and the climatology.
-    """
-
-    data: DataConfig = field(default_factory=DataConfig)
 
 
 def parser(everything: bool = False) -> CommandParser:
@@ -56,7 +44,7 @@ def parser(everything: bool = False) -> CommandParser:
         help="replace files in FOLDER with the names of a report's that are of no earlier one",
     )
     add_metrics(parser)
-    parser.add_config(Read, COMMON, everything)
+    add_reading(parser, COMMON, everything)
     return parser
 
 
@@ -74,6 +62,6 @@ def run(arguments: list[str]) -> None:
         options.out,
         climatology=options.climatology and one_or_many(options.climatology),
         metrics=metric_choice(options),
-        selection=load_config(Read, None, overrides(Read, options)).data.selection,
+        selection=read_selection(options) or EVERYTHING,
         overwrite=options.overwrite,
     )

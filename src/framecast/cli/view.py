@@ -1,32 +1,19 @@
 """framecast view: write a page that shows a forecast, or what a run forecasts."""
 
 import webbrowser
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from framecast.base.config import load_config
 from framecast.cli.parser import (
     CommandParser,
     add_device,
     command_parser,
     one_or_many,
-    overrides,
 )
-from framecast.datasets.config import DataConfig
+from framecast.cli.reading import add_reading, read_selection
+from framecast.readers.selection import EVERYTHING
 
 COMMON = ("data.variables", "data.missing", "data.units")
 """The keys that the short help explains."""
-
-
-@dataclass(frozen=True)
-class Read:
-    """How the truth is read.
-
-    Attributes:
-        data: the truth.
-    """
-
-    data: DataConfig = field(default_factory=DataConfig)
 
 
 def parser(everything: bool = False) -> CommandParser:
@@ -57,7 +44,7 @@ def parser(everything: bool = False) -> CommandParser:
         help="replace a file at --out that is no page of framecast",
     )
     add_device(parser)
-    parser.add_config(Read, COMMON, everything)
+    add_reading(parser, COMMON, everything)
     return parser
 
 
@@ -70,7 +57,7 @@ def run(arguments: list[str]) -> None:
         options.shown,
         out=options.out,
         truth=options.truth and one_or_many(options.truth),
-        selection=load_config(Read, None, overrides(Read, options)).data.selection,
+        selection=read_selection(options) or EVERYTHING,
         device=options.device,
         overwrite=options.overwrite,
     )

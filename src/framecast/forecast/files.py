@@ -14,7 +14,6 @@ from framecast.base.errors import UserError
 from framecast.base.limits import check_disk, check_memory
 from framecast.base.progress import track
 from framecast.base.whole import PathLike
-from framecast.datasets.config import DataConfig
 from framecast.datasets.source import Source
 from framecast.forecast.baselines import BASELINES
 from framecast.forecast.baselines.series import follow
@@ -28,7 +27,7 @@ from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
 from framecast.readers.open import open_frames
 from framecast.readers.paths import Paths
-from framecast.readers.selection import Selection
+from framecast.readers.selection import EVERYTHING, Selection
 from framecast.runs.checkpoint import load_checkpoint
 from framecast.runs.contents import source_of
 
@@ -64,7 +63,7 @@ def forecast_file(
     starts: Sequence[str] = ("-1",),
     context: int | None = None,
     forcings: Paths | None = None,
-    data: DataConfig | None = None,
+    selection: Selection | None = None,
     ensemble: EnsembleOrder | None = None,
     device: str = "auto",
     overwrite: bool = False,
@@ -86,7 +85,7 @@ def forecast_file(
         context: past frames to read before each forecast; if None, as in training, and for a
             baseline three.
         forcings: a file, or several, with the forcings (and actions) beyond the end of `source`.
-        data: how a baseline reads the source; a run knows it itself.
+        selection: how a baseline reads the source; a run knows it itself.
         ensemble: the members that are forecast; None for one, and no dimension of members.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
         overwrite: whether a file of the kind of `out` is replaced that is no earlier forecast.
@@ -104,12 +103,12 @@ def forecast_file(
     ensemble = ensemble or EnsembleOrder()
     order = Order(source, steps, starts, context, forcings, ensemble)
     baseline = is_baseline(run)
-    if data is not None and not baseline:
+    if selection is not None and not baseline:
         raise UserError(f"{run} knows how its data are read: leave the keys of data out")
     inputs = order.inputs if baseline else [run, *order.inputs]
     with claim_destination(out, inputs, overwrite) as place:
         if baseline:
-            ahead = _by_baseline(str(run), order, data or DataConfig())
+            ahead = _by_baseline(str(run), order, selection or EVERYTHING)
         else:
             ahead = _by_runs([run, *ensemble.runs], order, device)
         labels = replace(
@@ -183,7 +182,7 @@ def _model(run: PathLike, order: Order, device: str) -> ForecastModel:
     return ForecastModel(predictor, look, str(run))
 
 
-def _by_baseline(name: str, order: Order, data: DataConfig) -> Ahead:
+def _by_baseline(name: str, order: Order, selection: Selection) -> Ahead:
     if order.ensemble.asked:
         raise UserError(
             f"--members, --seed, --perturb, --with and --summary are of trained models: the "
@@ -191,7 +190,7 @@ def _by_baseline(name: str, order: Order, data: DataConfig) -> Ahead:
         )
     if order.forcings is not None:
         raise UserError(f"--forcings is given, but the baseline {name} reads none: leave it out")
-    frames = open_frames(order.source, data.selection)
+    frames = open_frames(order.source, selection)
     places = [find_start(frames, start) for start in order.starts]
     leads = (frame[None] for frame in follow(name, frames, places, order.steps, order.context))
     return Ahead(frames, places, frames.with_role("prognostic", "diagnostic"), {}, leads)
