@@ -69,6 +69,7 @@ class _Pickler(pickle.Pickler):
     """Pickles tensors as the arrays that share their memory, which are then not copied."""
 
     def reducer_override(self, thing: Any) -> Any:
+        """Pickle a tensor on the CPU as an array, and anything else as usual."""
         torch = sys.modules.get("torch")  # which who holds a tensor has imported
         if torch is None:
             return NotImplemented

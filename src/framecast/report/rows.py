@@ -82,6 +82,7 @@ class _Numbers(NamedTuple):
 
     @classmethod
     def of(cls, forecasts: Forecasts, metric: str, region: int) -> "_Numbers":
+        """Take the numbers of a metric in a region."""
         return cls(
             forecasts.mean(metric, region),
             forecasts.spread(metric, region),
