@@ -132,7 +132,8 @@ def _variables(findings: Findings, sunlight: Sequence[str]) -> Iterator[tuple[st
     still = [c.name for c in findings.channels if c.constant or c.uniform]
     moving = [c.name for c in findings.channels if c.name not in (*still, *sunlight)]
     if moving and len(moving) < len(findings.channels):
-        why = [f"{', '.join(still)} never changes in time"] if still else []
+        changes = "changes" if len(still) == 1 else "change"
+        why = [f"{', '.join(still)} never {changes} in time"] if still else []
         why += [f"{', '.join(sunlight)} follows from the date"] if sunlight else []
         yield "data.variables", Choice(moving, "; ".join(why))
 

@@ -209,8 +209,8 @@ def in_words(difference: Any) -> str:
         return f"{difference:g}"
     for name, size in (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0)):
         if abs(seconds) >= size and (seconds / size) % 1 == 0:
-            return _counted(seconds / size, name)
-    return _counted(seconds, "second")
+            return counted(seconds / size, name)
+    return counted(seconds, "second")
 
 
 def seconds_of(difference: Any) -> float | None:
@@ -220,8 +220,10 @@ def seconds_of(difference: Any) -> float | None:
     return difference.total_seconds() if isinstance(difference, timedelta) else None
 
 
-def _counted(number: float, name: str) -> str:
-    return f"{number:g} {name}" if number == 1 else f"{number:g} {name}s"
+def counted(number: int | float, name: str) -> str:
+    """Write a number of things, with an s behind the name of more or less than one."""
+    shown = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{shown} {name}" if number == 1 else f"{shown} {name}s"
 
 
 def _commonest(

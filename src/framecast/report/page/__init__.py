@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from framecast.evaluate import Evaluation
 from framecast.evaluate.examples import Choice, Example, parts_of
 from framecast.frames.leads import lead_times, with_units
+from framecast.frames.times import counted
 from framecast.report.page import charts
 from framecast.report.page.frames import Show, scene
 from framecast.report.page.numbers import Table, averages
@@ -57,8 +58,8 @@ def draw_page(evaluation: Evaluation, creator: str) -> str:
     names = ", ".join(c.name for c in evaluation.first.channels)
     return render(
         title=f"Forecasts of {names}",
-        subtitle=f"{', '.join(title(f) for f in evaluation.models)}: {evaluation.windows} windows, "
-        f"{evaluation.steps} lead times",
+        subtitle=f"{', '.join(title(f) for f in evaluation.models)}: "
+        f"{counted(evaluation.windows, 'window')}, {counted(evaluation.steps, 'lead time')}",
         creator=creator,
         summary=summarise(evaluation),
         show=show_of(evaluation),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from framecast.evaluate import Evaluation, Run
-from framecast.frames.times import readable
+from framecast.frames.times import counted, readable
 from framecast.report.page.numbers import number
 
 
@@ -51,8 +51,8 @@ def provenance(evaluation: Evaluation, creator: str) -> Provenance:
         ("variables", channels),
         ("grid", f"{height} rows × {width} columns"),
         ("first window", f"{readable(first.times[0])} to {readable(first.times[-1])}"),
-        ("windows", f"{evaluation.windows}, of {evaluation.context} given frames and "
-                    f"{evaluation.steps} lead times each"),
+        ("windows", f"{evaluation.windows}, of {counted(evaluation.context, 'given frame')} and "
+                    f"{counted(evaluation.steps, 'lead time')} each"),
         ("weights", weights[measure.weights.kind]),
         ("baselines", ", ".join(f.label for f in evaluation.baselines) or "none"),
         ("written by", creator),
