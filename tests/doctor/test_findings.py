@@ -100,7 +100,11 @@ DEGREES = ("degrees_north", "degrees_east")
 @pytest.mark.parametrize(
     ("rows", "columns", "units", "name", "padding"),
     [
-        (np.linspace(90, -90, 7), np.arange(0, 360, 30), DEGREES, "global", "cylinder"),
+        (np.linspace(90, -90, 7), np.arange(0, 360, 30), DEGREES, "global", "sphere_poles"),
+        (np.linspace(-75, 75, 6), np.arange(0, 360, 30), DEGREES, "global", "sphere"),
+        (np.linspace(-75, 75, 6), np.arange(0, 360, 40), DEGREES, "global", "cylinder"),
+        (np.linspace(-60, 60, 7), np.arange(0, 360, 30), DEGREES, "global", "cylinder"),
+        (np.linspace(-90, 75, 12), np.arange(0, 360, 30), DEGREES, "global", "cylinder"),
         (np.linspace(60, 30, 7), np.arange(0, 90, 10), DEGREES, "regional", "replicate"),
         (np.arange(7) * 1e3, np.arange(9) * 1e3, ("m", "m"), "projected", "replicate"),
     ],

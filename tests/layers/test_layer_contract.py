@@ -194,13 +194,15 @@ def test_state_dict_round_trip(name):
 
 @single_layer
 def test_each_option_changes_the_output(name):
-    frames = frames_for(make(name))
+    frames = frames_for(make(name), width=W + W % 2)  # a sphere needs an even number of columns
     outputs = [
         make(name, **options)(frames)[0]
         for options in (
             {"padding": "zeros"},
             {"padding": "circular"},
             {"padding": "cylinder"},
+            {"padding": "sphere"},
+            {"padding": "sphere_poles"},
             {"padding": "replicate"},
             {"padding": "reflect"},
             {"kernel": 1},

@@ -95,6 +95,9 @@ class DataConfig:
         every: time from one frame that is read to the next, such as 6 h, or how many frames.
         units: unit that values are converted to, by the name of a variable, such as {t: degC};
             needs the extra units.
+        vectors: variables that are components of vectors, eastward or northward, such as [u, v]:
+            they change sign across a pole (model.padding sphere). Null stands for those whose
+            standard name says so.
         validation_fraction: share of a single file that is kept for validation, in [0, 1); null
             stands for the source's own. It is the last sequences, or the last stretch of time
             before the test's if the file holds one sequence. With 0, the last weights count as
@@ -141,6 +144,7 @@ class DataConfig:
     period: list[Any] | None = None
     every: int | str = 1
     units: dict[str, str] = field(default_factory=dict)
+    vectors: list[str] | None = None
     validation_fraction: float | None = None
     test_fraction: float | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -277,6 +281,7 @@ class DataConfig:
             region=self.region,
             every=self._lasting(train),
             units=self.units,
+            vectors=self._vectors(train),
         )
         predicted = [channel.name for channel in spec.predicted]
         for name in self.bounds:
@@ -290,6 +295,16 @@ class DataConfig:
         """How long `every` is: it holds of files with any step, as a number of frames does not."""
         timed = train.step is not None and train.step.seconds is not None
         return str(train.step) if self.every != 1 and timed else self.every
+
+    def _vectors(self, train: Frames) -> tuple[str, ...]:
+        """The channels that are components of vectors: those that are named, or say it."""
+        if self.vectors is None:
+            return tuple(channel.name for channel in train.channels if channel.of_vector)
+        names = [channel.name for channel in train.channels]
+        for name in self.vectors:
+            if name not in names:
+                raise ValueError(f"data.vectors names {name}, but there are {', '.join(names)}")
+        return tuple(self.vectors)
 
     def _flagged(self, train: Frames, statistics: Statistics) -> tuple[str, ...]:
         """The channels whose mask is read: of those that are read, the ones with gaps, or all."""

@@ -40,6 +40,12 @@ class Channel:
         return _two_numbers(self._declared_ends)
 
     @property
+    def of_vector(self) -> bool:
+        """Whether it is a component of a vector, eastward or northward, by its standard name."""
+        words = str(self.attributes.get("standard_name", "")).split("_")
+        return "eastward" in words or "northward" in words
+
+    @property
     def declares_nonsense(self) -> bool:
         """Whether the source declares a range that is not two numbers, such as a text."""
         return self._declared_ends is not None and self.valid_range is None

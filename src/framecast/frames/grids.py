@@ -13,6 +13,9 @@ LENGTHS = ("m", "km", "metre", "metres", "meter", "meters")
 SMOOTH = 1.5
 """A step across the edge that is at most so many times as large as one inside hides no edge."""
 
+AT_POLE, BESIDE_POLE = 0.1, 0.9
+"""Steps from a pole up to which a row lies at it, and up to which it is the one next to it."""
+
 
 class Grid(NamedTuple):
     """A kind of grid.
@@ -27,6 +30,11 @@ class Grid(NamedTuple):
     name: GridName
     evidence: str
     padding: str
+
+    @property
+    def around(self) -> tuple[bool, bool]:
+        """Whether rows, and columns, go around."""
+        return self.name == "periodic", self.name in ("periodic", "global")
 
 
 def find_grid(frames: Frames) -> Grid:
@@ -54,8 +62,20 @@ def _on_the_sphere(lat: Coordinate, lon: Coordinate) -> Grid:
     where = f"latitudes {north.min():g} to {north.max():g}, longitudes {east.min():g} to "
     where += f"{east.max():g}"
     if around:
-        return Grid("global", f"{where}: all around", "cylinder")
+        return Grid("global", *_at_the_poles(north, len(east), where))
     return Grid("regional", where, "replicate")
+
+
+def _at_the_poles(north: np.ndarray, columns: int, where: str) -> tuple[str, str]:
+    """What is beyond the first and last row of a grid that goes around: evidence and padding."""
+    step = abs(float(np.median(np.diff(north)))) if len(north) > 1 else 0.0
+    missing = sorted(90 - abs(north[[0, -1]]))
+    facing = len(north) > 1 and north[0] * north[-1] < 0 and columns % 2 == 0
+    if facing and missing[1] <= AT_POLE * step:
+        return f"{where}: all around, with rows at the poles", "sphere_poles"
+    if facing and missing[0] > AT_POLE * step and missing[1] <= BESIDE_POLE * step:
+        return f"{where}: all around, from pole to pole", "sphere"
+    return f"{where}: all around", "cylinder"
 
 
 def _wraps(frames: Frames) -> bool:

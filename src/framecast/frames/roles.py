@@ -39,6 +39,7 @@ class FrameSpec:
         every: how many frames, or how long, it was from one frame that was read to the next.
         units: by name of a channel, the unit that its values were converted to, by data.units.
         layout: what the axes of unlabelled arrays are, where the user said it, by data.layout.
+        vectors: names of the channels that are components of vectors.
     """
 
     channels: tuple[Channel, ...]
@@ -62,6 +63,7 @@ class FrameSpec:
     region: Mapping[str, Any] = field(default_factory=dict)
     every: int | str = 1
     units: Mapping[str, str] = field(default_factory=dict)
+    vectors: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, frames: Frames, **settings: Any) -> "FrameSpec":
@@ -111,6 +113,14 @@ class FrameSpec:
         forcings += [f"mask of {n}" for n in self.flagged if n in forcings]
         static = [c.name for c in (*self.static, *derived_static_channels(self.derived_static))]
         return (*forcings, *(f"{name}'" for name in forcings), *static)
+
+    @property
+    def read_vectors(self) -> tuple[int, ...]:
+        """Places of components of vectors among all that the network reads."""
+        prognostic = [channel.name for channel in self.of_role("prognostic")]
+        masks = [""] * len(self.flags)
+        read = [*prognostic, *masks, *(name.removesuffix("'") for name in self.conditions)]
+        return tuple(place for place, name in enumerate(read) if name in self.vectors)
 
     @property
     def flags(self) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Building blocks for single frames: convolution with boundary padding, and norms."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -11,7 +12,11 @@ from torch import Tensor, nn
 from framecast.base.shapes import Frame
 from framecast.ops import residual_norm, wrap
 
-Padding = Literal["zeros", "circular", "cylinder", "replicate", "reflect"]
+Padding = Literal["zeros", "circular", "cylinder", "sphere", "sphere_poles", "replicate", "reflect"]
+SPHERES = ("sphere", "sphere_poles")
+"""Paddings that go on across the poles."""
+AROUND = ("circular", "cylinder", *SPHERES)
+"""Paddings with which columns go around."""
 NormKind = Literal["frame", "channel", "grid", "none"]
 RENAMED_NORMS = {"group": "frame"}
 """Older names of norms, and what they are called now."""
@@ -19,7 +24,7 @@ EPSILON = 1e-6
 """Added to variances in the norms of ConvS5's networks, as in the published ones."""
 
 
-def pad_grid(x: Tensor, reach: int, padding: Padding) -> Tensor:
+def pad_grid(x: Tensor, reach: int, padding: Padding, signs: Tensor | None = None) -> Tensor:
     """Continue a field [...,C,H,W] by `reach` cells beyond each of its four edges.
 
     Args:
@@ -27,11 +32,17 @@ def pad_grid(x: Tensor, reach: int, padding: Padding) -> Tensor:
         reach: cells to add on each side.
         padding: `zeros`; `circular`, both axes periodic; `cylinder`, the last axis
             (longitude) periodic and zeros beyond the first and last row (the poles);
-            `replicate`, the edge value; `reflect`, mirrored without repeating the edge.
+            `sphere`, the last axis periodic, and beyond a pole the rows before it, half way round
+            (at longitude + 180°); `sphere_poles`, the same where the first and last row are the
+            poles themselves; `replicate`, the edge value; `reflect`, mirrored without repeating
+            the edge.
+        signs: of each channel, [C,1,1], by which values beyond a pole are multiplied: −1 for
+            components of vectors, since east and north turn round there; None for scalars.
 
     Raises:
-        ValueError: if the grid is too small for `reach` (circular and cylinder need at
-            least `reach` cells along a periodic axis, reflect one more).
+        ValueError: if the grid is too small for `reach` (circular, cylinder and spheres need at
+            least `reach` cells along a periodic axis, reflect and sphere_poles one more along the
+            rows), or a sphere has an odd number of columns.
     """
     if reach == 0:
         return x
@@ -43,6 +54,8 @@ def pad_grid(x: Tensor, reach: int, padding: Padding) -> Tensor:
         return F.pad(wrap(x, 0, reach), (0, 0, *sides))
     if padding == "circular":
         return wrap(x, reach, reach)
+    if padding in SPHERES:
+        return wrap(_across_poles(x, reach, int(padding == "sphere_poles"), signs), 0, reach)
     if padding == "replicate":
         return _repeat(_repeat(x, reach, -2), reach, -1)
     return F.pad(x, sides + sides, mode=padding)
@@ -55,9 +68,37 @@ def _repeat(x: Tensor, reach: int, dim: int) -> Tensor:
     return torch.cat([*[first] * reach, x, *[last] * reach], dim)
 
 
+def _across_poles(x: Tensor, reach: int, skipped: int, signs: Tensor | None) -> Tensor:
+    """Continue beyond the first and last row with the rows before, half way round.
+
+    Args:
+        x: field [B,C,H,W].
+        reach: rows to add on each side.
+        skipped: rows next to the edge that are the pole itself, 0 or 1.
+        signs: as in `pad_grid`.
+    """
+    half, last = x.shape[-1] // 2, x.shape[-2] - 1
+
+    def opposite(row: int) -> Tensor:
+        values = x.narrow(-2, row, 1)
+        turned = torch.cat([values[..., half:], values[..., :half]], -1)
+        return turned if signs is None else signs * turned
+
+    away = range(skipped, skipped + reach)
+    above = [opposite(row) for row in reversed(away)]
+    return torch.cat([*above, x, *(opposite(last - row) for row in away)], -2)
+
+
 def _check_grid(x: Tensor, reach: int, padding: Padding) -> None:
     height, width = x.shape[-2:]
-    needed = {"circular": reach, "cylinder": reach, "reflect": reach + 1}.get(padding, 1)
+    if padding in SPHERES and width % 2:
+        raise ValueError(
+            f"{padding} padding goes on half way round beyond a pole, which needs an even number "
+            f"of columns, but the grid is {height}×{width}: choose padding cylinder"
+        )
+    needed = reach if padding in AROUND else 1
+    if padding in ("reflect", "sphere_poles"):
+        needed = reach + 1
     smallest = width if padding == "cylinder" else min(height, width)
     if smallest < needed:
         raise ValueError(
@@ -87,10 +128,14 @@ class GridConv(nn.Conv2d):
         kernel: odd side length of the square kernel.
         padding: how the field continues beyond its edges (see `pad_grid`).
         bias: whether a learned constant is added to each channel.
+        vectors: places of the channels that are components of vectors, which change sign across a
+            pole of a sphere.
 
     Raises:
         ValueError: if the kernel is even or the padding unknown.
     """
+
+    signs: Tensor | None
 
     def __init__(
         self,
@@ -99,6 +144,7 @@ class GridConv(nn.Conv2d):
         kernel: int = 3,
         padding: Padding = "zeros",
         bias: bool = True,
+        vectors: Sequence[int] = (),
     ) -> None:
         if kernel < 1 or kernel % 2 == 0:
             raise ValueError(f"kernel {kernel} must be odd and positive, to keep the grid's size")
@@ -107,6 +153,11 @@ class GridConv(nn.Conv2d):
         inner = kernel // 2 if padding == "zeros" else 0
         super().__init__(in_channels, out_channels, kernel, padding=inner, bias=bias)
         self.boundary = padding
+        signs = None
+        if vectors and padding in SPHERES:
+            signs = torch.ones(in_channels, 1, 1)
+            signs[list(vectors)] = -1
+        self.register_buffer("signs", signs, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve frames [B,C_in,H,W] → [B,C_out,H,W]."""
@@ -115,7 +166,7 @@ class GridConv(nn.Conv2d):
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """Convolve with kernels that take the place of the module's own, of their shape."""
         if self.boundary != "zeros":
-            x = pad_grid(x, self.kernel_size[0] // 2, self.boundary)
+            x = pad_grid(x, self.kernel_size[0] // 2, self.boundary, self.signs)
         result: Tensor = self._conv_forward(x, weight, self.bias)
         return result
 

@@ -36,8 +36,10 @@ class ForecasterConfig:
             an earlier one are concatenated and mixed by a 1×1 convolution. Stack residual also
             has last_residual: whether the last layer has a residual connection and a norm too.
         kernel: odd side length of the layers' convolutions.
-        padding: how fields continue beyond their edges: zeros, circular, cylinder, replicate or
-            reflect. A cylinder is periodic in longitude, with zeros beyond the poles.
+        padding: how fields continue beyond their edges: zeros, circular, cylinder, sphere,
+            sphere_poles, replicate or reflect. A cylinder is periodic in longitude, with zeros
+            beyond the poles. A sphere goes on beyond a pole at longitude + 180°; sphere_poles is
+            for grids whose first and last rows are the poles.
         norm: norm after each layer: frame, channel, grid or none. A frame norm is over a whole
             frame, a channel norm over a pixel's channels, a grid norm over H×W, which ties the
             weights to one grid size.

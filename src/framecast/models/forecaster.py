@@ -17,6 +17,7 @@ from framecast.models.build import make_stack
 from framecast.models.codecs.codec import (
     ActionConditioning,
     check_reduction,
+    check_sphere,
     coarsen_noise,
     fill_up,
     make_decoder,
@@ -61,9 +62,10 @@ class Forecaster(Model):
         self.reduction = config.reduction
         if grid is not None:
             check_reduction(self.reduction, grid)
+            check_sphere(self.reduction, grid, config.padding)
             grid = (-(-grid[0] // self.reduction), -(-grid[1] // self.reduction))
         read = self.ports.read + config.noise_channels
-        self.encoder = make_encoder(config, read)
+        self.encoder = make_encoder(config, read, self.ports.vectors)
         features = read if config.encoder == "none" else config.blocks[0]
         actions = self.ports.actions
         self.conditioning = ActionConditioning(actions, features) if actions else None

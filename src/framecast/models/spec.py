@@ -20,6 +20,8 @@ class Ports:
         flags: places of the prognostic channels whose mask is read too.
         actions: numbers in the action between two frames; 0 for none.
         irregular: whether the time between frames is read.
+        vectors: places of the channels that are read, among all that are, which are components of
+            vectors.
     """
 
     prognostic: int
@@ -28,6 +30,7 @@ class Ports:
     flags: tuple[int, ...] = ()
     actions: int = 0
     irregular: bool = False
+    vectors: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.prognostic < 1 or min(self.diagnostic, self.conditions, self.actions) < 0:
@@ -36,6 +39,10 @@ class Ports:
             )
         if not all(0 <= place < self.prognostic for place in self.flags):
             raise ValueError(f"flags {list(self.flags)} are no places of prognostic channels")
+        if not all(0 <= place < self.read for place in self.vectors):
+            raise ValueError(
+                f"vectors {list(self.vectors)} are no places of channels that are read"
+            )
 
     @classmethod
     def of(cls, spec: FrameSpec) -> "Ports":
@@ -47,6 +54,7 @@ class Ports:
             flags=spec.flags,
             actions=spec.actions,
             irregular=spec.irregular,
+            vectors=spec.read_vectors,
         )
 
     @property

@@ -12,12 +12,15 @@ from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
 from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
+from framecast.frames.grids import find_grid
 from framecast.frames.lazy import chunks_of
 from framecast.frames.order import DEAR, MIXED, mixed_at_once
+from framecast.frames.roles import FrameSpec
 from framecast.frames.scaling import Scaling
 from framecast.frames.splits import Splits
 from framecast.frames.statistics import Statistics
 from framecast.frames.windows import CropSampler, Windows, allowed_starts, side_by_side
+from framecast.layers.blocks import SPHERES
 from framecast.models import Forecaster
 from framecast.models.size import TRAINING_COPIES, weight_shapes
 from framecast.models.spec import Ports
@@ -28,6 +31,8 @@ from framecast.train.inherit import inherit
 VALIDATION_FRAMES, VALIDATION_VALUES = 400, 1 << 22
 """Frames, and their values, in a validation step, if training has no more: no gradient is kept, so
 that more fit than in training."""
+SPEEDS = ("m s-1", "m s**-1", "m/s", "km/h", "knots", "kt")
+"""Units of what may be a component of a vector."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +61,12 @@ def prepare(experiment: Experiment, splits: Splits) -> Start:
         UserError: if the data, the network and their settings do not fit together.
     """
     config, train = experiment.training, splits.train
+    _check_padding(experiment.model.padding, train)
     statistics = Statistics.of(train, experiment.data.normalise)
     torch.manual_seed(config.seed)
     try:
         scaling = Scaling(experiment.data.describe(train, statistics), statistics)
+        _tell_of_vectors(experiment, scaling.spec)
         model = _make_model(experiment, Ports.of(scaling.spec), train.grid)
     except ValueError as error:
         raise UserError(f"the network cannot be built: {error}") from error
@@ -72,6 +79,32 @@ def prepare(experiment: Experiment, splits: Splits) -> Start:
         batches=_batches(train, scaling, experiment),
         validation=_validation_batches(splits.validation, scaling, experiment),
     )
+
+
+def _check_padding(padding: str, frames: Frames) -> None:
+    """Refuse a sphere on a grid whose coordinates say that it is none, or another."""
+    grid = find_grid(frames)
+    told = grid.name not in ("unlabelled", "periodic")
+    if padding in SPHERES and told and grid.padding != padding:
+        raise UserError(
+            f"{frames.source}: model.padding {padding} does not suit its grid ({grid.name}: "
+            f"{grid.evidence}): choose --model.padding {grid.padding}"
+        )
+
+
+def _tell_of_vectors(experiment: Experiment, spec: FrameSpec) -> None:
+    """Warn of speeds that may be components of vectors, where it matters and nothing says so."""
+    reads_frames = experiment.model.encoder == "pyramid"
+    if experiment.model.padding not in SPHERES or not reads_frames:
+        return
+    names = [c.name for c in spec.channels if c.units in SPEEDS and c.name not in spec.vectors]
+    if names and experiment.data.vectors is None:
+        warnings.warn(
+            f"{', '.join(names)}: these are speeds, and read as scalars. If they are components of "
+            "vectors, which change sign across a pole, name them: --data.vectors "
+            f"'[{', '.join(names)}]'; or say that none is: --data.vectors '[]'",
+            stacklevel=2,
+        )
 
 
 def _make_model(experiment: Experiment, ports: Ports, grid: tuple[int, int]) -> Forecaster:

@@ -77,8 +77,7 @@ class Advection(Baseline[Moving]):
             UserError: if scikit-image, which finds the flow, is missing.
         """
         need("skimage.registration", "flow", "the baseline advection")
-        padding = find_grid(training.frames).padding
-        around = padding == "circular", padding in ("circular", "cylinder")
+        around = find_grid(training.frames).around
         return cls(around, is_picture(training.frames.channels))
 
     def observe(self, frame: Tensor, times: np.ndarray, state: Moving | None) -> Moving:

@@ -1,26 +1,39 @@
 """What stands before and after the recurrences: between frames and features, one at a time."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from framecast.base.shapes import Frame
-from framecast.layers.blocks import Padding
+from framecast.layers.blocks import AROUND, SPHERES, Padding
 from framecast.models.codecs.pyramid import PyramidDecoder, PyramidEncoder, make_pyramid
 from framecast.models.config import ForecasterConfig
 
 
-def make_encoder(config: ForecasterConfig, in_channels: int) -> nn.Sequential:
+def make_encoder(
+    config: ForecasterConfig, in_channels: int, vectors: Sequence[int] = ()
+) -> nn.Sequential:
     """Build the way from frames [B,in_channels,H,W] to features [B,C,H/r,W/r], r = reduction.
 
     C are the channels of the first block of layers. Where those of a pyramid differ, a 1×1
-    convolution makes the ones of the other.
+    convolution makes the ones of the other. `vectors` are the places of the channels that are
+    components of vectors (see `GridConv`).
+
+    Raises:
+        ValueError: if there are any on a sphere, and the layers themselves read the frames.
     """
+    if vectors and config.encoder == "none" and config.padding in SPHERES:
+        raise ValueError(
+            f"padding {config.padding}: components of vectors change sign across a pole, which "
+            "convolutions of layers do not know of: choose encoder pointwise or pyramid"
+        )
     encoder = nn.Sequential()
     if config.encoder == "pyramid":
         pyramid = make_pyramid(config.encoder_options)
-        encoder.append(PyramidEncoder(in_channels, config.padding, pyramid))
+        encoder.append(PyramidEncoder(in_channels, config.padding, pyramid, vectors))
         in_channels = pyramid.features
     differ = config.encoder == "pyramid" and in_channels != config.blocks[0]
     if config.encoder == "pointwise" or config.patch > 1 or differ:
@@ -61,6 +74,23 @@ def check_reduction(cells: int, grid: tuple[int, int]) -> None:
         )
 
 
+def check_sphere(cells: int, grid: tuple[int, int], padding: Padding) -> None:
+    """Raise a ValueError if what an encoder makes of a sphere is none, `cells` being made one."""
+    if cells == 1 or padding not in SPHERES:
+        return
+    made = f"the encoder makes {cells}×{cells} cells of a frame into one"
+    if padding == "sphere_poles":
+        raise ValueError(
+            f"{made}, and rows at the poles would count as others do: with padding sphere_poles "
+            "choose model.patch 1 and no pyramid; or padding cylinder"
+        )
+    if grid[0] % cells or grid[1] % (2 * cells):
+        raise ValueError(
+            f"{made}, which is a sphere again only if {cells} divides the rows and {2 * cells} the "
+            f"columns, but the grid is {grid[0]}×{grid[1]}: choose padding cylinder"
+        )
+
+
 def fill_up(frame: Frame, cells: int, padding: Padding) -> Float[Tensor, "B _C filled_H filled_W"]:
     """Continue a frame beyond its last row and column until `cells` divides its sides.
 
@@ -68,13 +98,14 @@ def fill_up(frame: Frame, cells: int, padding: Padding) -> Float[Tensor, "B _C f
     out there is cut off again.
 
     Raises:
-        ValueError: as `check_reduction`.
+        ValueError: as `check_reduction` and `check_sphere`.
     """
     check_reduction(cells, (frame.shape[-2], frame.shape[-1]))
+    check_sphere(cells, (frame.shape[-2], frame.shape[-1]), padding)
     down, right = (-side % cells for side in frame.shape[-2:])
     if not down and not right:
         return frame
-    frame = _continue(frame, -1, right, padding in ("circular", "cylinder"))
+    frame = _continue(frame, -1, right, padding in AROUND)
     return _continue(frame, -2, down, padding == "circular")
 
 

@@ -88,15 +88,18 @@ class PyramidEncoder(nn.Module):
         in_channels: channels of the frames.
         padding: boundary padding of all convolutions.
         pyramid: widths, blocks and groups.
+        vectors: places of the channels that are components of vectors (see `GridConv`).
 
     Raises:
         ValueError: if the groups do not divide the widths.
     """
 
-    def __init__(self, in_channels: int, padding: Padding, pyramid: Pyramid) -> None:
+    def __init__(
+        self, in_channels: int, padding: Padding, pyramid: Pyramid, vectors: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         widths = pyramid.widths
-        self.conv = GridConv(in_channels, widths[0], 3, padding)
+        self.conv = GridConv(in_channels, widths[0], 3, padding, vectors=vectors)
         self.blocks = _blocks(widths[0], widths, pyramid.encoding, padding, pyramid.groups)
         self.coarser = _firsts(pyramid.encoding)
         self.dense: nn.Module = nn.Identity()
