@@ -5,17 +5,18 @@ A layer of fluid of depth h under a free surface, over ground of height b. With 
 parameter f and kinetic energy K = v²/2:
 
     ∂ζ/∂t = −∇·((ζ + f)·v) − D(ζ)
-    ∂δ/∂t = k·∇×((ζ + f)·v) − ∇²(K + Φ + Φ_b) − D(δ)
+    ∂δ/∂t = k·∇×((ζ + f)·v) − ∇²(K + Φ + Φ_b) − D(δ) − δ/τ_δ
     ∂Φ/∂t = −∇·(Φ·v) − D(Φ + Φ_b)
 
 D(x) = ν·∇⁴x + (x − x_target)/τ holds diffusion, and a relaxation towards a target state. It leaves
-the mean of Φ alone, which therefore stays as it is to the last bit.
+the mean of Φ alone, which therefore stays as it is to the last bit. Damping of the divergence calms
+gravity waves, and hardly touches what is near balance.
 
 Space: spherical harmonics of degrees up to T; products are formed on a Gaussian grid without
 aliasing (`sphere.py`).
 
 Time: leapfrog, with the filter of Robert, Asselin and Williams [1]. Gravity waves (∇²Φ, and Φ_0·δ
-of ∇·(Φ·v) for a constant Φ_0) and D are the mean of those before and after, so that not the waves
+of ∇·(Φ·v) for a constant Φ_0), D and damping are the mean of those before and after, so that not the waves
 but the wind limits the step. The first step is Euler's for the rest. The order is 2 but for the
 filter, whose part of order 1 is (2α − 1)·ν/4 = 0.0008 of that of Euler's method.
 
@@ -58,6 +59,7 @@ class Surroundings:
         mean: geopotential Φ_0, m² s⁻²: about the mean of Φ, and more than half of its maximum.
         ground: spectrum of the geopotential of the ground Φ_b, m² s⁻².
         diffusion: seconds in which the highest degree decays to 1/e; infinite for none.
+        damping: seconds τ_δ in which divergence alone would decay to 1/e; infinite for none.
         relaxation: seconds τ in which the distance from the target decays to 1/e; infinite for
             none.
         target: the state of relaxation.
@@ -67,6 +69,7 @@ class Surroundings:
     mean: float
     ground: Complex128[Tensor, "M L 1 1"]
     diffusion: float = math.inf
+    damping: float = math.inf
     relaxation: float = math.inf
     target: State | None = None
 
@@ -86,7 +89,7 @@ def coriolis(sphere: Sphere, tilt: float = 0.0) -> Float64[Tensor, "H W"]:
 def balanced(sphere: Sphere, around: Surroundings, vorticity: Complex128[Tensor, "M L N"]) -> State:
     """Return states without divergence, with the geopotential that leaves them so.
 
-    The mean of Φ + Φ_b is that of `around`; neither diffusion nor relaxation is considered.
+    The mean of Φ + Φ_b is that of `around`; diffusion, damping and relaxation are not considered.
     """
     nothing = torch.zeros_like(vorticity)
     state = torch.stack([vorticity, nothing, nothing], dim=2)
@@ -109,7 +112,7 @@ def fields(sphere: Sphere, state: State) -> Float64[Tensor, "4 N H W"]:
 
 
 def tendency(sphere: Sphere, around: Surroundings, state: State, mean: float = 0.0) -> State:
-    """Time derivative of a state but for D and ∇²Φ in that of δ, and `mean`·δ in that of Φ."""
+    """Time derivative of a state but for D, damping and ∇²Φ in that of δ, and `mean`·δ in that of Φ."""
     vorticity, geopotential, east, north = fields(sphere, state)
     absolute = vorticity + around.coriolis
     excess = geopotential - mean
@@ -142,33 +145,32 @@ class _Step:
     """A step from one state over a second to a third, at even distances in time.
 
     With h half the time between the first and the third, x ← x + 2h·N + h·(L·x_before + L·x_after)
-    where L is the linear part: gravity waves, and D.
+    where L is the linear part: gravity waves, damping, and D.
     """
 
     def __init__(self, sphere: Sphere, around: Surroundings, half: float) -> None:
         self._half = half
         self._stiffness = -half * sphere.laplacian[..., 0] / RADIUS**2
         self._mean = half * around.mean
-        rate = _diffusion(sphere, around) + 1 / around.relaxation
+        rate = half * (_diffusion(sphere, around) + 1 / around.relaxation)
         rate[0] = 0
-        self._damping = half * rate
+        self._decay = torch.stack([rate, rate + half / around.damping, rate], dim=1)
         self._source = 2 * half * _source(sphere, around)
-        self._inverse = 1 / ((1 + self._damping) ** 2 + self._stiffness * self._mean)
 
     def __call__(self, before: State, tendency: State) -> State:
         """Return the state after."""
-        damping, stiffness, mean = self._damping, self._stiffness, self._mean
-        known = (1 - damping)[..., None] * before + 2 * self._half * tendency + self._source
+        stiffness, mean = self._stiffness, self._mean
+        known = (1 - self._decay) * before + 2 * self._half * tendency + self._source
         vorticity, divergence, geopotential = known.unbind(2)
-        _, divergence_before, geopotential_before = before.unbind(2)
-        divergence = divergence + stiffness * geopotential_before
-        geopotential = geopotential - mean * divergence_before
-        growth = 1 + damping
+        divergence = divergence + stiffness * before[:, :, 2]
+        geopotential = geopotential - mean * before[:, :, 1]
+        slow, calm, _ = (1 + self._decay).unbind(1)
+        determinant = slow * calm + stiffness * mean
         return torch.stack(
             [
-                vorticity / growth,
-                (growth * divergence + stiffness * geopotential) * self._inverse,
-                (growth * geopotential - mean * divergence) * self._inverse,
+                vorticity / slow,
+                (slow * divergence + stiffness * geopotential) / determinant,
+                (calm * geopotential - mean * divergence) / determinant,
             ],
             dim=2,
         )

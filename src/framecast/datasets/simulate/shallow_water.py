@@ -75,6 +75,8 @@ class ShallowWater:
             the truncation, the shorter it must be.
         diffusion: hours in which diffusion, of order 4, brings the highest degree down to 1/e;
             0 for none.
+        damping: hours in which divergence alone would decay to 1/e; it calms the gravity waves;
+            0 for none.
         depth: mean height of the surface in metres, above 0.
         jet: speed of the jets in m/s; each is within 10 % of it.
         waves: root mean square of the height of the first random waves, in metres, 0 or more.
@@ -91,6 +93,7 @@ class ShallowWater:
     truncation: int = 42
     step: float = 1200.0
     diffusion: float = 12.0
+    damping: float = 24.0
     depth: float = 5500.0
     jet: float = 80.0
     waves: float = 30.0
@@ -103,7 +106,7 @@ class ShallowWater:
         self._require("truncation", self.truncation >= 21, "at least 21")
         steps = HOUR / self.step if self.step > 0 else 0
         self._require("step", _is_whole(steps) and steps > 0, "a whole part of an hour, in seconds")
-        for key in ("diffusion", "waves", "relaxation"):
+        for key in ("diffusion", "damping", "waves", "relaxation"):
             self._require(key, 0 <= getattr(self, key) < math.inf, "0 or more")
         for key in ("depth", "jet"):
             self._require(key, 0 < getattr(self, key) < math.inf, "above 0")
@@ -134,6 +137,7 @@ def surroundings(config: ShallowWater, sphere: Sphere) -> Surroundings:
         mean=config.depth * GRAVITY,
         ground=mountains(sphere, config.orography),
         diffusion=config.diffusion * HOUR or math.inf,
+        damping=config.damping * HOUR or math.inf,
         relaxation=config.relaxation * DAY or math.inf,
     )
 
