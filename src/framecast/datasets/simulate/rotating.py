@@ -16,9 +16,9 @@ Space: spherical harmonics of degrees up to T; products are formed on a Gaussian
 aliasing (`sphere.py`).
 
 Time: leapfrog, with the filter of Robert, Asselin and Williams [1]. Gravity waves (∇²Φ, and Φ_0·δ
-of ∇·(Φ·v) for a constant Φ_0), D and damping are the mean of those before and after, so that not the waves
-but the wind limits the step. The first step is Euler's for the rest. The order is 2 but for the
-filter, whose part of order 1 is (2α − 1)·ν/4 = 0.0008 of that of Euler's method.
+of ∇·(Φ·v) for a constant Φ_0), D and the damping are the mean of those before and after, so that
+not the waves but the wind limits the step. The first step is Euler's for the rest. The order is 2
+but for the filter's part of order 1, ν·(2α − 1)/(2 − ν) = 0.0015 of that of Euler's method.
 
 [1] P. D. Williams, A proposed modification to the Robert-Asselin time filter, Monthly Weather
     Review 137, 2009.
@@ -112,7 +112,7 @@ def fields(sphere: Sphere, state: State) -> Float64[Tensor, "4 N H W"]:
 
 
 def tendency(sphere: Sphere, around: Surroundings, state: State, mean: float = 0.0) -> State:
-    """Time derivative of a state but for D, damping and ∇²Φ in that of δ, and `mean`·δ in that of Φ."""
+    """Time derivative of a state, but for D and damping, ∇²Φ of ∂δ/∂t and `mean`·δ of ∂Φ/∂t."""
     vorticity, geopotential, east, north = fields(sphere, state)
     absolute = vorticity + around.coriolis
     excess = geopotential - mean

@@ -104,7 +104,7 @@ class ShallowWater:
 
     def __post_init__(self) -> None:
         self._require("truncation", self.truncation >= 21, "at least 21")
-        steps = HOUR / self.step if self.step > 0 else 0
+        steps = HOUR / self.step if self.step > 0 else 0.0
         self._require("step", _is_whole(steps) and steps > 0, "a whole part of an hour, in seconds")
         for key in ("diffusion", "damping", "waves", "relaxation"):
             self._require(key, 0 <= getattr(self, key) < math.inf, "0 or more")
