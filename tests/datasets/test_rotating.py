@@ -12,7 +12,14 @@ from scipy.integrate import quad
 from torch import Tensor
 
 from framecast.base.errors import UserError
-from framecast.datasets.simulate.jets import Jet, mountains, random_waves, zonal_vorticity
+from framecast.datasets.simulate.jets import (
+    PUBLISHED,
+    Jet,
+    mountains,
+    published_jet,
+    random_waves,
+    zonal_vorticity,
+)
 from framecast.datasets.simulate.rotating import (
     GRAVITY,
     RADIUS,
@@ -28,23 +35,11 @@ from framecast.datasets.simulate.rotating import (
 from framecast.datasets.simulate.sphere import Sphere
 
 DAY = 86400
-GALEWSKY = Jet(speed=80.0, latitude=45.0, half_width=45 - 180 / 7)
 
 
 def earth(sphere: Sphere, depth: float = 1e4, orography: float = 0.0) -> Surroundings:
     ground = mountains(sphere, orography)
     return Surroundings(coriolis=coriolis(sphere), mean=GRAVITY * depth, ground=ground)
-
-
-def unstable_jet(sphere: Sphere, around: Surroundings) -> State:
-    """The jet of Galewsky et al. in balance, with the height that they add to it."""
-    state = balanced(sphere, around, zonal_vorticity(sphere, [GALEWSKY]))
-    latitude = torch.from_numpy(sphere.latitude).deg2rad()[:, None]
-    longitude = torch.from_numpy((sphere.longitude + 180) % 360 - 180).deg2rad()
-    hill = latitude.cos() * torch.exp(-((3 * longitude) ** 2))
-    hill = 120 * hill * torch.exp(-((15 * (math.pi / 4 - latitude)) ** 2))
-    state[:, :, 2:] += GRAVITY * sphere.spectrum(hill[None, None])
-    return state
 
 
 def rough(sphere: Sphere, around: Surroundings, seeds: range = range(2)) -> State:
@@ -273,11 +268,11 @@ class TestGalewsky:
     def test_balanced_height_is_the_integral_of_the_paper(self) -> None:
         sphere = Sphere(106)
         around = earth(sphere)
-        state = balanced(sphere, around, zonal_vorticity(sphere, [GALEWSKY]))
+        state = balanced(sphere, around, zonal_vorticity(sphere, [PUBLISHED]))
         height = fields(sphere, state)[1, 0, :, 0] / GRAVITY
 
         def slope(latitude: float) -> float:
-            wind = GALEWSKY.wind(np.rad2deg([latitude]))[0]
+            wind = PUBLISHED.wind(np.rad2deg([latitude]))[0]
             sine = math.sin(latitude)
             return wind * (2 * ROTATION * sine + math.tan(latitude) * wind / RADIUS)
 
@@ -293,7 +288,7 @@ class TestGalewsky:
         """The jet is smooth for three days, and has rolled up into vortices by day 6."""
         sphere = Sphere(85)
         around = earth(sphere)
-        states = solve(sphere, around, unstable_jet(sphere, around), 300.0, DAY // 300)
+        states = solve(sphere, around, published_jet(sphere, around), 300.0, DAY // 300)
         days = [fields(sphere, state)[:, 0] for state in islice(states, 7)]
         wave = [(day[0] - day[0].mean(-1, keepdim=True)).abs().max().item() for day in days]
         assert wave[3] < 5e-5

@@ -4,7 +4,7 @@ The jet is that of Galewsky, Scott and Polvani [1], between latitudes c − w an
 
     u(φ) = U·exp(−x²/((1 − x²)·w²)),    x = (φ − c)/w,    w in radians,
 
-which is smooth everywhere. Theirs has U = 80 m/s, c = 45° and w = 19.29°.
+which is smooth everywhere.
 
 [1] J. Galewsky, R. K. Scott, L. M. Polvani, An initial-value problem for testing numerical models
     of the global shallow-water equations, Tellus 56A, 2004.
@@ -19,7 +19,13 @@ from jaxtyping import Complex128
 from numpy.typing import NDArray
 from torch import Tensor
 
-from framecast.datasets.simulate.rotating import GRAVITY, RADIUS
+from framecast.datasets.simulate.rotating import (
+    GRAVITY,
+    RADIUS,
+    State,
+    Surroundings,
+    balanced,
+)
 from framecast.datasets.simulate.sphere import Sphere
 
 WAVES = 12
@@ -45,6 +51,24 @@ class Jet:
         inside = np.minimum(square, 1 - 1e-9)
         shape: NDArray[np.float64] = np.exp(-inside / (1 - inside) / width**2) * (square < 1)
         return self.speed * shape
+
+
+PUBLISHED = Jet(speed=80.0, latitude=45.0, half_width=45 - 180 / 7)
+"""The jet of the paper."""
+
+
+def published_jet(sphere: Sphere, around: Surroundings) -> State:
+    """Return the first state of the paper: its jet in balance, and 120 m of height upon it.
+
+    The height is 120·cos φ·exp(−(3λ)²)·exp(−(15·(π/4 − φ))²), with λ from −π to π.
+    """
+    state = balanced(sphere, around, zonal_vorticity(sphere, [PUBLISHED]))
+    latitude = torch.from_numpy(sphere.latitude).deg2rad()[:, None]
+    longitude = torch.from_numpy((sphere.longitude + 180) % 360 - 180).deg2rad()
+    across = latitude.cos() * (-((15 * (math.pi / 4 - latitude)) ** 2)).exp()
+    height = 120 * across * (-((3 * longitude) ** 2)).exp()
+    state[:, :, 2:] += GRAVITY * sphere.spectrum(height[None, None])
+    return state
 
 
 def random_jets(generator: np.random.Generator, speed: float) -> list[Jet]:
