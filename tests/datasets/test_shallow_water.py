@@ -159,17 +159,10 @@ class TestTrajectories:
         assert 400 < errors[1] < 750
         assert 800 < errors[2] < 1400
         assert 800 < errors[3] < 1400
-
-    @pytest.mark.slow
-    def test_the_default_flow_stays_in_motion_and_without_relaxation_it_fades(self) -> None:
-        later = ShallowWater(spin_up=40.0, frames=72)
-        lasting, fading = (
-            trajectories(dataclasses.replace(later, relaxation=days), range(GROUP)).double()
-            for days in (20.0, 0.0)
+        first, last = (
+            np.sqrt((AREA * (frames[:, t + 24] - frames[:, t]) ** 2).mean()) for t in (0, 215)
         )
-        day = [(flow[:, 24:] - flow[:, :-24]).square().mean().sqrt() for flow in (lasting, fading)]
-        assert 300 < day[0] < 750
-        assert day[1] < 0.9 * day[0]
+        assert last > 0.6 * first
 
 
 class TestSimulate:

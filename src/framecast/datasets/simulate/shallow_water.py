@@ -6,9 +6,9 @@ variable, the units and about the variance and the persistence of the geopotenti
 WeatherBench [1], so that what is built for the one can be tried on the other.
 
 Each trajectory has jets of its own (`jets.py`), in balance, with random waves upon them; the first
-`spin_up` days, in which the instability grows, are left out. A relaxation to its jets gives each
-trajectory the energy that its eddies lose. All trajectories share three mountains. The equations
-and how they are solved: `rotating.py`.
+`spin_up` days, in which the instability grows, are left out. A relaxation to its jets gives back
+part of the energy that the eddies lose, which weaken over weeks all the same. All trajectories
+share three mountains. The equations and how they are solved: `rotating.py`.
 
 [1] S. Rasp et al., WeatherBench: a benchmark data set for data-driven weather forecasting, Journal
     of Advances in Modeling Earth Systems 12, 2020.
@@ -82,7 +82,7 @@ class ShallowWater:
         waves: root mean square of the height of the first random waves, in metres, 0 or more.
         orography: height of the mountains in metres; 0 for none; below half the depth.
         relaxation: days in which relaxation brings a flow, without its motion, to 1/e of its
-            distance from its jets; 0 for none, with which the eddies fade away in some weeks.
+            distance from its jets; 0 for none.
         spin_up: days before the first frame, a whole number of hours, 0 or more.
         frames: frames of a trajectory, one an hour, at least 1.
 
