@@ -11,8 +11,9 @@ from framecast.datasets import files, kth, moving_mnist, videos, weatherbench  #
 from framecast.datasets.source import SOURCES, Source
 from framecast.frames.coarsen import cell_sizes, check_coarsen
 from framecast.frames.derived import FORCINGS, STATIC
+from framecast.frames.durations import check_every
 from framecast.frames.frames import Frames
-from framecast.frames.period import check_every, check_period, plain
+from framecast.frames.period import check_period, plain
 from framecast.frames.region import check_region
 from framecast.frames.roles import Bounds, FrameSpec
 from framecast.frames.statistics import Normalise, Statistics

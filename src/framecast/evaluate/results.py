@@ -184,6 +184,8 @@ class Evaluation:
         first: the first window, with its labels, in physical units: one sequence.
         windows: number of windows.
         context: frames given in each window.
+        strides: frames from one window to the next, in turns; none where windows lie side by side,
+            or forecasts stand in files.
         models: in the order in which their first runs were given.
         baselines: persistence (the frame before; in the forecast, the last given one) and,
             where the grid is that of the training, climatology (of the first run).
@@ -203,6 +205,7 @@ class Evaluation:
     by: str = ""
     groups: Mapping[str, int] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
+    strides: tuple[int, ...] = ()
 
     @property
     def steps(self) -> int:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from framecast.frames.channels import Channel, Role
 from framecast.frames.coarsen import CellSizes
-from framecast.frames.period import Anchor, Every
+from framecast.frames.durations import Every
+from framecast.frames.period import Anchor
 from framecast.frames.region import Ends
 from framecast.frames.roles import FrameSpec
 from framecast.frames.times import TOLERANCE

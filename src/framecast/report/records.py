@@ -28,6 +28,7 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
             "data_range": None if ranges is None else ranges.tolist(),
         },
         "windows": evaluation.windows,
+        "strides": list(evaluation.strides),
         "context": evaluation.context,
         "steps": evaluation.steps,
         "lead_times": times.tolist(),
