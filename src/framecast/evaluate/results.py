@@ -234,6 +234,18 @@ class Evaluation:
         return {"teacher_forced": slice(0, given), "closed_loop": slice(given, None)}
 
     @property
+    def by_input(self) -> dict[str, slice]:
+        """The steps that follow from true frames alone, and from own predictions if any do.
+
+        The former are those of the teacher-forced phase and lead 1.
+        """
+        parts = {
+            "true_frames": slice(0, self.context),
+            "own_predictions": slice(self.context, None),
+        }
+        return parts if self.steps > 1 else {"true_frames": parts["true_frames"]}
+
+    @property
     def clip_ends(self) -> list[int]:
         """The lead at which each clip of the metric fvd ends."""
         return list(range(self.measure.clip, self.steps + 1, self.measure.clip))

@@ -142,6 +142,11 @@ def _numbers(forecasts: Forecasts, evaluation: Evaluation) -> dict[str, Any]:
         }
         for place, name in further
     }
+    if evaluation.measure.by_input:
+        numbers["by_input"] = {
+            name: _averages(forecasts.pool(steps), evaluation, kinds["channel"])
+            for name, steps in evaluation.by_input.items()
+        }
     return numbers | ({"regions": regions} if regions else {})
 
 

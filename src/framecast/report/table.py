@@ -12,6 +12,7 @@ from torch import Tensor
 
 from framecast.evaluate import Evaluation, Forecasts
 from framecast.frames.leads import lead_times, with_units
+from framecast.frames.times import counted
 from framecast.metrics import IMAGES, LEVEL, METRICS
 from framecast.metrics.bootstrap import FEWEST
 from framecast.report.axes import Column, columns_of, each_group, units_of
@@ -36,6 +37,8 @@ def print_table(evaluation: Evaluation) -> None:
     if "rmse" in evaluation.metrics:
         for channel in range(len(evaluation.first.channels)):
             console.print(_table(evaluation, channel))
+    if evaluation.measure.by_input:
+        console.print(_by_input(evaluation))
     averaged = _averaged(evaluation)
     if averaged:
         for columns in _side_by_side(averaged):
@@ -122,6 +125,27 @@ def _averages(evaluation: Evaluation, columns: Sequence[Column]) -> Table:
         where += [evaluation.regions[row.region]] if regional else []
         cells = [_cell(row, c, d) for c, d in zip(columns, digits, strict=True)]
         table.add_row(*where, title(row.forecasts), *_costs(row.forecasts), *cells)
+    return table
+
+
+def _by_input(evaluation: Evaluation) -> Table:
+    """RMSE over all predictions from true frames, and over all from own predictions."""
+    names = {"true_frames": "TF: from true frames", "own_predictions": "CL: from own predictions"}
+    columns = [c for c in _scalars(evaluation) if c.metric == "rmse"]
+    table = Table(title="RMSE by what is read", caption=_caption(evaluation))
+    table.add_column("")
+    for column in columns:
+        for part, steps in evaluation.by_input.items():
+            count = len(range(evaluation.context + evaluation.steps - 1)[steps])
+            heading = _heading(evaluation, column)
+            table.add_column(f"{heading}\n{names[part]}\n{counted(count, 'step')}", justify="right")
+    for forecasts in evaluation.forecasts:
+        pooled = map(forecasts.pool, evaluation.by_input.values())
+        rows = [_Row("", evaluation.windows, 0, one) for one in pooled]
+        values = torch.stack([_value(row, column) for column in columns for row in rows])
+        digits = _digits(values)
+        cells = [_cell(row, column, digits) for column in columns for row in rows]
+        table.add_row(title(forecasts), *cells)
     return table
 
 
