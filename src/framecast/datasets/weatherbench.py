@@ -85,7 +85,8 @@ class WeatherBench(Source):
     def read(self, place: Paths, selection: Selection) -> Frames:
         """Read other frames of the same kind, of all years that are there.
 
-        Static fields that they do not hold are taken from the constants of `path`.
+        Static fields that they do not hold are taken from the constants of `path`. Values are read
+        where they are asked for, since a forecast needs few of an archive.
 
         Args:
             place: a file, a store, or a folder of yearly files.
@@ -94,7 +95,10 @@ class WeatherBench(Source):
         Raises:
             UserError: if there are none, or they cannot be read.
         """
-        return self._open(place, replace(selection, group=self.selection.group), None)
+        selection = replace(selection, group=self.selection.group, lazy=True)
+        frames = self._open(place, selection, None)
+        warn_of_sentinels(frames, "read")
+        return frames
 
     def _years(self, name: str) -> range | None:
         """The years of a part; None where there is none.

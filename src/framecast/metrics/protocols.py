@@ -47,9 +47,9 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
     "min_conv_rnn": Protocol(
         ("rmse",),
         "none",
-        "all cells count alike; the RMSE of a step is the root of the mean over windows and cells, "
-        "TF is that over all predictions that follow from true frames, the last of which is lead 1, "
-        "and CL that over all that follow from the network's own",
+        "all cells count alike; the RMSE of a step is the root of the mean over windows and cells; "
+        "TF is that over all predictions that follow from true frames, the last of which is lead "
+        "1, and CL that over all that follow from the network's own",
         by_input=True,
     ),
     "weatherbench": Protocol(
