@@ -11,8 +11,10 @@ from framecast.cli import main
 from framecast.evaluate import evaluate
 from framecast.evaluate.network import Network
 from framecast.forecast.competitor import Stretch
+from framecast.forecast.ensemble import ForecastModel, forecast_members
 from framecast.forecast.members import Variation
 from framecast.forecast.predictor import Predictor
+from framecast.forecast.rollout import outlook
 from framecast.frames.batch import Place
 from framecast.readers.open import read_frames
 from framecast.runs.checkpoint import load_checkpoint
@@ -102,6 +104,56 @@ def test_stretches_and_groups_change_no_member(runs):
     assert whole.shape[:3] == (3, 2, 7)
     close(predictions(2, 3, 1, 3), whole, 1e-5)
     close(predictions(1, 4, 2, 1), whole, 1e-5)
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    """Two runs that differ by their seed, and two of such that read noise."""
+    folder = tmp_path_factory.mktemp("seeds")
+
+    def trained(seed, name, model=None, **training):
+        plan = experiment(folder, {"test_fraction": 0.3}, model, seed=seed, **training)
+        return train(plan, folder / f"{name}{seed}")
+
+    plain = [trained(seed, "plain", epochs=1) for seed in (0, 1)]
+    return plain, [trained(seed, "noisy", {"noise_channels": 2}, **KEYS) for seed in (0, 1)]
+
+
+def test_several_runs_are_scored_as_one_ensemble(seeds, tmp_path):
+    plain, _ = seeds
+    out = tmp_path / "report"
+    assert main(list(map(str, ["evaluate", *plain, "--together", "--out", out]))) == 0
+    model, ensemble = json.loads((out / "metrics.json").read_text())["models"]
+    assert (len(model["runs"]), model["members"]) == (2, 1)
+    assert (ensemble["label"], ensemble["runs"], ensemble["members"]) == ("all 2 runs", [], 2)
+    _, ensemble = evaluate(plain, together=True).models
+    alone = [evaluate([run]).models[0].example for run in plain]
+    torch.testing.assert_close(ensemble.example, torch.cat(alone))
+    assert ensemble.mean("spread").min() > 0
+    assert "all 2 runs" in (out / "report.html").read_text()
+
+
+def test_members_of_several_runs_are_those_of_a_forecast_by_them(seeds):
+    _, noisy = seeds
+    waves = noisy[0].parent / "waves.npy"
+    shown = evaluate(noisy, data=str(waves), members=3, together=True).models[1].example
+    frames = read_frames(waves).select(slice(0, 1))
+    predictors = [Predictor(load_checkpoint(run), "cpu") for run in noisy]
+    models = [
+        ForecastModel(one, outlook(one, frames, [3], 3, 4, None), str(run))
+        for one, run in zip(predictors, noisy, strict=True)
+    ]
+    forecast = torch.stack(list(forecast_members(models, 6)), 1)
+    assert len(shown) == 6
+    close(shown[[0, 3, 1, 4, 2, 5]], forecast.squeeze(2), 1e-5)
+
+
+def test_runs_that_would_not_count_alike_are_not_joined(seeds):
+    plain, noisy = seeds
+    with pytest.raises(UserError, match="one: "):
+        evaluate(plain[:1], together=True)
+    with pytest.raises(UserError, match="different numbers of members"):
+        evaluate([plain[0], noisy[0]], together=True)
 
 
 HEADS = [

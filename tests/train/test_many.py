@@ -14,7 +14,8 @@ from framecast.base.errors import UserError
 from framecast.cli import main
 from framecast.runs.checkpoint import load_checkpoint
 from framecast.runs.config import Experiment
-from framecast.train.many import grid, seeds
+from framecast.train.many import seeds
+from framecast.train.trials import draws, grid
 from small import travelling_wave
 
 TINY = [
@@ -137,6 +138,13 @@ def test_a_folder_that_is_there_is_not_touched(tmp_path, capsys):
         ({"try": {"model.hidden": 4}}, "must be a list of the values to try"),
         ({"try": {"model.hiden": [4]}}, "hidden"),
         ({"try": {"model.hidden": [4]}, "seeds": 3}, "unknown key seeds"),
+        ({"try": {"model.hidden": {"low": 4, "high": 8}}}, "draws says how many"),
+        ({"try": {"model.hidden": {"low": 4}}, "draws": 2}, "must be a range"),
+        ({"try": {"model.hidden": {"low": 4, "high": 4}}, "draws": 2}, "below high"),
+        ({"try": {"training.noise": {"low": 0, "high": 1, "log": True}}, "draws": 2}, "above 0"),
+        ({"try": {"model.hidden": [4]}, "draws": 0}, "draws 0 must be at least 1"),
+        ({"try": {"model.hidden": [4]}, "draws": "many"}, "whole number"),
+        ({"try": {"model.hidden": [4]}, "seed": 1}, "draws does not say"),
     ],
 )
 def test_a_grid_that_says_nothing_is_refused(tmp_path, capsys, content, words):
@@ -152,3 +160,42 @@ def test_jobs_differ_by_what_is_said():
     assert len({job.name for job in jobs}) == 6
     with pytest.raises(UserError, match="at least 1"):
         seeds(Experiment(), 0)
+
+
+RANGES = {
+    "model.hidden": {"low": 4, "high": 64},
+    "training.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+    "model.layer": ["conv_gru", "min_conv_gru"],
+}
+
+
+def test_values_are_drawn_from_lists_and_ranges():
+    jobs = draws(None, {}, RANGES, 200, 0)
+    hidden = [job.experiment.model.hidden for job in jobs]
+    assert min(hidden) >= 4
+    assert max(hidden) <= 64
+    assert len(set(hidden)) > 40
+    rates = [job.experiment.training.learning_rate for job in jobs]
+    assert 1e-4 <= min(rates) < 2e-4
+    assert 5e-3 < max(rates) <= 1e-2
+    # Even in the logarithm: half of the draws lie below the geometric mean of the ends.
+    assert 70 < sum(rate < 1e-3 for rate in rates) < 130
+    assert {job.experiment.model.layer for job in jobs} == set(RANGES["model.layer"])
+
+
+def test_draws_follow_from_the_seed_and_the_place_of_a_run():
+    few, many = draws(None, {}, RANGES, 3, 0), draws(None, {}, RANGES, 5, 0)
+    assert few == many[:3]
+    assert draws(None, {}, RANGES, 3, 1) != few
+
+
+@pytest.mark.slow
+def test_a_sweep_may_be_of_runs_that_are_drawn(tmp_path, capsys):
+    content = {"try": {"training.learning_rate": {"low": 1e-4, "high": 1e-2}}, "draws": 2}
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(content))
+    command = ["sweep", "grid.yaml", "--data.path", "x.npy", *TINY, "--training.epochs", "1"]
+    assert main([*command, "--out", "sweep"]) == 0
+    rows = (tmp_path / "sweep" / "sweep.csv").read_text().splitlines()
+    assert rows[0].startswith("run,training.learning_rate,loss")
+    assert len(rows) == 3
+    assert main([*command, "--out", "sweep", "--resume"]) == 0

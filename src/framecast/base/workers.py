@@ -127,13 +127,15 @@ class _Reply(NamedTuple):
 def _start() -> Any:
     """Start a process that waits for a function; a Popen with pipes that have no buffers."""
     command = [sys.executable, "-c", _START.format(path=sys.path)]
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    # Processes share the cores, and give large blocks that they freed back to the system.
+    settings = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    settings["MALLOC_MMAP_THRESHOLD_"] = str(1 << 22)
     return subprocess.Popen(
         command,
         bufsize=0,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, **threads},  # processes share the cores
+        env={**os.environ, **settings},
         process_group=0,  # Ctrl-C at a terminal goes to the group of the program
     )
 

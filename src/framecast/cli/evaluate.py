@@ -75,6 +75,11 @@ def parser() -> CommandParser:
         help="replace files in FOLDER with the names of a report's that are of no earlier one",
     )
     add_variation(parser, "8, of noise")
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="score the members of all runs as one ensemble too",
+    )
     add_device(parser)
     parser.add_argument(
         "--by",
@@ -102,6 +107,7 @@ def run(arguments: list[str]) -> None:
         baselines=options.baselines,
         members=options.members,
         variation=variation(options),
+        together=options.together,
         device=options.device,
         overwrite=options.overwrite,
     )

@@ -1,10 +1,10 @@
-"""framecast sweep: train a run for each combination of some values, and say which is best."""
+"""framecast sweep: train runs with other values of some keys, and say which is best."""
 
 import csv
 import io
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +18,8 @@ from framecast.runs.recipes import find_recipe
 
 COMMON = ("data.path", "training.epochs", "training.seed")
 """The keys that the short help explains."""
+KEYS = ("recipe", "try", "draws", "seed")
+"""The keys of the file of a sweep."""
 
 
 def parser(everything: bool = False) -> CommandParser:
@@ -28,7 +30,8 @@ def parser(everything: bool = False) -> CommandParser:
         type=Path,
         metavar="GRID.yaml",
         help="a file with the key recipe (a name, or a file of keys) and the key try: lists of "
-        "values by the names of keys, such as model.hidden: [16, 32]",
+        "values by the names of keys, such as model.hidden: [16, 32]. With draws: 20 so many runs "
+        "are drawn at random, also from ranges such as {low: 1.0e-4, high: 1.0e-2, log: true}",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="folder of the runs; new"
@@ -45,13 +48,18 @@ def parser(everything: bool = False) -> CommandParser:
 
 
 def run(arguments: list[str]) -> None:
-    """Train all combinations, and print them in the order of their loss."""
+    """Train all runs, and print them in the order of their loss."""
     options = parser("--help-all" in arguments).parse_args(arguments)
-    recipe, values = _read(options.grid)
-    from framecast.train.many import grid, train_many
+    plan = _read(options.grid)
+    from framecast.train.many import train_many
+    from framecast.train.trials import draws, grid
 
-    file = None if recipe is None else find_recipe(recipe)
-    jobs = grid(file, overrides(Experiment, options), values)
+    file = None if plan.recipe is None else find_recipe(plan.recipe)
+    given = overrides(Experiment, options)
+    if plan.draws is None:
+        jobs = grid(file, given, plan.values)
+    else:
+        jobs = draws(file, given, plan.values, plan.draws, plan.seed)
     runs = train_many(
         jobs, options.out, parallel=options.jobs, resume=options.resume, device=options.device
     )
@@ -63,17 +71,33 @@ def run(arguments: list[str]) -> None:
     print(f"Best: {best}. Next: {shlex.join(words)}")
 
 
-def _read(file: Path) -> tuple[str | None, dict[str, Any]]:
+class _Plan(NamedTuple):
+    """What a file says: values by key, and how many runs are drawn; None for all combinations."""
+
+    recipe: str | None
+    values: dict[str, Any]
+    draws: int | None
+    seed: int
+
+
+def _read(file: Path) -> _Plan:
     content = read_yaml(file)
     if not isinstance(content, dict) or not isinstance(content.get("try"), dict):
         raise UserError(
             f"{file} must hold the key try, with lists of values by the names of keys, such as "
             "model.hidden: [16, 32]"
         )
-    if unknown := set(content) - {"recipe", "try"}:
-        raise UserError(f"{file}: unknown key {sorted(unknown)[0]}: there are recipe and try")
-    recipe = content.get("recipe")
-    return (None if recipe is None else str(recipe)), content["try"]
+    if unknown := set(content) - set(KEYS):
+        raise UserError(
+            f"{file}: unknown key {sorted(map(str, unknown))[0]}: there are {', '.join(KEYS)}"
+        )
+    recipe, count, seed = (content.get(key) for key in ("recipe", "draws", "seed"))
+    for key, value in (("draws", count), ("seed", seed)):
+        if value is not None and type(value) is not int:
+            raise UserError(f"{file}: {key} {value} must be a whole number")
+    if seed is not None and count is None:
+        raise UserError(f"{file}: seed is of runs that are drawn, and draws does not say how many")
+    return _Plan(None if recipe is None else str(recipe), content["try"], count, seed or 0)
 
 
 def _rows(values: list[Any], runs: list[Path]) -> list[dict[str, Any]]:

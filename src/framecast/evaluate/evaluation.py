@@ -12,11 +12,12 @@ from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
 from framecast.evaluate.baselines import fit_baselines
 from framecast.evaluate.examples import Example, affordable, choose, forecast_again
-from framecast.evaluate.network import Network
+from framecast.evaluate.network import Network, Together
 from framecast.evaluate.results import Evaluation, Forecasts
 from framecast.evaluate.runs import (
     Run,
     check_frames,
+    check_together,
     count_members,
     load_runs,
     test_frames,
@@ -52,6 +53,7 @@ def evaluate(
     baselines: Sequence[str] | None = None,
     members: int | None = None,
     variation: Variation | None = None,
+    together: bool = False,
     device: str = "auto",
     batch_size: int = 16,
     progress: bool = False,
@@ -79,6 +81,8 @@ def evaluate(
         members: of each forecast, of runs that read noise or whose given frames are perturbed; 8
             if None. Other runs make one forecast.
         variation: by what members differ.
+        together: whether the members of all runs are scored as one ensemble too, as a model of its
+            own after the others.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
         batch_size: windows computed together; needs memory, changes no score.
         progress: whether to show a progress bar on stderr.
@@ -90,19 +94,23 @@ def evaluate(
     """
     loaded = load_runs(runs, device)
     counts = count_members(loaded, members, variation or Variation())
+    joined = check_together(loaded, counts) if together else 0
     plan = _plan(loaded, data, steps, context, stride, by)
     known = fit_baselines(baselines, loaded[0], plan.frames, plan.places, plan.context)
     measure = prepare(
-        metrics or MetricChoice(), _subject(loaded, plan, known, metrics, max(counts))
+        metrics or MetricChoice(), _subject(loaded, plan, known, metrics, max(*counts, joined))
     )
     networks = [
         Network(run.predictor, own, count, variation)
         for run, own, count in zip(loaded, plan.every, counts, strict=True)
     ]
     windows = plan.scored(batch_size, _possible(networks), _usual(plan.frames, known))
-    scored = score([*known.values(), *networks], windows, measure, progress)
+    ensembles = [Together(networks, joined, variation)] if joined else []
+    scored = score([*known.values(), *networks, *ensembles], windows, measure, progress)
     models = _models(loaded, scored[len(known) :], [*known])
-    firsts = [networks[loaded.index(model.runs[0])] for model in models]
+    firsts: list[Competitor] = [networks[loaded.index(model.runs[0])] for model in models]
+    if joined:
+        models += (_join(f"all {len(loaded)} runs", (), scored[-1:]),)
     return Evaluation(
         first=plan.window(0),
         windows=plan.windows,
@@ -113,7 +121,7 @@ def evaluate(
         examples=_examples(
             plan,
             windows,
-            [*firsts, *known.values()],
+            [*firsts, *ensembles, *known.values()],
             scored[len(known)].errors,
             measure.clip,
         ),

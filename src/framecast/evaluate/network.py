@@ -30,7 +30,8 @@ class Network:
     Args:
         predictor: the model, on its device.
         frames: where the windows lie.
-        members: M forecasts of each window, which differ by noise or perturbed frames.
+        members: M forecasts of each window, which differ by noise or perturbed frames; or their
+            numbers, which random numbers follow from.
         variation: what these follow from.
         at_once: members that are forecast side by side; None for what memory suggests.
     """
@@ -39,11 +40,12 @@ class Network:
         self,
         predictor: Predictor,
         frames: Frames,
-        members: int = 1,
+        members: int | range = 1,
         variation: Variation | None = None,
         at_once: int | None = None,
     ) -> None:
-        self.predictor, self.members, self.at_once = predictor, members, at_once
+        self.predictor, self.at_once = predictor, at_once
+        self.numbers = members if isinstance(members, range) else range(members)
         self.variation = variation or Variation()
         self.windows = Windows(frames, predictor.scaling, 1)
 
@@ -66,16 +68,16 @@ class Network:
     def _groups(self, stretch: Stretch) -> tuple[range, ...]:
         """Members that are forecast side by side."""
         size = self.at_once or 1
-        if self.members > 1 and self.at_once is None:
+        count = len(self.numbers)
+        if count > 1 and self.at_once is None:
             size = members_at_once(self.predictor, len(stretch.places), stretch.steps)
-        starts = range(0, self.members, size)
-        return tuple(range(start, min(start + size, self.members)) for start in starts)
+        return tuple(self.numbers[start : start + size] for start in range(0, count, size))
 
     def _predict(
         self, batch: Batch, stretch: Stretch, members: Sequence[int], progress: Any
     ) -> tuple[Tensor, Any]:
         """Predict a stretch by some members."""
-        several = self.members > 1
+        several = len(self.numbers) > 1
         draws = draws_of(self.predictor, batch.places, members, self.variation, several)
         batch = batch if len(members) == 1 else batch.repeated(len(members))
         conditions, given = batch.conditions(), stretch.given
@@ -99,3 +101,35 @@ class Network:
             self.windows.make(self.windows.values(place, place.start + length), place, last)
             for place, last in zip(stretch.places, before, strict=True)
         ])  # fmt: skip
+
+
+class Together:
+    """Several trained models whose members are those of one ensemble: a `Competitor`.
+
+    Member m is of model m mod K, as in a forecast by several runs.
+
+    Args:
+        networks: K models on the same frames.
+        members: of all of them together, a multiple of K.
+        variation: what members follow from beside their model.
+    """
+
+    def __init__(
+        self, networks: Sequence[Network], members: int, variation: Variation | None = None
+    ) -> None:
+        count = len(networks)
+        self.networks = [
+            Network(one.predictor, one.windows.frames, range(place, members, count), variation)
+            for place, one in enumerate(networks)
+        ]
+
+    def predict(
+        self, stretch: Stretch, state: Sequence[Any] | None
+    ) -> tuple[Float[Tensor, "M B T C H W"], Any]:
+        """Let each model predict by its own members."""
+        before = [None] * len(self.networks) if state is None else state
+        every = [
+            network.predict(stretch, own)
+            for network, own in zip(self.networks, before, strict=True)
+        ]
+        return torch.cat([frames for frames, _ in every]), [after for _, after in every]

@@ -21,7 +21,8 @@ class Forecasts:
 
     Attributes:
         label: its name, unique in an evaluation.
-        runs: the runs that differ by their seed alone; none for a baseline or a file.
+        runs: the runs that differ by their seed alone; none for a baseline, a file, or several
+            runs whose members are those of one ensemble.
         scores: of each run, or of the baseline, for frames 2..L of the windows: sums of each block
             of windows.
         example: forecast of the first window by the first run, in physical units.

@@ -104,6 +104,27 @@ def count_members(runs: Sequence[Run], members: int | None, variation: Variation
     return [many if each else 1 for each in able]
 
 
+def check_together(runs: Sequence[Run], counts: Sequence[int]) -> int:
+    """Return how many members all runs make together.
+
+    Args:
+        runs: what is evaluated.
+        counts: members of each.
+
+    Raises:
+        UserError: if there is one run, or some make more members than others.
+    """
+    if len(runs) < 2:
+        raise UserError(f"--together joins several runs, and there is one: {runs[0].path}")
+    if len(set(counts)) > 1:
+        each = ", ".join(f"{run.path} {n}" for run, n in zip(runs, counts, strict=True))
+        raise UserError(
+            f"--together: the runs make different numbers of members ({each}), and would not count "
+            "alike: join those that read noise, or those that do not, or give --perturb SCALE"
+        )
+    return sum(counts)
+
+
 def _check_pair(first: Run, second: Run) -> None:
     if first.config == second.config:
         raise UserError(

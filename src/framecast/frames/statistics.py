@@ -21,7 +21,7 @@ EXAMINED = 20_000
 """Frames that statistics are taken from, where they are not held in memory."""
 STRETCH = 64
 """Frames that are summed at once, fewer where they are large."""
-PIXELS = 1 << 24
+PIXELS = 1 << 20
 """Values that are summed at once, at most; one frame at least."""
 
 

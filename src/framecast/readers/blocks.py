@@ -8,7 +8,7 @@ from torch import Tensor
 
 from framecast.frames.lazy import HELD
 
-KEPT = 1 << 28
+KEPT = 1 << 27
 """Bytes of chunks that a process keeps, of all files together."""
 LEAST = 3
 """Chunks that are kept however large they are: those that a window may lie in."""
@@ -39,6 +39,11 @@ class Blocks:
 
     def __reduce__(self) -> tuple[type["Blocks"], tuple[()]]:
         return Blocks, ()
+
+
+def forget_blocks() -> None:
+    """Let go of all chunks that this process keeps, where others read from now on."""
+    _kept.clear()
 
 
 def _forget(owner: int) -> None:

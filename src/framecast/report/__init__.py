@@ -61,6 +61,7 @@ def evaluate_to(
     baselines: Sequence[str] | None = None,
     members: int | None = None,
     variation: Variation | None = None,
+    together: bool = False,
     device: str = "auto",
     overwrite: bool = False,
     progress: bool = True,
@@ -84,6 +85,7 @@ def evaluate_to(
             baselines=baselines,
             members=members,
             variation=variation,
+            together=together,
             device=device,
             progress=progress,
         )

@@ -1,6 +1,7 @@
 """What runs here: versions, devices, kernels."""
 
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,14 +22,31 @@ def diagnose() -> dict[str, str]:
 
 
 def describe_run(device: torch.device) -> dict[str, str]:
-    """Return what a run was made with: versions, the device and the processor."""
-    return {package: version(package) for package in PACKAGES} | {
+    """Return what a run was made with: versions, the device and the processor.
+
+    Where the work is done in a checkout of git, its commit is there too.
+    """
+    found = {package: version(package) for package in PACKAGES} | {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "processor": _processor(),
         "device": _name(device),
         "threads": str(torch.get_num_threads()),
     }
+    commit = _git("rev-parse", "HEAD")
+    if commit:
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+        found["git"] = f"{commit}, and changes that are not committed" if changed else commit
+    return found
+
+
+def _git(*words: str) -> str:
+    """What git says in the current folder; empty without git, or outside of a checkout."""
+    try:
+        said = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return said.stdout.strip() if said.returncode == 0 else ""
 
 
 def _processor() -> str:

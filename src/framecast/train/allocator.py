@@ -20,13 +20,14 @@ def kept_memory() -> Iterator[None]:
     Otherwise it returns every block above 32 MB to the system, which hands it out again page by
     page: that can take longer than what is computed in it. A step of training needs the same
     blocks as the step before. The price is a higher peak, since small blocks stay between large
-    ones (docs/kernels.md). On leaving, what is free goes back to the system. With another C
-    library than glibc this does nothing.
+    ones (docs/kernels.md). What is free before goes back to the system, and so does what is free
+    on leaving. With another C library than glibc this does nothing.
     """
     if platform.libc_ver()[0] != "glibc":
         yield
         return
     library = ctypes.CDLL(None)
+    library.malloc_trim(0)
     try:
         _set(library, KEEPING)
         yield

@@ -14,6 +14,7 @@ from framecast.base.workers import Workers
 from framecast.frames.batch import Batch, Place
 from framecast.frames.order import Order
 from framecast.frames.windows import CropSampler, Windows, WindowsOfParts
+from framecast.readers.blocks import forget_blocks
 
 AHEAD = 2
 """Reads, each of a batch or of a run of chunks, that are asked for ahead for each worker."""
@@ -109,6 +110,7 @@ def reading_ahead(
             )
         yield train, validation
         return
+    forget_blocks()
     read = WindowsOfParts(tuple(part.windows for part in parts))
     with Workers(count, read, "data.workers") as workers:
         ahead = {part: replace(part, workers=workers, part=i) for i, part in enumerate(parts)}

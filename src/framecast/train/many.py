@@ -1,6 +1,5 @@
-"""Several runs of one recipe: other seeds, or other values of some keys, side by side."""
+"""Several runs of one recipe side by side, in processes of their own."""
 
-import itertools
 import os
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
+import torch
 
 from framecast.base.config import dump_config, load_config
 from framecast.base.errors import StoppedError, UserError
@@ -56,29 +55,6 @@ def seeds(experiment: Experiment, count: int) -> list[Job]:
         )
         for seed in range(first, first + count)
     ]
-
-
-def grid(file: Path | None, given: Mapping[str, str], values: Mapping[str, Any]) -> list[Job]:
-    """Return a run for each combination of values.
-
-    Args:
-        file: the configuration that they have in common; None for the defaults.
-        given: texts of keys that all have.
-        values: by key, those that are tried.
-
-    Raises:
-        UserError: if a key is unknown, has no list of values, or a combination does not fit.
-    """
-    for key, tried in values.items():
-        if not isinstance(tried, list) or not tried:
-            raise UserError(f"{key}: {tried} must be a list of the values to try, such as [16, 32]")
-    jobs = []
-    for number, chosen in enumerate(itertools.product(*values.values())):
-        own = dict(zip(values, chosen, strict=True))
-        texts = {key: _as_text(value) for key, value in own.items()}
-        experiment = load_config(Experiment, file, {**given, **texts})
-        jobs.append(Job(_name(number, own), experiment, own))
-    return jobs
 
 
 def begun(out: PathLike) -> list[Job]:
@@ -149,7 +125,7 @@ def _run_all(
     """Run all jobs; return what those that failed said last, by their names."""
     waiting, failed = list(jobs), {}
     running: dict[str, subprocess.Popen[bytes]] = {}
-    threads = max(1, (os.cpu_count() or 1) // min(parallel, len(jobs)))
+    threads = max(1, torch.get_num_threads() // min(parallel, len(jobs)))
     while (waiting and stop.asked is None) or running:
         while waiting and len(running) < parallel and stop.asked is None:
             job = waiting.pop(0)
@@ -200,16 +176,3 @@ def _last_words(folder: Path, name: str) -> str:
 
 def _tell(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
-
-
-def _name(number: int, values: Mapping[str, Any]) -> str:
-    """A name for a folder that says what is tried."""
-    said = ",".join(f"{key.rpartition('.')[2]}={value}" for key, value in values.items())
-    kept = "".join(c if c.isalnum() or c in ",=.-_+" else "_" for c in said)
-    return f"{number:03}_{kept}"[:100]
