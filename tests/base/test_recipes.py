@@ -18,6 +18,9 @@ KEYS = (
 )
 NAVIER_STOKES = (5e-4, 0.01, "cosine", 0, 30, 1, 20, 5, "mse", None, 0, 0.01)
 NAVIER_STOKES_SMALL = (3e-3, 0, "cosine", 20, 20, 4, 20, 5, "mse", 1.0, 0, 0.01)
+GEOPOTENTIAL = (1e-3, 0.01, "epoch_cosine", 0, 20, 1, 20, 5, "mse", None, 0, 0)
+"""20 given frames and 5 predicted in closed loop, of which the first follows from given ones alone:
+the paper's 24 inputs, 20 of them true, whose outputs are the frames after them."""
 CONV_TT_LSTM = (1e-3, 0, "staircase", 0, 500, 16, 10, 10, "l1_mse", 1.0, 1.0, 0)
 CONV_TT_LSTM_L1 = (1e-3, 0, "staircase", 0, 500, 16, 10, 10, "l1", 1.0, 1.0, 0)
 CONV_TT_LSTM_REDUCED = (4e-3, 0, "cosine", 0, 20, 8, 10, 10, "l1_mse", 1.0, 1.0, 0)
@@ -27,6 +30,8 @@ CONV_S5_SMALL = (5e-3, 1e-5, "cosine", 50, 59, 1, 99, 1, "mse", 1.0, 0, 0)
 PUBLISHED = {
     "navier-stokes-*-small": NAVIER_STOKES_SMALL,
     "navier-stokes-*": NAVIER_STOKES,
+    "geopotential-*": GEOPOTENTIAL,
+    "shallow-water-*": GEOPOTENTIAL,
     "kth-*": CONV_TT_LSTM,
     "moving-mnist-reduced-*": CONV_TT_LSTM_REDUCED,
     "moving-mnist-*-l1": CONV_TT_LSTM_L1,
@@ -78,6 +83,42 @@ def test_every_recipe_loads_and_builds_its_network(name):
     if "million parameters" in recipes()[name]:
         stated = float(recipes()[name].split(" million parameters")[0].split()[-1])
         assert parameters == pytest.approx(stated * 1e6, abs=0.005e6)
+
+
+NETWORKS = {
+    "conv-gru": ("conv_gru", 14, 34_993),
+    "conv-lstm": ("conv_lstm", 12, 34_357),
+    "min-conv-gru": ("min_conv_gru", 24, 34_393),
+    "min-conv-lstm": ("min_conv_lstm", 20, 35_713),
+    "min-conv-exp-lstm": ("min_conv_exp_lstm", 20, 35_713),
+}
+"""Layer, channels and parameters of the networks for geopotential."""
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_networks_for_geopotential_and_its_stand_in(name):
+    """Parameters by hand: three layers of 3 × 3 gates, a norm over 16 × 32, and two 1 × 1."""
+    layer, hidden, count = NETWORKS[name]
+    gates = {"conv_gru": (3, 2), "conv_lstm": (4, 2), "min_conv_gru": (2, 1)}
+    convolutions, inputs = gates.get(layer, (3, 1))
+    each = convolutions * hidden * (9 * inputs * hidden + 1) + 2 * 16 * 32
+    assert 3 * each + 2 * hidden + hidden + 1 == count
+    real, stand_in = (
+        load_config(Experiment, find_recipe(f"{kind}-{name}"))
+        for kind in ("geopotential", "shallow-water")
+    )
+    assert stand_in.model == real.model
+    assert stand_in.training == real.training
+    assert (real.model.depth, real.model.padding, real.model.norm) == (3, "cylinder", "grid")
+    assert (real.data.variables, real.data.coarsen) == (["z"], 2)
+    assert (stand_in.data.source, stand_in.data.path) == ("files", "data/shallow_water")
+    assert (stand_in.data.variables, stand_in.data.coarsen) == (["z"], 2)
+    source = real.data.open()
+    assert source.train_years == [1979, 2014]
+    assert (source.validation_years, source.test_years) == ([2015, 2016], [2017, 2018])
+    model = Forecaster(real.model, 1, grid=(16, 32))
+    assert model.config.hidden == hidden
+    assert sum(p.numel() for p in model.parameters()) == count
 
 
 def test_an_unknown_recipe_suggests_the_nearest():

@@ -236,7 +236,10 @@ def test_no_window_crosses_a_gap_in_the_time_axis():
     assert [(p.start, p.stop) for p in frames.pieces] == [(0, 8), (8, 17)]
     assert str(frames.step) == "6 h"
     windows = windows_of(frames, 4)
-    for place in [*CropSampler(frames.pieces, 4, 50, seed=0), *side_by_side(frames, 4, stride=1)]:
+    for place in [
+        *CropSampler(frames.pieces, 4, 50, seed=0),
+        *side_by_side(frames, 4, strides=(1,)),
+    ]:
         steps = np.diff(times[place.start : place.start + 4])
         assert (steps == np.timedelta64(6, "h")).all()
         assert windows[place].frames.shape[1] == 4

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from framecast.base.errors import UserError
 from framecast.frames.channels import Channel, Coordinate
+from framecast.frames.durations import check_every
 from framecast.frames.frames import Frames
-from framecast.frames.period import check_every, check_period, cut_period, thin
+from framecast.frames.period import check_period, cut_period, thin
 from framecast.readers.open import read_frames
 
 

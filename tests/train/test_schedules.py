@@ -41,6 +41,13 @@ def test_the_cosine_falls_to_zero_after_a_warm_up():
     assert course[999] == pytest.approx(0, abs=1e-5)
 
 
+def test_the_cosine_by_epochs_falls_at_the_end_of_each():
+    config = TrainingConfig(schedule="epoch_cosine", epochs=4, learning_rate=1.0)
+    course = [learning_rate(9, 10, [3.0] * epochs, config) for epochs in range(5)]
+    assert course == pytest.approx([1, (2 + 2**0.5) / 4, 0.5, (2 - 2**0.5) / 4, 0], abs=1e-12)
+    assert {learning_rate(step, 10, [3.0], config) for step in range(10)} == {course[1]}
+
+
 def test_the_constant_schedule_is_constant_after_its_warm_up():
     config = TrainingConfig(schedule="constant", warmup_steps=2, learning_rate=0.3)
     assert rates(config, 4) == pytest.approx([0.1, 0.2, 0.3, 0.3])

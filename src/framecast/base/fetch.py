@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import IO
 from urllib.request import urlopen
 
+from framecast.base.archives import Archive, fetch_archive, is_unpacked
 from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.base.progress import track
+from framecast.base.transfer import CHUNK, PATIENCE, chunks
 from framecast.base.whole import whole
-
-CHUNK = 1 << 18
-"""Bytes that are read at once."""
-PATIENCE = 60
-"""Seconds without a byte after which a mirror counts as silent."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +38,21 @@ class Download:
 
     Attributes:
         about: what they are, with their licence.
-        mirrors: addresses of folders that hold the files, in the order in which they are tried.
-        files: all of them.
+        mirrors: addresses of folders that hold the files, in the order in which they are tried; or
+            addresses in which {name} stands for the name of a file.
+        files: those of which a checksum is published.
+        archives: those of which none is, and which are unpacked.
     """
 
     about: str
     mirrors: tuple[str, ...]
-    files: tuple[File, ...]
+    files: tuple[File, ...] = ()
+    archives: tuple[Archive, ...] = ()
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
-        return sum(file.size for file in self.files)
+        """Bytes of all files, and roughly those of archives."""
+        return sum(file.size for file in self.files) + sum(a.roughly for a in self.archives)
 
 
 DOWNLOADS = {
@@ -101,6 +101,15 @@ DOWNLOADS = {
             ),
         ),
     ),
+    "weatherbench-z500": Download(
+        about="geopotential at 500 hPa every hour from 1979 to 2018 on 32×64 points: WeatherBench "
+        "(Rasp et al. 2020), from ERA5; CC BY 4.0 and the Copernicus licence",
+        mirrors=(
+            "https://dataserv.ub.tum.de/s/m1524895/download"
+            "?path=%2F5.625deg%2Fgeopotential_500&files={name}",
+        ),
+        archives=(Archive("geopotential_500_5.625deg.zip", 1_500_000_000),),
+    ),
 }
 
 
@@ -118,12 +127,13 @@ def cache_folder(name: str) -> Path:
 
 def fetched(name: str) -> Path | None:
     """Return the cache folder of a download, or None: whether all its files are there, by size."""
-    folder = cache_folder(name)
+    folder, download = cache_folder(name), DOWNLOADS[name]
     there = all(
         (folder / file.name).is_file() and (folder / file.name).stat().st_size == file.size
-        for file in DOWNLOADS[name].files
+        for file in download.files
     )
-    return folder if there else None
+    unpacked = all(is_unpacked(archive, folder) for archive in download.archives)
+    return folder if there and unpacked else None
 
 
 def fetch(
@@ -148,8 +158,8 @@ def fetch(
 
     Raises:
         UserError: if there is no such download, or no mirror gives a file with the right
-            checksum; what a mirror gave instead is not kept. Or if something else stands where
-            a file belongs, or another process is fetching.
+            checksum; what a mirror gave instead is not kept, but the beginning of an archive is.
+            Or if something else stands where a file belongs, or another process is fetching.
     """
     if name not in DOWNLOADS:
         raise UserError(f"{name} cannot be fetched; there are {', '.join(DOWNLOADS)}")
@@ -158,8 +168,13 @@ def fetch(
         missing = [file for file in download.files if not _is_right(place / file.name, file)]
         for file in missing:
             _check_free(place / file.name, replaces)
+        every = (*mirrors, *download.mirrors)
         for file in missing:
-            _fetch_file(file, place / file.name, (*mirrors, *download.mirrors), progress)
+            _fetch_file(file, place / file.name, _addresses(every, file.name), progress)
+        for archive in download.archives:
+            if not is_unpacked(archive, place):
+                addresses = _addresses(every, archive.name)
+                fetch_archive(archive, place, addresses, replaces, progress)
     return folder or cache_folder(name)
 
 
@@ -180,14 +195,21 @@ def _is_right(path: Path, file: File) -> bool:
     if not path.is_file() or path.stat().st_size != file.size:
         return False
     with path.open("rb") as content:
-        return _checksum(_chunks(content), file) == file.checksum
+        return _checksum(chunks(content), file) == file.checksum
 
 
-def _fetch_file(file: File, path: Path, mirrors: Sequence[str], progress: bool) -> None:
-    """Fetch a file from the first mirror that has it as it should be."""
+def _addresses(mirrors: Sequence[str], name: str) -> list[str]:
+    """Where mirrors have a file."""
+    return [
+        mirror.replace("{name}", name) if "{name}" in mirror else f"{mirror.rstrip('/')}/{name}"
+        for mirror in mirrors
+    ]
+
+
+def _fetch_file(file: File, path: Path, addresses: Sequence[str], progress: bool) -> None:
+    """Fetch a file from the first address that has it as it should be."""
     failures = []
-    for mirror in mirrors:
-        address = f"{mirror.rstrip('/')}/{file.name}"
+    for address in addresses:
         try:
             with whole(path) as partial:
                 _copy(address, partial, file, progress)
@@ -205,28 +227,24 @@ def _fetch_file(file: File, path: Path, mirrors: Sequence[str], progress: bool) 
 def _copy(address: str, path: Path, file: File, progress: bool) -> None:
     """Copy a file; a ValueError if it is not what it should be."""
     with urlopen(address, timeout=PATIENCE) as response, path.open("wb") as out:
-        chunks = track(_chunks(response), file.name, -(-file.size // CHUNK), progress)
-        found = _checksum(_written(chunks, out, file.size), file)
+        pieces = track(chunks(response), file.name, -(-file.size // CHUNK), progress)
+        found = _checksum(_written(pieces, out, file.size), file)
     if found != file.checksum:
         raise ValueError(f"its checksum is {found}, not {file.checksum}: damaged, or another file")
 
 
-def _chunks(content: IO[bytes]) -> Iterator[bytes]:
-    return iter(lambda: content.read(CHUNK), b"")
-
-
-def _written(chunks: Iterator[bytes], out: IO[bytes], limit: int) -> Iterator[bytes]:
+def _written(pieces: Iterator[bytes], out: IO[bytes], limit: int) -> Iterator[bytes]:
     """Write chunks as they pass, as long as they are not more than they should be."""
-    for chunk in chunks:
+    for chunk in pieces:
         out.write(chunk)
         if out.tell() > limit:
             raise ValueError(f"it is longer than {limit:,} bytes: another file")
         yield chunk
 
 
-def _checksum(chunks: Iterator[bytes], file: File) -> str:
+def _checksum(content: Iterator[bytes], file: File) -> str:
     algorithm = file.checksum.partition(":")[0]
     digest = hashlib.new(algorithm)
-    for chunk in chunks:
+    for chunk in content:
         digest.update(chunk)
     return f"{algorithm}:{digest.hexdigest()}"

@@ -57,9 +57,9 @@ def parser() -> CommandParser:
     )
     parser.add_argument(
         "--stride",
-        type=whole_number,
         metavar="N",
-        help="frames from one window to the next (default: windows do not overlap)",
+        help="how far it is from one window to the next, in frames, or as a duration such as 12h; "
+        "3d,4d takes turns, and begins a window twice a week (default: windows do not overlap)",
     )
     parser.add_argument(
         "--baselines",

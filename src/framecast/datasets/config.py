@@ -7,11 +7,13 @@ from typing import Any
 from framecast.base.config import check_options, nearest
 
 # Each data set registers itself.
-from framecast.datasets import files, kth, moving_mnist, videos  # noqa: F401
+from framecast.datasets import files, kth, moving_mnist, videos, weatherbench  # noqa: F401
 from framecast.datasets.source import SOURCES, Source
+from framecast.frames.coarsen import cell_sizes, check_coarsen
 from framecast.frames.derived import FORCINGS, STATIC
+from framecast.frames.durations import check_every
 from framecast.frames.frames import Frames
-from framecast.frames.period import check_every, check_period, plain
+from framecast.frames.period import check_period, plain
 from framecast.frames.region import check_region
 from framecast.frames.roles import Bounds, FrameSpec
 from framecast.frames.statistics import Normalise, Statistics
@@ -27,7 +29,7 @@ SHARED = ("path", "variables", "validation_fraction", "test_fraction")
 
 ARRANGED = (
     *("join", "times_from", "group", "dims", "select", "layout", "time_tolerance"),
-    *("time_units", "region", "period", "every", "units"),
+    *("time_units", "region", "coarsen", "period", "every", "units"),
 )
 """Keys that only data sets of files read: how they are put together, and what is cut of them."""
 
@@ -44,7 +46,7 @@ class DataConfig:
     """The frames to learn from.
 
     Attributes:
-        source: where frames come from: files, your own; videos; kth; moving_mnist.
+        source: where frames come from: files, your own; videos; kth; moving_mnist; weatherbench.
         path: file or folder to read; null stands for the source's own place. For files: a file
             of any kind that is read (docs/data.md); a folder that holds files, or folders, named
             train, validation and test; or many files that are one series, as a folder, a pattern
@@ -90,6 +92,8 @@ class DataConfig:
         region: part of the grid that is read: least and greatest value of a coordinate, both
             included, such as {latitude: [30, 60], longitude: [-20, 40]}; or places of rows and
             columns, counted from 0, such as {row: [0, 63]}.
+        coarsen: cells along a side of the blocks of the grid (of the region) whose means are read,
+            weighted by area where there are latitudes; 1 reads the cells themselves.
         period: first and last time that is read, such as [2000-01-01, 2009-12]; null for an open
             end. A part of a date stands for all times that begin with it.
         every: time from one frame that is read to the next, such as 6 h, or how many frames.
@@ -141,6 +145,7 @@ class DataConfig:
     layout: str | None = None
     time_units: str | None = None
     region: dict[str, Any] = field(default_factory=dict)
+    coarsen: int = 1
     period: list[Any] | None = None
     every: int | str = 1
     units: dict[str, str] = field(default_factory=dict)
@@ -181,6 +186,7 @@ class DataConfig:
         if self.time_units is not None:
             check_time_units(self.time_units)
         check_region(self.region)
+        check_coarsen(self.coarsen)
         check_every(self.every)
         if self.period is not None:
             check_period(self.period)
@@ -224,6 +230,7 @@ class DataConfig:
             cache=self.cache,
             time_units=self.time_units,
             region=self.region,
+            coarsen=self.coarsen,
             period=None if self.period is None else (self.period[0], self.period[1]),
             every=self.every,
             units=self.units,
@@ -279,6 +286,8 @@ class DataConfig:
             layout=self.layout,
             time_units=self.time_units,
             region=self.region,
+            coarsen=self.coarsen,
+            cells=None if self.coarsen == 1 else cell_sizes(train),
             every=self._lasting(train),
             units=self.units,
             vectors=self._vectors(train),

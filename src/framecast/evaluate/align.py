@@ -128,7 +128,8 @@ def _names(files: Sequence[ForecastFile], truth: Frames) -> list[str]:
     if not common:
         raise UserError(
             f"{files[0].frames.source} forecasts {', '.join(files[0].frames.names)}, but "
-            f"{truth.source} holds {', '.join(truth.names)}: they have no variable in common"
+            f"{truth.source} holds {', '.join(truth.names)}: they have no variable in common. Name "
+            "variables alike that are one (xarray: rename)"
         )
     return common
 

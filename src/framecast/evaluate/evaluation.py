@@ -24,6 +24,7 @@ from framecast.evaluate.runs import (
     training_frames,
 )
 from framecast.evaluate.scoring import Scored, ScoredWindows, Usual, score
+from framecast.evaluate.strides import Stride, strides_of
 from framecast.forecast.baselines import Following
 from framecast.forecast.competitor import Competitor
 from framecast.forecast.members import Variation
@@ -48,7 +49,7 @@ def evaluate(
     context: int | None = None,
     metrics: MetricChoice | None = None,
     by: str | None = None,
-    stride: int | None = None,
+    stride: Stride | None = None,
     baselines: Sequence[str] | None = None,
     members: int | None = None,
     variation: Variation | None = None,
@@ -59,7 +60,7 @@ def evaluate(
 ) -> Evaluation:
     """Score the forecasts of runs beside persistence and climatology.
 
-    The windows lie side by side in every sequence, or `stride` frames apart. Runs whose
+    The windows lie side by side in every sequence, or as `stride` says. Runs whose
     configuration is the same but for the seed count as one model, with a mean and a spread. Memory
     does not grow with the number of windows; each lead time adds a few sums, and a frame of the
     first window.
@@ -72,7 +73,9 @@ def evaluate(
         context: frames given, at least 1; the longest context of the runs if None.
         metrics: which are wanted, and what they need; those that the frames suggest if None.
         by: a coordinate over the sequences; scores are then kept for each of its values too.
-        stride: frames from one window to the next; None for windows that do not overlap.
+        stride: how far it is from one window to the next, in frames or as a duration such as 3d; a
+            text or a list of several, such as 3d,4d, takes them in turns. None for windows that do
+            not overlap.
         baselines: names of BASELINES; None for persistence, climatology where the grid is that of
             the training, and advection where fields move.
         members: of each forecast, of runs that read noise or whose given frames are perturbed; 8
@@ -112,6 +115,7 @@ def evaluate(
         first=plan.window(0),
         windows=plan.windows,
         context=plan.context,
+        strides=plan.strides,
         models=models,
         baselines=tuple(_join(label, (), [one]) for label, one in zip(known, scored, strict=False)),
         examples=_examples(
@@ -136,6 +140,7 @@ class _Plan(NamedTuple):
         context: frames given.
         steps: K.
         groups: where the windows of each group begin.
+        strides: frames from one window to the next, in turns; none where they lie side by side.
     """
 
     every: list[Frames]
@@ -143,6 +148,7 @@ class _Plan(NamedTuple):
     context: int
     steps: int
     groups: dict[str, list[Place]]
+    strides: tuple[int, ...] = ()
 
     @property
     def frames(self) -> Frames:
@@ -203,7 +209,7 @@ def _plan(
     data: Paths | None,
     steps: int | None,
     context: int | None,
-    stride: int | None,
+    stride: Stride | None,
     by: str | None,
 ) -> _Plan:
     """Read the frames, and choose the windows."""
@@ -211,18 +217,19 @@ def _plan(
     context = max(run.checkpoint.context for run in runs) if context is None else context
     every = test_frames(runs, data)
     check_frames(every, runs, context, steps)
-    places = _places(every[0], runs[0], context, steps, stride)
+    strides = strides_of(every[0], stride)
+    places = _places(every[0], runs[0], context, steps, strides)
     channels = runs[0].checkpoint.frames.predicted
-    return _Plan(every, channels, context, steps, _groups(places, every[0], by))
+    return _Plan(every, channels, context, steps, _groups(places, every[0], by), strides)
 
 
-def _places(frames: Frames, run: Run, context: int, steps: int, stride: int | None) -> list[Place]:
+def _places(
+    frames: Frames, run: Run, context: int, steps: int, strides: Sequence[int]
+) -> list[Place]:
     """Where windows begin: those whose targets are known well enough."""
-    if stride is not None and stride < 1:
-        raise UserError(f"--stride {stride} must be at least 1")
     known_fraction, gaps = run.data.known_fraction, any(run.checkpoint.statistics.gaps)
     allowed = allowed_starts(frames, context + steps, context, known_fraction, gaps)
-    places = side_by_side(frames, context + steps, allowed, stride)
+    places = side_by_side(frames, context + steps, allowed, strides)
     if not places:
         raise UserError(
             f"{frames.source}: no window of {context} + {steps} frames has a target that is known "

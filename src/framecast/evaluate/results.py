@@ -185,6 +185,8 @@ class Evaluation:
         first: the first window, with its labels, in physical units: one sequence.
         windows: number of windows.
         context: frames given in each window.
+        strides: frames from one window to the next, in turns; none where windows lie side by side,
+            or forecasts stand in files.
         models: in the order in which their first runs were given.
         baselines: persistence (the frame before; in the forecast, the last given one) and,
             where the grid is that of the training, climatology (of the first run).
@@ -204,6 +206,7 @@ class Evaluation:
     by: str = ""
     groups: Mapping[str, int] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
+    strides: tuple[int, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -230,6 +233,18 @@ class Evaluation:
         """The steps of each phase; none of the first where one frame is given."""
         given = self.context - 1
         return {"teacher_forced": slice(0, given), "closed_loop": slice(given, None)}
+
+    @property
+    def by_input(self) -> dict[str, slice]:
+        """The steps that follow from true frames alone, and from own predictions if any do.
+
+        The former are those of the teacher-forced phase and lead 1.
+        """
+        parts = {
+            "true_frames": slice(0, self.context),
+            "own_predictions": slice(self.context, None),
+        }
+        return parts if self.steps > 1 else {"true_frames": parts["true_frames"]}
 
     @property
     def clip_ends(self) -> list[int]:

@@ -11,27 +11,13 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.frames.chunks import Chunks
+from framecast.frames.durations import Every, frames_in
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import LazyValues, Values
-from framecast.frames.times import in_words, readable, seconds_of
+from framecast.frames.times import readable, seconds_of
 
-Every = int | str
-"""How many frames, or how long, such as 6 h."""
 Anchor = Literal["first", "last"]
 """The frame that is kept, from which the others are counted."""
-
-_WHOLE = 0.05
-"""Share of a step by which a duration may be no whole number of steps, and a time off its place."""
-
-
-def check_every(every: Every) -> None:
-    """Raise a ValueError for what is neither a number of frames from 1 on nor a duration."""
-    if isinstance(every, int):
-        if every < 1:
-            raise ValueError(f"every {every} must be at least 1 frame")
-        return
-    if _seconds(every) <= 0:
-        raise ValueError(f"every {every} must be longer than nothing")
 
 
 def check_period(period: Sequence[Any]) -> None:
@@ -77,7 +63,7 @@ def thin(frames: Frames, every: Every, anchor: Anchor = "first") -> Frames:
     Raises:
         UserError: if a duration is no whole number of steps, or there are no dates for it.
     """
-    count = every if isinstance(every, int) else _count(frames, every)
+    count = frames_in(frames, every)
     if count == 1:
         return frames
     places = _places(frames, count, anchor)
@@ -156,25 +142,6 @@ def _take(values: Values, places: np.ndarray) -> Tensor | LazyValues:
     return LazyValues.of(ThinReader(values, places), ends if len(set(ends)) > 1 else None)
 
 
-def _count(frames: Frames, every: str) -> int:
-    """How many steps a duration is."""
-    step = frames.step
-    if step is None:
-        return 1
-    if step.seconds is None:
-        raise UserError(
-            f"{frames.source}: data.every {every} is a duration, but the frames come every {step}: "
-            "give a number of frames"
-        )
-    steps = _seconds(every) / step.seconds
-    if round(steps) < 1 or abs(steps - round(steps)) > _WHOLE:
-        raise UserError(
-            f"{frames.source}: data.every {every} is {steps:g} of its steps of "
-            f"{in_words(step.difference)}: give a whole number of steps"
-        )
-    return round(steps)
-
-
 def _places(frames: Frames, count: int, anchor: Anchor) -> Int[np.ndarray, " T"]:
     """The frames that lie a whole number of long steps from the first, or from the last."""
     times, step = frames.times, frames.step
@@ -196,20 +163,6 @@ def _ratio(difference: Any, step: Any) -> float:
     if seconds is None or whole is None:
         return float(difference / step)
     return seconds / whole
-
-
-def _seconds(text: str) -> float:
-    """Length of a duration in seconds."""
-    from pandas import Timedelta  # comes with xarray, and takes long to load
-
-    try:
-        if text.strip().isdigit():
-            raise ValueError("it has no unit")
-        return float(Timedelta(text).total_seconds())
-    except ValueError as error:
-        raise ValueError(
-            f"every {text} is neither a number of frames nor a duration such as 6 h: {error}"
-        ) from error
 
 
 def _iso(time: Any) -> str:

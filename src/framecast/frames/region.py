@@ -69,6 +69,15 @@ def cut_region(frames: Frames, region: Mapping[str, Ends]) -> Frames:
     return take_grid(_ascending(frames, axis, columns), rows, _behind_the_gap(columns))
 
 
+def turn_north(frames: Frames) -> Frames:
+    """Return frames whose latitudes ascend, where they lie along rows; nothing is read for it."""
+    axis = find_axis(frames, "latitude")
+    if axis is None or axis.dims != frames.dims[-2:-1] or axis.values[0] <= axis.values[-1]:
+        return frames
+    height, width = frames.grid
+    return take_grid(frames, np.arange(height)[::-1].copy(), np.arange(width))
+
+
 @runtime_checkable
 class Cuttable(Reader, Protocol):
     """A reader that reads a part of its grid alone, without the rest."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from framecast.frames.channels import Channel, Role
+from framecast.frames.coarsen import CellSizes
 from framecast.frames.derived import derived_forcing_channels, derived_static_channels
 from framecast.frames.frames import Frames
 from framecast.frames.times import TOLERANCE
@@ -36,6 +37,8 @@ class FrameSpec:
         time_tolerance: share of a step that each time of the data may be off.
         time_units: what plain numbers of time counted, by data.time_units.
         region: the part of the grid that was read, by data.region.
+        coarsen: cells along a side of the blocks whose means were read, by data.coarsen.
+        cells: sizes of the cells after that; None without it, or without coordinates.
         every: how many frames, or how long, it was from one frame that was read to the next.
         units: by name of a channel, the unit that its values were converted to, by data.units.
         layout: what the axes of unlabelled arrays are, where the user said it, by data.layout.
@@ -61,6 +64,8 @@ class FrameSpec:
     layout: str | None = None
     time_units: str | None = None
     region: Mapping[str, Any] = field(default_factory=dict)
+    coarsen: int = 1
+    cells: CellSizes | None = None
     every: int | str = 1
     units: Mapping[str, str] = field(default_factory=dict)
     vectors: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -216,7 +217,7 @@ def side_by_side(
     frames: Frames,
     length: int,
     allowed: Sequence[Bool[np.ndarray, " _T"]] | None = None,
-    stride: int | None = None,
+    strides: Sequence[int] = (),
 ) -> list[Place]:
     """Return the places of windows that follow one another in each piece of the sequences.
 
@@ -224,7 +225,8 @@ def side_by_side(
         frames: that they lie in.
         length: frames of a window.
         allowed: the places that a window may begin at, in each sequence, [T]; None for all.
-        stride: frames from one window to the next; None for `length`, so that none overlap.
+        strides: frames from one window to the next, in turns; none for `length`, so that windows
+            do not overlap.
 
     Raises:
         UserError: if no window fits.
@@ -233,9 +235,17 @@ def side_by_side(
     return [
         Place(sequence, place)
         for sequence, start, stop in frames.pieces
-        for place in range(start, stop - length + 1, stride or length)
+        for place in _in_turns(start, stop - length, strides or (length,))
         if allowed is None or allowed[sequence][place]
     ]
+
+
+def _in_turns(first: int, last: int, strides: Sequence[int]) -> Iterator[int]:
+    """Places from the first to the last, with steps that take turns."""
+    turns = cycle(strides)
+    while first <= last:
+        yield first
+        first += next(turns)
 
 
 def allowed_starts(

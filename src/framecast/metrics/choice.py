@@ -34,8 +34,8 @@ class MetricChoice:
         dry: by channel, the value below which it is dry, for SEEPS.
         spectrum: periodic, windowed or zonal; None for zonal on a globe, periodic where the
             networks take the frames to be, else windowed.
-        protocol: the metrics and weights of a benchmark: openstl, conv_tt_lstm, conv_ssm or
-            weatherbench.
+        protocol: the metrics and weights of a benchmark: openstl, conv_tt_lstm, conv_ssm,
+            min_conv_rnn or weatherbench.
         data_range: least and greatest value of an image, in the units of the data; None for
             the range that the data declare.
         lpips_weights: safetensors file with the weights of LPIPS on AlexNet; None for those

@@ -49,6 +49,7 @@ class Measure:
         clip: frames of a clip, and most frames of a stretch.
         asked: whether somebody named the metrics, so that reports show each of them.
         protocol: that of a paper, and what it says of its reductions; empty for none.
+        by_input: whether reports tell predictions from true frames from those of own ones.
     """
 
     names: tuple[str, ...]
@@ -63,6 +64,7 @@ class Measure:
     clip: int
     asked: bool = False
     protocol: str = ""
+    by_input: bool = False
 
     @property
     def wavelengths(self) -> Float64[np.ndarray, " K"]:

@@ -100,6 +100,7 @@ def prepare(choice: MetricChoice, subject: Subject) -> Measure:
         clip=min(CLIP, subject.leads),
         asked=choice.names is not None or choice.preset is not None,
         protocol=f"{choice.protocol}: {choice.preset.reductions}" if choice.preset else "",
+        by_input=choice.preset is not None and choice.preset.by_input,
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-ProtocolName = Literal["openstl", "conv_tt_lstm", "conv_ssm", "weatherbench"]
+ProtocolName = Literal["openstl", "conv_tt_lstm", "conv_ssm", "min_conv_rnn", "weatherbench"]
 
 
 @dataclass(frozen=True)
@@ -14,11 +14,14 @@ class Protocol:
         metrics: that it takes.
         weights: of the cells: area, or none.
         reductions: what is summed and averaged over what, for reports.
+        by_input: whether it takes numbers over all predictions that follow from true frames, and
+            over all that follow from the network's own.
     """
 
     metrics: tuple[str, ...]
     weights: Literal["area", "none"]
     reductions: str
+    by_input: bool = False
 
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {
@@ -40,6 +43,14 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         "none",
         "PSNR, SSIM and LPIPS (AlexNet) are means over forecast frames that are clipped to [0, 1]; "
         "FVD is between clips of 16 forecast frames (I3D), not of whole videos as in the paper",
+    ),
+    "min_conv_rnn": Protocol(
+        ("rmse",),
+        "none",
+        "all cells count alike; the RMSE of a step is the root of the mean over windows and cells; "
+        "TF is that over all predictions that follow from true frames, the last of which is lead "
+        "1, and CL that over all that follow from the network's own",
+        by_input=True,
     ),
     "weatherbench": Protocol(
         ("rmse", "mae", "bias", "acc"),

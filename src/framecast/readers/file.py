@@ -6,6 +6,7 @@ from pathlib import Path
 
 from framecast.base.claim import heal
 from framecast.base.errors import UserError
+from framecast.frames.coarsen import coarsen
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import held
 from framecast.frames.region import cut_region
@@ -47,13 +48,22 @@ def open_file(path: Path, selection: Selection) -> Frames:
 
     Raises:
         UserError: if it is missing, of an unknown kind, or cannot be read, or if it has no such
-            region.
+            region, or blocks do not divide its grid.
     """
-    frames = _open_whole(path, selection)
-    if not selection.region:
-        return frames
-    part = cut_region(frames, selection.region)
-    return part if selection.lazy else replace(part, values=held(part.values))
+    return on_grid(_open_whole(path, selection), selection)
+
+
+def on_grid(frames: Frames, selection: Selection) -> Frames:
+    """Return the part of the grid that is selected, as coarse as it is.
+
+    Raises:
+        UserError: if there is no such region, or blocks do not divide it.
+    """
+    size, count = selection.size, selection.coarsen
+    grid = None if size is None else (size[0] // count, size[1] // count)
+    part = coarsen(cut_region(frames, selection.region), count, selection.cells, grid)
+    unread = part is frames or selection.lazy
+    return part if unread else replace(part, values=held(part.values))
 
 
 def _open_whole(path: Path, selection: Selection) -> Frames:

@@ -12,6 +12,7 @@ from framecast.frames.lazy import held
 from framecast.frames.period import cut_period, thin
 from framecast.frames.units import convert_units
 from framecast.readers.counted import with_time_units
+from framecast.readers.file import on_grid
 from framecast.readers.kinds import Kind, kind_of
 from framecast.readers.opened import open_lazily
 from framecast.readers.paths import Paths, files_in, find_paths, name_of
@@ -69,7 +70,7 @@ def _read(files: list[Path], source: str, selection: Selection) -> Frames:
         return open_lazily(files[0], selection)
     kinds = {file: kind_of(file) for file in files}
     if set(kinds.values()) == {"video"} and selection.join != "time":
-        return read_videos(files, selection, source)
+        return on_grid(read_videos(files, selection, source), selection)
     _check_kinds(kinds, source)
     if set(kinds.values()) == {"picture"} and selection.join is None:
         selection = replace(selection, join="time")  # numbered, where names have no times

@@ -10,7 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.frames.channels import Channel, Role
-from framecast.frames.period import Anchor, Every
+from framecast.frames.coarsen import CellSizes
+from framecast.frames.durations import Every
+from framecast.frames.period import Anchor
 from framecast.frames.region import Ends
 from framecast.frames.roles import FrameSpec
 from framecast.frames.times import TOLERANCE
@@ -40,7 +42,7 @@ class Selection:
         time_tolerance: share of a step that each time of a labelled file may be off.
         layout: what the axes of an unlabelled array are, a letter for each: n, t, c, h and w; None
             where its shape says it.
-        size: (H, W) to which a video is resized; None for its own.
+        size: (H, W) to which a video is resized, before anything is cut; None for its own.
         rate: frames a second that are taken from a video; None for all.
         join: how several files belong together: one after the other in time, or each a sequence;
             None for time, where the files have times.
@@ -49,6 +51,9 @@ class Selection:
         time_units: what plain numbers of time count; None where they stay numbers.
         region: least and greatest value of coordinates over the grid, or places of rows and
             columns, between which it is read.
+        coarsen: cells along a side of the blocks whose means are read; 1 for the cells themselves.
+        cells: sizes of the cells that a run learned from after `coarsen`; a file that has them is
+            read as it is.
         period: first and last time that is read; None for an open end.
         every: how many frames, or how long, it is from one frame that is read to the next.
         anchor: the frame from which `every` counts.
@@ -77,6 +82,8 @@ class Selection:
     group: str | None = None
     time_units: str | None = None
     region: Mapping[str, Ends] = field(default_factory=dict)
+    coarsen: int = 1
+    cells: CellSizes | None = None
     period: tuple[Any, Any] | None = None
     every: Every = 1
     anchor: Anchor = "first"
@@ -103,10 +110,14 @@ class Selection:
             layout=spec.layout,
             time_units=spec.time_units,
             region=spec.region,
+            coarsen=spec.coarsen,
+            cells=spec.cells,
             every=spec.every,
             anchor="last",
             units=spec.units,
-            size=spec.grid,
+            size=None
+            if spec.region
+            else (spec.grid[0] * spec.coarsen, spec.grid[1] * spec.coarsen),
             rate=spec.rate,
         )
 

@@ -12,6 +12,7 @@ from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike, whole, write_text
 from framecast.evaluate import Evaluation, evaluate, score_files
+from framecast.evaluate.strides import Stride
 from framecast.forecast.members import Variation
 from framecast.frames.leads import lead_times
 from framecast.metrics import IMAGES, MetricChoice
@@ -56,7 +57,7 @@ def evaluate_to(
     context: int | None = None,
     metrics: MetricChoice | None = None,
     by: str | None = None,
-    stride: int | None = None,
+    stride: Stride | None = None,
     baselines: Sequence[str] | None = None,
     members: int | None = None,
     variation: Variation | None = None,

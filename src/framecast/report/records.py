@@ -28,6 +28,7 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
             "data_range": None if ranges is None else ranges.tolist(),
         },
         "windows": evaluation.windows,
+        "strides": list(evaluation.strides),
         "context": evaluation.context,
         "steps": evaluation.steps,
         "lead_times": times.tolist(),
@@ -141,6 +142,11 @@ def _numbers(forecasts: Forecasts, evaluation: Evaluation) -> dict[str, Any]:
         }
         for place, name in further
     }
+    if evaluation.measure.by_input:
+        numbers["by_input"] = {
+            name: _averages(forecasts.pool(steps), evaluation, kinds["channel"])
+            for name, steps in evaluation.by_input.items()
+        }
     return numbers | ({"regions": regions} if regions else {})
 
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -12,12 +13,15 @@ from torch import Tensor
 
 from framecast.evaluate import Evaluation, Forecasts
 from framecast.frames.leads import lead_times, with_units
+from framecast.frames.times import counted
 from framecast.metrics import IMAGES, LEVEL, METRICS
 from framecast.metrics.bootstrap import FEWEST
 from framecast.report.axes import Column, columns_of, each_group, units_of
 from framecast.report.words import chosen, title
 
 _TABLE_ROWS = 12
+_DAY = 24
+"""Hours."""
 _PIPE_WIDTH = 160
 """Characters of a line where the output is no terminal."""
 _MOST_COLUMNS = 8
@@ -36,6 +40,8 @@ def print_table(evaluation: Evaluation) -> None:
     if "rmse" in evaluation.metrics:
         for channel in range(len(evaluation.first.channels)):
             console.print(_table(evaluation, channel))
+    if evaluation.measure.by_input:
+        console.print(_by_input(evaluation))
     averaged = _averaged(evaluation)
     if averaged:
         for columns in _side_by_side(averaged):
@@ -125,6 +131,30 @@ def _averages(evaluation: Evaluation, columns: Sequence[Column]) -> Table:
     return table
 
 
+def _by_input(evaluation: Evaluation) -> Table:
+    """RMSE over all predictions from true frames, and over all from own predictions."""
+    names = {"true_frames": "TF: from true frames", "own_predictions": "CL: from own predictions"}
+    columns, digits = [c for c in _scalars(evaluation) if c.metric == "rmse"], []
+    table = Table(title="RMSE by what is read", caption=_caption(evaluation))
+    table.add_column("")
+    for column in columns:
+        for part, steps in evaluation.by_input.items():
+            count = len(range(evaluation.context + evaluation.steps - 1)[steps])
+            heading = _heading(evaluation, column)
+            table.add_column(f"{heading}\n{names[part]}\n{counted(count, 'step')}", justify="right")
+    rows = [
+        [_Row("", evaluation.windows, 0, each.pool(part)) for part in evaluation.by_input.values()]
+        for each in evaluation.forecasts
+    ]
+    for column in columns:
+        values = torch.stack([_value(row, column) for parts in rows for row in parts])
+        digits.append(_digits(values))
+    for forecasts, parts in zip(evaluation.forecasts, rows, strict=True):
+        cells = [_cell(row, c, d) for c, d in zip(columns, digits, strict=True) for row in parts]
+        table.add_row(title(forecasts), *cells)
+    return table
+
+
 def _events(evaluation: Evaluation, place: int) -> Table:
     """The scores of the events of a channel: a row for each threshold, model and baseline."""
     channel = evaluation.first.channels[place]
@@ -198,7 +228,8 @@ def _table(evaluation: Evaluation, place: int) -> Table:
         title=with_units(f"RMSE of {channel.name}", channel.units),
         caption=_caption(evaluation, skill=bool(evaluation.baselines)),
     )
-    rows = chosen(evaluation.steps, _TABLE_ROWS)
+    rows = _whole_days(times, units)
+    rows = chosen(evaluation.steps, _TABLE_ROWS) if rows is None else rows
     table.add_column(with_units("lead time", units), justify="right")
     digits = _digits(torch.cat([f.mean("rmse")[leads, place] for f in evaluation.forecasts]))
     columns = [[f"{times[row]:g}" for row in rows]]
@@ -214,6 +245,18 @@ def _table(evaluation: Evaluation, place: int) -> Table:
     for line in zip(*columns, strict=True):
         table.add_row(*line)
     return table
+
+
+def _whole_days(times: np.ndarray, units: str) -> np.ndarray | None:
+    """The first lead time and those of whole days, where there are some days of hours.
+
+    Errors of weather are known by days; None where these are too many, or hardly any.
+    """
+    if units != "h":
+        return None
+    days = np.flatnonzero(times % _DAY == 0)
+    few = 3 <= len(days) < _TABLE_ROWS < len(times)
+    return np.unique([0, *days]) if few else None
 
 
 def _caption(evaluation: Evaluation, skill: bool = False) -> str:

@@ -49,8 +49,8 @@ class TrainingConfig:
         learning_rate: learning rate at its highest, positive.
         weight_decay: strength of the decay of weights, at least 0.
         schedule: course of the learning rate: constant; cosine, down to zero at the last step;
-            plateau, halved at each plateau; staircase, multiplied by staircase_factor after every
-            staircase_epochs epochs of decay.
+            epoch_cosine, the same in steps of an epoch; plateau, halved at each plateau;
+            staircase, multiplied by staircase_factor after every staircase_epochs epochs of decay.
         staircase_factor: what the staircase schedule multiplies the learning rate by, in (0, 1).
         staircase_epochs: epochs from one step of the staircase to the next, at least 1.
         plateau_epochs: epochs without a lower validation loss that make a plateau. The epochs
@@ -103,7 +103,7 @@ class TrainingConfig:
     optimiser: Literal["adam", "adamw"] = "adam"
     learning_rate: float = 5e-4
     weight_decay: float = 0.0
-    schedule: Literal["constant", "cosine", "plateau", "staircase"] = "cosine"
+    schedule: Literal["constant", "cosine", "epoch_cosine", "plateau", "staircase"] = "cosine"
     staircase_factor: float = 0.98
     staircase_epochs: int = 5
     plateau_epochs: int = 5

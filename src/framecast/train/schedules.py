@@ -64,6 +64,8 @@ def _factor(progress: float, losses: Sequence[float], config: TrainingConfig) ->
     """Share of the highest learning rate that a schedule leaves, apart from the warm-up."""
     if config.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * progress))
+    if config.schedule == "epoch_cosine":
+        return 0.5 * (1 + math.cos(math.pi * len(losses) / config.epochs))
     if config.schedule == "plateau":
         return float(0.5 ** len(plateaus(losses, config.plateau_epochs)))
     if config.schedule == "staircase":

@@ -5,9 +5,11 @@ import json
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import yaml
 
 from framecast.evaluate import Evaluation, Run
+from framecast.frames.leads import lead_times, spoken
 from framecast.frames.times import counted, readable
 from framecast.report.page.numbers import number
 
@@ -52,7 +54,7 @@ def provenance(evaluation: Evaluation, creator: str) -> Provenance:
         ("grid", f"{height} rows × {width} columns"),
         ("first window", f"{readable(first.times[0])} to {readable(first.times[-1])}"),
         ("windows", f"{evaluation.windows}, of {counted(evaluation.context, 'given frame')} and "
-                    f"{counted(evaluation.steps, 'lead time')} each"),
+                    f"{counted(evaluation.steps, 'lead time')} each{_apart(evaluation)}"),
         ("weights", weights[measure.weights.kind]),
         ("baselines", ", ".join(f.label for f in evaluation.baselines) or "none"),
         ("written by", creator),
@@ -61,6 +63,16 @@ def provenance(evaluation: Evaluation, creator: str) -> Provenance:
         facts.append(("protocol", measure.protocol))
     runs = [_about(model.label, run) for model in evaluation.models for run in model.runs]
     return Provenance(facts, runs)
+
+
+def _apart(evaluation: Evaluation) -> str:
+    """How far windows begin from one another, where somebody said it."""
+    if not evaluation.strides:
+        return ""
+    times, units = lead_times(evaluation.first, evaluation.steps)
+    turns = " and ".join(spoken(times[0] * np.array([n]), units)[0] for n in evaluation.strides)
+    taking = ", in turns" if len(evaluation.strides) > 1 else ""
+    return f", which begin {turns} apart{taking}"
 
 
 def _about(label: str, run: Run) -> RunFacts:

@@ -1,0 +1,77 @@
+"""How far frames lie apart, as a user says it: a number of frames, or a duration such as 6 h."""
+
+import math
+import re
+
+from framecast.base.errors import UserError
+from framecast.frames.frames import Frames
+from framecast.frames.times import in_words
+
+Every = int | str
+"""How many frames, or how long, such as 6 h."""
+
+_WHOLE = 0.05
+"""Share of a step by which a duration may be no whole number of steps."""
+
+
+def check_every(every: Every, name: str = "every") -> None:
+    """Raise a ValueError for what is neither a number of frames from 1 on nor a duration.
+
+    Args:
+        every: what the user says.
+        name: of the setting, for messages.
+    """
+    if isinstance(every, int):
+        if every < 1:
+            raise ValueError(f"{name} {every} must be at least 1 frame")
+        return
+    if _seconds(every, name) <= 0:
+        raise ValueError(f"{name} {every} must be longer than nothing")
+
+
+def frames_in(frames: Frames, every: Every, name: str = "data.every") -> int:
+    """Return how many steps of the time axis a duration is; a number of frames is that number.
+
+    Args:
+        frames: whose step counts.
+        every: what the user says, as `check_every` allows it.
+        name: of the setting, for messages.
+
+    Raises:
+        UserError: if a duration is no whole number of steps, or there are no dates for it.
+    """
+    if isinstance(every, int):
+        return every
+    step = frames.step
+    if step is None:
+        return 1
+    if step.seconds is None:
+        raise UserError(
+            f"{frames.source}: {name} {every} is a duration, but the frames come every {step}: "
+            "give a number of frames"
+        )
+    steps = _seconds(every, name) / step.seconds
+    if round(steps) < 1 or abs(steps - round(steps)) > _WHOLE:
+        raise UserError(
+            f"{frames.source}: {name} {every} is {steps:g} of its steps of "
+            f"{in_words(step.difference)}: give a whole number of steps"
+        )
+    return round(steps)
+
+
+def _seconds(text: str, name: str) -> float:
+    """Length of a duration in seconds."""
+    from pandas import Timedelta  # comes with xarray, and takes long to load
+
+    try:
+        if text.strip().isdigit():
+            raise ValueError("it has no unit")
+        days = re.sub(r"(?<![A-Za-z])d(?![A-Za-z])", "D", text)  # pandas gives up the small one
+        seconds = float(Timedelta(days).total_seconds())
+        if math.isnan(seconds):
+            raise ValueError("it stands for no time")
+        return seconds
+    except ValueError as error:
+        raise ValueError(
+            f"{name} {text} is neither a number of frames nor a duration such as 6 h: {error}"
+        ) from error

@@ -1,0 +1,53 @@
+"""Static fields that stand in a file of their own, beside frames on the same grid."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from framecast.base.errors import UserError
+from framecast.frames.frames import Frames, StaticFields
+from framecast.frames.lazy import load
+from framecast.frames.region import turn_north
+from framecast.frames.units import convert_units
+from framecast.readers.differences import same_values
+from framecast.readers.file import open_file
+from framecast.readers.selection import Selection
+
+
+def with_constants(frames: Frames, path: Path, selection: Selection) -> Frames:
+    """Return frames with the static fields that are selected, read from another file.
+
+    Args:
+        frames: whose rows run from south to north where they have latitudes.
+        path: file of fields without time.
+        selection: names the fields as static, and what is cut of the grid.
+
+    Raises:
+        UserError: if the file does not hold them, or lies on another grid.
+    """
+    names = selection.static
+    alone = Selection(
+        variables=names,
+        missing=selection.missing,
+        region=selection.region,
+        coarsen=selection.coarsen,
+        stamped=True,  # a field without time is a frame
+    )
+    fields = turn_north(open_file(path, alone))
+    fields = convert_units(fields, selection.units_of(names))
+    if fields.grid != frames.grid or not _same_places(frames, fields):
+        raise UserError(
+            f"{path} lies on another grid than {frames.source}, {fields.grid[0]} × "
+            f"{fields.grid[1]} cells beside {frames.grid[0]} × {frames.grid[1]}, or at other "
+            "places: static fields need the grid of the frames"
+        )
+    channels = tuple(replace(channel, role="static") for channel in fields.channels)
+    return replace(frames, static=StaticFields(load(fields.values)[0, 0], channels))
+
+
+def _same_places(frames: Frames, others: Frames) -> bool:
+    """Whether rows and columns lie at the same coordinates, where both have some."""
+    for ours, theirs in zip(frames.dims[-2:], others.dims[-2:], strict=True):
+        own, other = frames.coordinates.get(ours), others.coordinates.get(theirs)
+        if own is not None and other is not None and not same_values(own.values, other.values):
+            return False
+    return True
