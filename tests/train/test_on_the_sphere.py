@@ -71,12 +71,14 @@ def test_the_doctor_proposes_the_sphere(capsys):
         assert "padding: sphere" in file.read()
 
 
-def test_speeds_that_nothing_calls_vectors_are_told_of():
+@pytest.mark.filterwarnings("default")
+def test_speeds_that_nothing_calls_vectors_are_told_of(capsys):
     wind = xr.open_dataset("wind.nc").load()
     for name in "uv":
         wind[name].attrs = {"units": "m s-1"}
     wind.to_netcdf("speeds.nc")
     words = ["--model.padding", "sphere", *PYRAMID, "--out"]
-    with pytest.warns(UserWarning, match=r"u, v: .* data.vectors"):
-        assert train(*words, "run", path="speeds.nc") == 0
+    assert train(*words, "run", path="speeds.nc") == 0
+    assert "name them: --data.vectors '[u, v]'" in capsys.readouterr().err
     assert train(*words, "other", "--data.vectors", "[]", path="speeds.nc") == 0
+    assert "speeds" not in capsys.readouterr().err
