@@ -5,7 +5,11 @@ import pytest
 import xarray as xr
 
 from framecast.cli import main
+from framecast.datasets.config import DataConfig
+from framecast.models import ForecasterConfig
 from framecast.runs.checkpoint import load_checkpoint
+from framecast.runs.config import Experiment, TrainingConfig
+from framecast.train.start import prepare
 
 WIND = ["u", "v", "z"]
 PYRAMID = ["--model.encoder", "pyramid", "--model.encoder_options", "{widths: [4, 4], groups: 2}"]
@@ -71,14 +75,20 @@ def test_the_doctor_proposes_the_sphere(capsys):
         assert "padding: sphere" in file.read()
 
 
-@pytest.mark.filterwarnings("default")
-def test_speeds_that_nothing_calls_vectors_are_told_of(capsys):
+def test_speeds_that_nothing_calls_vectors_are_told_of():
     wind = xr.open_dataset("wind.nc").load()
     for name in "uv":
         wind[name].attrs = {"units": "m s-1"}
     wind.to_netcdf("speeds.nc")
-    words = ["--model.padding", "sphere", *PYRAMID, "--out"]
-    assert train(*words, "run", path="speeds.nc") == 0
-    assert "name them: --data.vectors '[u, v]'" in capsys.readouterr().err
-    assert train(*words, "other", "--data.vectors", "[]", path="speeds.nc") == 0
-    assert "speeds" not in capsys.readouterr().err
+    options = {"widths": [4, 4], "groups": 2}
+    model = ForecasterConfig("min_conv_gru", hidden=4, depth=1, padding="sphere",
+                             encoder="pyramid", encoder_options=options)  # fmt: skip
+
+    def begin(**data):
+        config = DataConfig(path="speeds.nc", **data)
+        window = TrainingConfig(context=2, horizon=1)
+        return prepare(Experiment(config, model, window), config.open().splits())
+
+    with pytest.warns(UserWarning, match=r"u, v: .* --data.vectors '\[u, v\]'"):
+        begin()
+    begin(vectors=[])
