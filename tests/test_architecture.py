@@ -49,6 +49,7 @@ def test_the_public_names():
         "ResidualBlock",
         "ResidualStack",
         "Scores",
+        "ShallowWater",
         "SkipStack",
         "Source",
         "Statistics",

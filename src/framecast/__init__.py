@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from framecast.datasets.config import DataConfig as DataConfig
     from framecast.datasets.moving_mnist import MovingMnist as MovingMnist
     from framecast.datasets.simulate.navier_stokes import NavierStokes as NavierStokes
+    from framecast.datasets.simulate.shallow_water import ShallowWater as ShallowWater
     from framecast.datasets.source import Source as Source
     from framecast.datasets.source import register_source as register_source
     from framecast.evaluate import Evaluation as Evaluation
@@ -82,6 +83,7 @@ _HOMES = MappingProxyType(
         "datasets.config": ("DataConfig",),
         "datasets.moving_mnist": ("MovingMnist",),
         "datasets.simulate.navier_stokes": ("NavierStokes",),
+        "datasets.simulate.shallow_water": ("ShallowWater",),
         "datasets.source": ("Source", "register_source"),
         "evaluate": ("Evaluation", "evaluate"),
         "forecast.predictor": ("Predictor",),

@@ -92,6 +92,20 @@ def test_simulated_data_can_be_trained_on(tmp_path):
     assert run("evaluate", tmp_path / "run", "--out", tmp_path / "report") == 0
 
 
+def test_a_simulated_planet_can_be_trained_on_and_scored_by_area(tmp_path):
+    data = tmp_path / "data"
+    size = ("--truncation", 21, "--step", 1800, "--frames", 8, "--spin_up", 0)
+    counts = ("--train", 3, "--validation", 1, "--test", 1)
+    assert run("simulate", "shallow_water", "--out", data, *size, *counts) == 0
+    options = ("--data.path", data, "--training.area_weights", "true", *QUICK)
+    assert run("train", "starter", "--out", tmp_path / "run", *options) == 0
+    report = tmp_path / "report"
+    assert run("evaluate", tmp_path / "run", "--out", report) == 0
+    averages = (report / "averages.csv").read_text()
+    assert "m2 s-2" in (report / "metrics.json").read_text()
+    assert "persistence" in averages
+
+
 def test_help_teaches(capsys):
     with pytest.raises(SystemExit) as end:
         run("--help")
@@ -230,6 +244,8 @@ def cut_short(path):
         (["train"], "name a recipe"),
         (["train", "--resume"], "is not a run folder"),
         (["simulate", "navier_stokes", "--grid", "30"], "coarsen=4"),
+        (["simulate", "shallow_water", "--orography", "9000"], "orography=9000"),
+        (["simulate", "shallow_water", "--step", "1000"], "step=1000.0: must be a whole part"),
         (["simulate", "navier_stokes", "--grd", "32"], "did you mean --grid"),
     ],
 )

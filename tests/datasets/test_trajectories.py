@@ -24,9 +24,11 @@ COUNT = 7
 VARIABLE = Variable(
     name="height",
     attributes={"units": "m", "long_name": "height of a surface"},
-    time=Axis(np.array([0.0, 0.5]), "1", "time"),
-    y=Axis(np.array([1.0, 2.0, 3.0]), "m", "distance along y"),
-    x=Axis(np.array([10.0, 20.0, 30.0, 40.0]), "m", "distance along x"),
+    axes={
+        "time": Axis(np.array([0.0, 0.5]), "1", "time"),
+        "y": Axis(np.array([1.0, 2.0, 3.0]), "m", "distance along y"),
+        "x": Axis(np.array([10.0, 20.0, 30.0, 40.0]), "m", "distance along x"),
+    },
 )
 ATTRIBUTES: dict[str, str | int | float] = {"title": "Random surfaces", "roughness": 0.1, "seed": 4}
 
@@ -76,7 +78,7 @@ class TestStore:
         assert data.height.dtype == np.float32
         assert data.height.attrs == {"units": "m", "long_name": "height of a surface"}
         np.testing.assert_array_equal(data.height, make("train", range(COUNT)))
-        for name, axis in (("time", VARIABLE.time), ("y", VARIABLE.y), ("x", VARIABLE.x)):
+        for name, axis in VARIABLE.axes.items():
             np.testing.assert_array_equal(data.coords[name], axis.values)
             assert data.coords[name].attrs["units"] == axis.units
 

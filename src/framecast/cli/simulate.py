@@ -8,7 +8,7 @@ from framecast.base.config import load_config
 from framecast.base.keys import describe_keys
 from framecast.cli.parser import CommandParser, command_parser, overrides, whole_number
 from framecast.datasets import moving_mnist
-from framecast.datasets.simulate import navier_stokes
+from framecast.datasets.simulate import navier_stokes, shallow_water
 
 
 class Simulator(NamedTuple):
@@ -28,6 +28,11 @@ class Simulator(NamedTuple):
 SIMULATORS = {
     "navier_stokes": Simulator(
         navier_stokes.NavierStokes, navier_stokes, "turbulent flow on a torus, by its vorticity"
+    ),
+    "shallow_water": Simulator(
+        shallow_water.ShallowWater,
+        shallow_water,
+        "jets, waves and vortices on the rotating Earth, a stand-in for geopotential at 500 hPa",
     ),
     "moving_mnist": Simulator(
         moving_mnist.MovingMnist, moving_mnist, "handwritten digits that move and bounce"

@@ -351,10 +351,12 @@ def _variable(config: MovingMnist) -> Variable:
     return Variable(
         name=INTENSITY.name,
         attributes={**INTENSITY.attributes, "scale_factor": LEVEL},
+        axes={
+            "time": Axis(np.arange(config.frames, dtype=np.float64), "1", "frame"),
+            "y": Axis(pixel, "1", "row"),
+            "x": Axis(pixel, "1", "column"),
+        },
         dtype="uint8",
-        time=Axis(np.arange(config.frames, dtype=np.float64), "1", "frame"),
-        y=Axis(pixel, "1", "row"),
-        x=Axis(pixel, "1", "column"),
     )
 
 

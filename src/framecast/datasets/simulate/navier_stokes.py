@@ -367,9 +367,11 @@ def _variable(config: NavierStokes) -> Variable:
     return Variable(
         name="vorticity",
         attributes={"units": "1", "long_name": "vorticity"},
-        time=Axis(time, "1", "time"),
-        y=Axis(centre, "1", "distance along y"),
-        x=Axis(centre, "1", "distance along x"),
+        axes={
+            "time": Axis(time, "1", "time"),
+            "y": Axis(centre, "1", "distance along y"),
+            "x": Axis(centre, "1", "distance along x"),
+        },
     )
 
 

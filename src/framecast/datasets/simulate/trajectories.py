@@ -1,7 +1,8 @@
 """A store of simulated trajectories: a Zarr group that grows batch by batch and can be resumed.
 
-One array of dimensions (trajectory, time, y, x) with its coordinate arrays, laid out so that
-`xarray.open_zarr` reads it as a data set. The attributes of the group say how it was made.
+One array of dimensions (trajectory, time, rows, columns), the last three under names of their own,
+with their coordinate arrays, laid out so that `xarray.open_zarr` reads it as a data set. The
+attributes of the group say how it was made.
 
 A trajectory has chunks of its own, so that none is written again once it counts, and the count
 of complete trajectories is raised after their chunks are on disk. Zarr replaces each file as a
@@ -28,7 +29,6 @@ from framecast.base.errors import UserError
 from framecast.base.limits import check_disk
 from framecast.base.progress import open_bar
 
-DIMENSIONS = ("trajectory", "time", "y", "x")
 COMPLETE = "trajectories_complete"
 CHUNK_FRAMES = 100
 """Most frames in a chunk, so that a window of a long trajectory is read without the rest."""
@@ -39,31 +39,36 @@ Attributes = Mapping[str, str | int | float]
 
 @dataclass(frozen=True)
 class Axis:
-    """A coordinate: its values, shape [length], and what they mean."""
+    """A coordinate: its values, shape [length], and what they mean, also by a name of CF."""
 
     values: NDArray[np.float64]
     units: str
     long_name: str
+    standard_name: str | None = None
+
+    def attributes(self, letter: str) -> dict[str, Any]:
+        """Attributes of the array, with the letter of its axis in CF: T, Y or X."""
+        named = {} if self.standard_name is None else {"standard_name": self.standard_name}
+        return {"units": self.units, "long_name": self.long_name, **named, "axis": letter}
 
 
 @dataclass(frozen=True)
 class Variable:
     """What a store holds: one variable with its attributes and coordinates, and its kind of number.
 
-    Trajectories that were not yet computed read as NaN, in integers as 0.
+    The axes are those of time, rows and columns, by the names of the dimensions. Trajectories that
+    were not yet computed read as NaN, in integers as 0.
     """
 
     name: str
     attributes: Mapping[str, Any]
-    time: Axis
-    y: Axis
-    x: Axis
+    axes: Mapping[str, Axis]
     dtype: str = "float32"
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """Shape [T, H, W] of a trajectory."""
-        return len(self.time.values), len(self.y.values), len(self.x.values)
+        return tuple(len(axis.values) for axis in self.axes.values())
 
 
 class TrajectoryStore:
@@ -209,15 +214,15 @@ def _create(path: Path, variable: Variable, count: int, attributes: Attributes) 
         chunks=(1, min(variable.shape[0], CHUNK_FRAMES), *variable.shape[1:]),
         dtype=variable.dtype,
         fill_value=float("nan") if variable.dtype.startswith("float") else 0,
-        dimension_names=DIMENSIONS,
+        dimension_names=("trajectory", *variable.axes),
         attributes=dict(variable.attributes),
     )
-    for name, axis in (("time", variable.time), ("y", variable.y), ("x", variable.x)):
+    for (name, axis), letter in zip(variable.axes.items(), "TYX", strict=True):
         group.create_array(
             name,
             data=axis.values,
             dimension_names=(name,),
-            attributes={"units": axis.units, "long_name": axis.long_name, "axis": name[0].upper()},
+            attributes=axis.attributes(letter),
         )
     with warnings.catch_warnings():
         # Zarr says that format 3 does not specify consolidated metadata yet. xarray looks for it
