@@ -76,7 +76,7 @@ def test_numbers_that_count_hours_or_the_like_have_durations(units, step, expect
     axis = Coordinate(("time",), np.arange(9.0) * step, {"units": units})
     frames = Frames(nothing(9), (Channel("z"),), coordinates={"time": axis})
     assert strides_of(frames, "12h") == (expected,)
-    with pytest.raises(UserError, match="of its steps of .*: give a whole number of steps"):
+    with pytest.raises(UserError, match=r"of its steps of .*: give a whole number of steps"):
         strides_of(frames, "1s")
 
 
