@@ -74,7 +74,7 @@ def rows_of(name: str) -> list[dict[str, object]]:
             counts[layer] = sum(p.numel() for p in own.model.parameters())
             steps[f"{layer}, {compiled}"] = step
     times = interleave(steps, seconds=3, fewest=9)
-    rows = []
+    rows: list[dict[str, object]] = []
     for layer in LAYERS:
         eager, compiled = (times[f"{layer}, {how}"].median for how in (False, True))
         slow, slow_compiled = (times[f"conv_lstm, {how}"].median for how in (False, True))
@@ -139,4 +139,4 @@ def at_once(frames: Tensor, kernel: Tensor) -> Tensor:
 
 def one_by_one(frames: Tensor, kernel: Tensor) -> Tensor:
     """A convolution for each frame."""
-    return torch.cat([conv2d(frame, kernel, padding=1) for frame in frames.split(1)])
+    return torch.cat([conv2d(frame, kernel, padding=1) for frame in frames[:, None]])
