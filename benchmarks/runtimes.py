@@ -69,10 +69,10 @@ def rows_of(name: str) -> list[dict[str, object]]:
     steps: dict[str, Callable[[], object]] = {}
     counts = {}
     for layer in LAYERS:
-        for compiled in (False, True):
-            own, step = training(name, layer, compiled)
+        for how in (False, True):
+            own, step = training(name, layer, how)
             counts[layer] = sum(p.numel() for p in own.model.parameters())
-            steps[f"{layer}, {compiled}"] = step
+            steps[f"{layer}, {how}"] = step
     times = interleave(steps, seconds=3, fewest=9)
     rows: list[dict[str, object]] = []
     for layer in LAYERS:
