@@ -22,6 +22,7 @@ def test_imports_point_one_way(monkeypatch):
 def test_the_public_names():
     assert list(framecast.__all__) == [
         "Batch",
+        "CausalConv3D",
         "Channel",
         "Checkpoint",
         "ConvGRU",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from framecast.frames.frames import Frames as Frames
     from framecast.frames.lazy import Reader as Reader
     from framecast.frames.statistics import Statistics as Statistics
+    from framecast.layers import CausalConv3D as CausalConv3D
     from framecast.layers import ConvGRU as ConvGRU
     from framecast.layers import ConvLSTM as ConvLSTM
     from framecast.layers import ConvS5 as ConvS5
@@ -94,8 +95,15 @@ _HOMES = MappingProxyType(
         "frames.lazy": ("Reader",),
         "frames.statistics": ("Statistics",),
         "layers": (
-            *("ConvGRU", "ConvLSTM", "ConvS5", "ConvSSM", "ConvTTLSTM", "MinConvExpLSTM"),
-            *("MinConvGRU", "MinConvLSTM", "Recurrence", "ResidualStack", "SkipStack"),
+            *("CausalConv3D", "ConvGRU", "ConvLSTM", "ConvS5", "ConvSSM", "ConvTTLSTM"),
+            *(
+                "MinConvExpLSTM",
+                "MinConvGRU",
+                "MinConvLSTM",
+                "Recurrence",
+                "ResidualStack",
+                "SkipStack",
+            ),
             *("Transformer", "layer_entry", "layer_names", "register"),
         ),
         "layers.blocks": ("GridConv", "make_norm"),

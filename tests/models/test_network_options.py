@@ -30,6 +30,8 @@ OPTIONS = [
     ({"layer": "conv_lstm"}, {"options": {"initialisation": "xavier_normal"}}),
     ({"layer": "conv_lstm"}, {"options": {"tensor_train": {"order": 3, "ranks": [2, 4]}}}),
     ({"layer": "conv_tt_lstm"}, {"options": {"history": 4}}),
+    ({"layer": "causal_conv_3d"}, {"options": {"frames": 2}}),
+    ({"layer": "causal_conv_3d"}, {"options": {"activation": "tanh"}}),
     *(
         ({"layer": name}, {"options": options})
         for name in ("conv_s5", "conv_ssm")

@@ -1,5 +1,6 @@
 """Recurrent layers, one family a file, and the stacks that are made of them."""
 
+from framecast.layers.causal_conv_3d import CausalConv3D
 from framecast.layers.conv_gru import ConvGRU
 from framecast.layers.conv_lstm import ConvLSTM, LSTMState, TensorTrain
 from framecast.layers.conv_s5 import ConvS5
@@ -12,6 +13,7 @@ from framecast.layers.stacks import PlainStack, ResidualStack, SkipStack
 from framecast.layers.transformer import Transformer
 
 __all__ = [
+    "CausalConv3D",
     "ConvGRU",
     "ConvLSTM",
     "ConvS5",
