@@ -18,6 +18,11 @@ OWN_CGROUP = Path("/proc/self/cgroup")
 UNASKED = 1 << 24
 """Bytes of memory that are taken without asking for room: to ask takes longer than to read them."""
 
+
+class RoomError(UserError):
+    """Something does not fit into the memory, or onto the disk, of this machine."""
+
+
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -59,11 +64,11 @@ def check_memory(needed: int, what: str, remedy: str) -> None:
         remedy: a whole sentence, such as 'Set data.options.size to smaller frames'.
 
     Raises:
-        UserError: if less is available, with both sizes.
+        RoomError: if less is available, with both sizes.
     """
     free = available_memory() if needed > UNASKED else None
     if free is not None and needed > free:
-        raise UserError(
+        raise RoomError(
             f"{what} needs {readable_size(needed)} of memory, but {readable_size(free)} are "
             f"available. {remedy}"
         )
@@ -79,11 +84,11 @@ def check_disk(needed: int, path: Path, what: str, remedy: str) -> None:
         remedy: a whole sentence, as for `check_memory`.
 
     Raises:
-        UserError: if less is free, with both sizes.
+        RoomError: if less is free, with both sizes.
     """
     free = available_disk(path)
     if needed > free:
-        raise UserError(
+        raise RoomError(
             f"{what} needs {readable_size(needed)} of disk at {path}, but {readable_size(free)} "
             f"are free there. {remedy}"
         )

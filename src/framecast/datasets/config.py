@@ -7,7 +7,15 @@ from typing import Any
 from framecast.base.config import check_options, nearest
 
 # Each data set registers itself.
-from framecast.datasets import files, kth, moving_mnist, videos, weatherbench  # noqa: F401
+from framecast.datasets import (  # noqa: F401
+    files,
+    kth,
+    moving_mnist,
+    something_something,
+    video_classes,
+    videos,
+    weatherbench,
+)
 from framecast.datasets.source import SOURCES, Source
 from framecast.frames.coarsen import cell_sizes, check_coarsen
 from framecast.frames.derived import FORCINGS, STATIC
@@ -46,7 +54,8 @@ class DataConfig:
     """The frames to learn from.
 
     Attributes:
-        source: where frames come from: files, your own; videos; kth; moving_mnist; weatherbench.
+        source: where frames come from: files, your own; videos; video_classes;
+            something_something; kth; moving_mnist; weatherbench.
         path: file or folder to read; null stands for the source's own place. For files: a file
             of any kind that is read (docs/data.md); a folder that holds files, or folders, named
             train, validation and test; or many files that are one series, as a folder, a pattern

@@ -35,6 +35,11 @@ class Source(ABC):
             UserError: as `splits`.
         """
 
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """Context and horizon that each of its sequences is made for; None for any."""
+        return None
+
     def read(self, place: Paths, selection: Selection) -> Frames:
         """Read other frames of the same kind, to forecast from or to test on.
 

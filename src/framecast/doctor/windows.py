@@ -51,8 +51,10 @@ def divide(findings: Findings, given: Mapping[str, str]) -> Division:
     Raises:
         UserError: if there are too few frames for any window.
     """
-    wanted = [int(given.get(f"training.{n}", getattr(TrainingConfig, n))) for n in SIZES]
-    fixed = [f"training.{name}" in given for name in SIZES]
+    made = findings.data.open().window
+    usual = made or (TrainingConfig.context, TrainingConfig.horizon)
+    wanted = [int(given.get(f"training.{n}", size)) for n, size in zip(SIZES, usual, strict=True)]
+    fixed = [made is not None or f"training.{name}" in given for name in SIZES]
     shares = _shares(findings, _least(wanted, fixed))
     parts = findings.parts if findings.divided else _split(findings.frames, *shares)
     longest = min(max(map(len, frames.pieces)) for frames in parts.values())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 
@@ -90,6 +90,7 @@ class Batch:
         static: the same at all times, [S,H,W]; None if there are none.
         actions: what is done between each frame and the next, [B,L,A]; None if nothing is.
         intervals: time since the frame before, in steps, [B,L]; None at regular steps.
+        labels: place of each window's class among those of the model, [B]; None if there are none.
         limits: what holds of every predicted frame.
         area: weight of each cell in the loss, with mean 1, [H,W]; None where all count alike.
         places: which window each is, so that anything found can be named to a user.
@@ -101,6 +102,7 @@ class Batch:
     static: Float[Tensor, "S H W"] | None = None
     actions: Float[Tensor, "B _L A"] | None = None
     intervals: Float[Tensor, "B _L"] | None = None
+    labels: Int64[Tensor, " B"] | None = None
     limits: Limits = NO_LIMITS
     area: Float[Tensor, "H W"] | None = None
     places: tuple[Place, ...] = ()
@@ -127,6 +129,7 @@ class Batch:
             forcings=joined([w.forcings for w in windows]),
             actions=joined([w.actions for w in windows]),
             intervals=joined([w.intervals for w in windows]),
+            labels=joined([w.labels for w in windows]),
             places=tuple(place for window in windows for place in window.places),
         )
 

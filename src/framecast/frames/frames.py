@@ -13,6 +13,7 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.frames.channels import Channel, Coordinate, Role
+from framecast.frames.labels import Labels
 from framecast.frames.lazy import Values, lengths, load
 from framecast.frames.times import TOLERANCE, Step, even_stretches, readable, step_of, times_after
 
@@ -53,6 +54,7 @@ class Frames:
         source: where the frames come from, for messages.
         static: fields that are the same at all times; None if there are none.
         actions: what is done between each frame and the next, [N,T,A]; None if nothing is.
+        labels: the class of each sequence; None if they have none.
         irregular: whether steps of any length are allowed, so that time axes are not cut.
         tolerance: share of a step that each time may be off.
         evidence: by dimension of the source, what it was read as, and what that was seen by.
@@ -69,6 +71,7 @@ class Frames:
     source: str = "frames"
     static: StaticFields | None = None
     actions: Float[Tensor, "N T A"] | None = None
+    labels: Labels | None = None
     irregular: bool = False
     tolerance: float = TOLERANCE
     evidence: Mapping[str, str] = field(default_factory=dict)
@@ -87,6 +90,8 @@ class Frames:
             raise UserError(
                 f"{self.source}: dims {self.dims} do not fit {len(self.values)} sequences"
             )
+        if self.labels is not None:
+            self.labels.check(len(self.values), self.source)
         self._check_coordinates()
         self._check_infinite()
 
@@ -179,7 +184,8 @@ class Frames:
         chosen = {self.time_dim: times} | ({self.dims[0]: sequences} if len(self.dims) == 4 else {})
         coordinates = {name: _cut(c, chosen) for name, c in self.coordinates.items()}
         actions = None if self.actions is None else self.actions[sequences, times]
-        return replace(self, values=values, coordinates=coordinates, actions=actions)
+        labels = None if self.labels is None else self.labels.select(sequences)
+        return replace(self, values=values, coordinates=coordinates, actions=actions, labels=labels)
 
     def predicted(self) -> "Frames":
         """Return the channels that are predicted alone, with all values in memory."""
@@ -192,7 +198,7 @@ class Frames:
         return replace(self, values=load(self.values))
 
     def fingerprint(self) -> str:
-        """Return a short digest of names, times and values: the same data, the same digest."""
+        """Return a short digest of names, times, values and labels: the same for the same data."""
         digest = hashlib.blake2b(digest_size=12)
         digest.update(repr((self.names, tuple(self.values.shape))).encode())
         digest.update(str(self.times[[0, -1]]).encode())
@@ -203,6 +209,8 @@ class Frames:
         for further in (self.static and self.static.values, self.actions):
             if further is not None:
                 digest.update(further.contiguous().numpy().data)
+        if self.labels is not None:
+            digest.update(repr((self.labels.numbers.tolist(), self.labels.names)).encode())
         return digest.hexdigest()
 
     @contextmanager

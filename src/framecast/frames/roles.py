@@ -45,6 +45,7 @@ class FrameSpec:
         units: by name of a channel, the unit that its values were converted to, by data.units.
         layout: what the axes of unlabelled arrays are, where the user said it, by data.layout.
         vectors: names of the channels that are components of vectors.
+        classes: names of the classes that sequences are labelled with; none without labels.
     """
 
     channels: tuple[Channel, ...]
@@ -72,6 +73,7 @@ class FrameSpec:
     every: int | str = 1
     units: Mapping[str, str] = field(default_factory=dict)
     vectors: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, frames: Frames, **settings: Any) -> "FrameSpec":
@@ -84,6 +86,7 @@ class FrameSpec:
             actions=0 if frames.actions is None else frames.actions.shape[-1],
             irregular=frames.irregular,
             northward=runs_northward(frames),
+            classes=() if frames.labels is None else frames.labels.names,
             **settings,
         )
 

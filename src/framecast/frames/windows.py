@@ -35,6 +35,9 @@ class Windows:
         self.frames, self.scaling, self.length = frames, scaling, length
         self.area = area_weights(frames) if by_area else None
         self.actions = fitting_actions(frames, scaling.spec.actions)
+        self.labels = None
+        if frames.labels is not None and scaling.spec.classes:
+            self.labels = frames.labels.among(scaling.spec.classes, frames.source)
         self.complete = frames.complete and frames.names == scaling.spec.names
         self.static, self.limits = scaling.static(frames), scaling.limits(frames)
         self.typical = scaling.typical(frames.grid)
@@ -93,6 +96,7 @@ class Windows:
             static=self.static,
             actions=None if self.actions is None else self.actions[[sequence], part],
             intervals=None if self.intervals is None else self.intervals[None, part],
+            labels=None if self.labels is None else self.labels[[sequence]],
             limits=self.limits,
             area=self.area,
             places=(place,),

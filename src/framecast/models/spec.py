@@ -22,6 +22,7 @@ class Ports:
         irregular: whether the time between frames is read.
         vectors: places of the channels that are read, among all that are, which are components of
             vectors.
+        classes: that the sequences are labelled with; 0 for none.
     """
 
     prognostic: int
@@ -31,9 +32,13 @@ class Ports:
     actions: int = 0
     irregular: bool = False
     vectors: tuple[int, ...] = ()
+    classes: int = 0
 
     def __post_init__(self) -> None:
-        if self.prognostic < 1 or min(self.diagnostic, self.conditions, self.actions) < 0:
+        if (
+            self.prognostic < 1
+            or min(self.diagnostic, self.conditions, self.actions, self.classes) < 0
+        ):
             raise ValueError(
                 f"{self} must be at least 1 prognostic channel, and no negative number"
             )
@@ -55,6 +60,7 @@ class Ports:
             actions=spec.actions,
             irregular=spec.irregular,
             vectors=spec.read_vectors,
+            classes=len(spec.classes),
         )
 
     @property

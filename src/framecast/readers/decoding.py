@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from framecast.base.disk import FullDiskError
 from framecast.base.errors import UserError
 from framecast.base.fetch import cache_folder
-from framecast.base.limits import check_disk, check_memory
+from framecast.base.limits import RoomError, check_disk, check_memory
 from framecast.base.progress import track
 from framecast.base.whole import make_once
 from framecast.frames.channels import COLOUR, GREY
@@ -124,6 +125,47 @@ def open_videos(
                 f"{_by(video.shape)}: give one size, [rows, columns], as data.options.size"
             )
     return videos
+
+
+def open_readable(
+    paths: Sequence[Path], variables: Sequence[str], size: Sequence[int]
+) -> tuple[list[Video | None], dict[Path, str]]:
+    """Open videos as `open_videos` does, and go on past those that cannot be decoded.
+
+    Args:
+        paths: files of one of SUFFIXES, or what should be one.
+        variables: GREY or COLOUR.
+        size: (H, W) of the frames.
+
+    Returns:
+        The videos, None in place of those that are missing, cut off or otherwise unreadable; and
+        what is wrong with each of these.
+
+    Raises:
+        UserError: if one does not fit into memory or onto the disk.
+    """
+    videos: list[Video | None] = []
+    failures: dict[Path, str] = {}
+    for path in track(paths, "decode videos", len(paths), show=len(paths) > 1):
+        try:
+            check_file(path)
+            video = _open_video(path, tuple(variables), size, progress=False)
+            check_complete(video)
+        except (RoomError, FullDiskError):
+            raise
+        except UserError as error:
+            failures[path] = str(error)
+        videos.append(None if path in failures else video)
+    return videos, failures
+
+
+def check_complete(video: Video) -> None:
+    """Raise a UserError if a video is cut off."""
+    if not video.complete:
+        raise UserError(
+            f"{video.path} is cut off or damaged: {video.shape[0]} of its {video.declared} frames "
+            "can be decoded. Copy it anew, or keep what is there (ffmpeg -i IN OUT)"
+        )
 
 
 def _open_video(

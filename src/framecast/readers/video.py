@@ -16,7 +16,7 @@ from framecast.base.errors import UserError
 from framecast.frames.frames import Coordinate, Frames
 from framecast.frames.lazy import LazyValues
 from framecast.frames.times import TOLERANCE
-from framecast.readers.decoding import Video, open_videos
+from framecast.readers.decoding import Video, check_complete, open_videos
 from framecast.readers.selection import EVERYTHING, Selection
 
 ALIKE = 0.01
@@ -229,11 +229,7 @@ def _say_resampled(video: Video, rate: float, shown: np.ndarray) -> None:
 
 def _check(video: Video, even: bool) -> None:
     """Refuse a video that is cut off, or uneven where it is to be even."""
-    if not video.complete:
-        raise UserError(
-            f"{video.path} is cut off or damaged: {video.shape[0]} of its {video.declared} frames "
-            "can be decoded. Copy it anew, or keep what is there (ffmpeg -i IN OUT)"
-        )
+    check_complete(video)
     if even and not video.even:
         steps = np.diff(video.times)
         raise UserError(

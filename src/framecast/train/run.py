@@ -51,6 +51,7 @@ def train(
         experiment = _with_precision(experiment, state, chosen)
         if state is not None:
             check_same(folder, experiment, state)
+        _check_window(experiment)
         splits = experiment.data.open().splits()
         _check_data(splits, experiment.training)
         from framecast.train.loop import fit  # Lightning takes seconds to import
@@ -74,6 +75,19 @@ def _with_precision(
     else:
         precision = resolve_precision(training.precision, device)
     return replace(experiment, training=replace(training, precision=precision))
+
+
+def _check_window(experiment: Experiment) -> None:
+    """Refuse windows that are not those which the sequences of a data set are made for."""
+    data, config = experiment.data, experiment.training
+    made, asked = data.open().window, (config.context, config.horizon)
+    if made is not None and made != asked:
+        raise UserError(
+            f"data.source {data.source} makes sequences of {made[0]} given frames and {made[1]} to "
+            f"predict, but training.context is {asked[0]} and training.horizon {asked[1]}: set "
+            f"these to {made[0]} and {made[1]}, or change the sequences (data.options.frames, "
+            "data.options.targets)"
+        )
 
 
 def _check_data(splits: Splits, config: TrainingConfig) -> None:

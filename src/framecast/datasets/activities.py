@@ -1,0 +1,257 @@
+"""Videos of activities: what all data sets of labelled videos share, whatever their layout.
+
+A sequence is a sample of one video of which a part was seen: frames that are given, and the ones
+that follow, which are predicted. Its label is the activity of the whole video, seen or not.
+"""
+
+import math
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from framecast.base.errors import UserError
+from framecast.datasets.source import Source
+from framecast.datasets.videos import check_size
+from framecast.frames.channels import COLOUR, GREY, Coordinate
+from framecast.frames.frames import Frames
+from framecast.frames.labels import Labels
+from framecast.frames.lazy import LazyValues
+from framecast.readers.decoding import SUFFIXES, Video, find_videos, open_readable
+from framecast.readers.paths import Paths
+from framecast.readers.samples import SampleReader, Sampling, sample_places
+from framecast.readers.selection import Selection
+
+LISTED = 20
+"""Videos that a message lists by name."""
+
+
+class Entry(NamedTuple):
+    """A labelled video.
+
+    Attributes:
+        video: the file.
+        label: name of its class.
+        further: other things that are known of it, by name, such as the group of its class.
+    """
+
+    video: Path
+    label: str
+    further: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True)
+class ActivityVideos(Source):
+    """What is taken of each video, whatever the layout.
+
+    Attributes:
+        path: where the videos are.
+        variables: [grey], or [red, green, blue], which null stands for.
+        size: [rows, columns] to which frames are resized.
+        seen: shares of a video that are given, each in (0, 1]: each makes a sequence of its own of
+            every video.
+        frames: number of frames that are given of the seen share, at least 1: training.context.
+        targets: number of frames after it that are to be predicted, at least 1: training.horizon.
+        sampling: which frames: even, spread over the seen share, and targets at the same step; or
+            last, the last ones of the seen share, and the targets right after them.
+        strict: whether a video that cannot be decoded is an error; it is skipped otherwise, and
+            said.
+        seed: of what is random in how the videos are parted.
+    """
+
+    path: str = "data/videos"
+    variables: list[str] | None = None
+    size: list[int] = field(default_factory=lambda: [224, 224])
+    seen: list[float] = field(default_factory=lambda: [0.25, 0.5])
+    frames: int = 16
+    targets: int = 10
+    sampling: Sampling = "even"
+    strict: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
+        if self.variables is not None and tuple(self.variables) not in (GREY, COLOUR):
+            raise ValueError(
+                f"variables {self.variables} must be [{GREY[0]}], or [{', '.join(COLOUR)}]"
+            )
+        check_shares(self.seen)
+        for name in ("frames", "targets"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+        if self.seed < 0:
+            raise ValueError(f"seed {self.seed} must not be negative")
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Frames that are given, and that are predicted, of each sequence."""
+        return self.frames, self.targets
+
+    def at(self, shares: Sequence[float]) -> "ActivityVideos":
+        """Return the same data set with other shares of each video seen."""
+        return replace(self, seen=list(shares))
+
+    def read(self, place: Paths, selection: Selection) -> Frames:
+        """Read a video, or the videos of a folder, without labels: each is seen whole.
+
+        Raises:
+            UserError: if there is none, or one cannot be decoded.
+        """
+        return replace(self, seen=[1.0], strict=True).watch(place)
+
+    def watch(self, place: Paths) -> Frames:
+        """Read videos as they are seen, at each share, without labels and targets.
+
+        Raises:
+            UserError: if there is none; or, where this is strict, one cannot be decoded.
+        """
+        files = find_videos(Path(place)) if isinstance(place, str | Path) else []
+        if not files:
+            raise UserError(
+                f"{place} holds no video: a file or a folder of files is needed, "
+                f"{', '.join(SUFFIXES)}"
+            )
+        entries = [Entry(file, "") for file in files]
+        return self._sample(entries, self._open(entries, str(place)), 0, str(place))
+
+    def labelled(
+        self, entries: Sequence[Entry], classes: Sequence[str], source: str, complete: bool = False
+    ) -> Frames:
+        """Read labelled videos.
+
+        Args:
+            entries: at least one.
+            classes: names of all classes, in the order of their numbers.
+            source: where they come from, for messages.
+            complete: whether there must be a video of every class, as there must be to learn from.
+
+        Raises:
+            UserError: if none can be decoded, or, where this is strict, one cannot; or a class has
+                no video where it must have one.
+        """
+        videos = self._open(entries, source)
+        kept = [entry for entry, video in zip(entries, videos, strict=True) if video is not None]
+        if complete:
+            check_every_class(kept, classes, source)
+        frames = self._sample(entries, videos, self.targets, source)
+        number = {name: place for place, name in enumerate(classes)}
+        numbers = [number[entry.label] for entry in kept for _ in self.seen]
+        labels = Labels(torch.tensor(numbers, dtype=torch.int64), tuple(classes))
+        return replace(frames, labels=labels)
+
+    def _open(self, entries: Sequence[Entry], source: str) -> list[Video | None]:
+        """Decode videos; None in place of each that is skipped."""
+        names = COLOUR if self.variables is None else self.variables
+        videos, failures = open_readable([entry.video for entry in entries], names, self.size)
+        if failures and (self.strict or len(failures) == len(entries)):
+            raise UserError(_refusal(failures, len(entries), source))
+        if failures:
+            listed = _listed([path.name for path in failures])
+            warnings.warn(
+                f"{source}: {len(failures)} of {len(entries)} videos cannot be decoded, and are "
+                f"skipped: {listed}. The first: {next(iter(failures.values()))}",
+                stacklevel=2,
+            )
+        return videos
+
+    def _sample(
+        self, entries: Sequence[Entry], videos: Sequence[Video | None], targets: int, source: str
+    ) -> Frames:
+        """A sequence of each video that was opened, at each share."""
+        taken = [
+            (entry, video, share)
+            for entry, video in zip(entries, videos, strict=True)
+            if video is not None
+            for share in self.seen
+        ]
+        places = [
+            sample_places(video.shape[0], share, self.frames, targets, self.sampling)
+            for _, video, share in taken
+        ]
+        reader = SampleReader([video for _, video, _ in taken], np.stack(places), source)
+        along = {"axis": "T", "long_name": "place in the sample of frames"}
+        time = Coordinate(("time",), np.arange(reader.shape[1]), along)
+        return Frames(
+            values=LazyValues.of(reader),
+            channels=taken[0][1].channels,
+            dims=("sequence", "time", "y", "x"),
+            coordinates={"time": time, **_coordinates(taken)},
+            source=source,
+        )
+
+
+def check_shares(shares: Sequence[float]) -> None:
+    """Raise a ValueError unless shares are some of a video, each once."""
+    if not shares or not all(0 < share <= 1 for share in shares):
+        raise ValueError(f"seen {list(shares)} must be shares of a video, above 0 and at most 1")
+    if len(set(shares)) < len(shares):
+        raise ValueError(f"seen {list(shares)} names a share twice")
+
+
+def check_every_class(entries: Collection[Entry], classes: Sequence[str], source: str) -> None:
+    """Raise a UserError if a class has no video to learn from."""
+    there = {entry.label for entry in entries}
+    if missing := [name for name in classes if name not in there]:
+        raise UserError(
+            f"{source}: {len(missing)} of {len(classes)} classes have no video to learn from: "
+            f"{_listed(missing)}. Add some, or leave the classes out"
+        )
+
+
+def hold_out(
+    entries: Sequence[Entry], fraction: float, seed: int
+) -> tuple[list[Entry], list[Entry]]:
+    """Part videos at random, the same share of each class, and the same for the same seed.
+
+    A class is parted by its own name and videos alone, so that others may come and go.
+
+    Args:
+        entries: in any order.
+        fraction: share that is held out of each class, to the nearest number of videos.
+        seed: of the choice.
+
+    Returns:
+        What is kept, and what is held out, both in the order of `entries`.
+    """
+    held: set[Path] = set()
+    for name, count in Counter(entry.label for entry in entries).items():
+        own = sorted(entry.video for entry in entries if entry.label == name)
+        random = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        chosen = random.permutation(count)[: math.floor(count * fraction + 0.5)]
+        held |= {own[place] for place in chosen}
+    kept = [entry for entry in entries if entry.video not in held]
+    return kept, [entry for entry in entries if entry.video in held]
+
+
+def _coordinates(taken: Sequence[tuple[Entry, Video, float]]) -> dict[str, Coordinate]:
+    """What is known of each sequence, by which scores may be kept apart."""
+    known: dict[str, list[Any]] = {
+        "sequence": [f"{entry.video.name}, {share:.0%} seen" for entry, _, share in taken],
+        "video": [entry.video.name for entry, _, _ in taken],
+        "seen": [share for _, _, share in taken],
+    }
+    if taken[0][0].label:
+        known["class"] = [entry.label for entry, _, _ in taken]
+    for name in taken[0][0].further:
+        known[name] = [entry.further[name] for entry, _, _ in taken]
+    return {name: Coordinate(("sequence",), np.array(values)) for name, values in known.items()}
+
+
+def _refusal(failures: Mapping[Path, str], count: int, source: str) -> str:
+    """Say what is wrong with videos; of a single one, that alone."""
+    first = next(iter(failures.values()))
+    if count == 1:
+        return first
+    listed = _listed([path.name for path in failures])
+    return f"{source}: {len(failures)} of {count} videos cannot be decoded: {listed}. {first}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

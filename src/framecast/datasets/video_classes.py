@@ -1,0 +1,143 @@
+"""Labelled videos of one's own: a folder for each class."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from framecast.base.errors import UserError, nearest
+from framecast.datasets.activities import ActivityVideos, Entry, check_every_class, hold_out
+from framecast.datasets.source import register_source
+from framecast.frames.frames import Frames
+from framecast.frames.splits import Splits
+from framecast.readers.decoding import SUFFIXES, find_videos
+from framecast.readers.paths import Paths
+from framecast.readers.selection import Selection
+
+PARTS = ("train", "validation", "test")
+
+
+@register_source("video_classes")
+@dataclass(frozen=True)
+class VideoClasses(ActivityVideos):
+    """Folders named after classes, which hold the videos of each.
+
+    A folder with folders named train, and perhaps validation and test, each of which holds the
+    folders of classes, says itself what is what. Another folder is parted at random, the same
+    share of every class. Folders are in the order of their names.
+
+    Attributes:
+        path: folder of folders of videos (.mp4, .avi, .gif, .mov, .mkv, .webm).
+        validation_fraction: share of the videos of each class kept for validation, in [0, 1).
+        test_fraction: share of the videos of each class kept for the test, in [0, 1).
+    """
+
+    validation_fraction: float = 0.15
+    test_fraction: float = 0.15
+
+    def splits(self) -> Splits:
+        """Read the parts.
+
+        Raises:
+            UserError: if there are no videos, or a class has none to learn from.
+        """
+        parts, classes = self._parts()
+        train, validation, test = (
+            self._part(name, parts, classes) if parts[name] else None for name in PARTS
+        )
+        if train is None:
+            raise UserError(
+                f"{self.path}: the fractions leave no video for training: lower "
+                "data.validation_fraction or data.test_fraction"
+            )
+        return Splits(train, validation, test)
+
+    def test(self) -> Frames | None:
+        """Read the test part.
+
+        Raises:
+            UserError: as `splits`.
+        """
+        parts, classes = self._parts()
+        return self._part("test", parts, classes) if parts["test"] else None
+
+    def read(self, place: Paths, selection: Selection) -> Frames:
+        """Read other videos: with labels where a folder holds folders of classes.
+
+        Raises:
+            UserError: as `ActivityVideos.read`.
+        """
+        folder = Path(place) if isinstance(place, str | Path) else None
+        if folder is not None and (folder / "test").is_dir():
+            folder = folder / "test"
+        if folder is not None and (found := _classes(folder)):
+            entries = [entry for own in found.values() for entry in own]
+            return self.labelled(entries, list(found), str(folder))
+        return super().read(place, selection)
+
+    def _part(
+        self, name: str, parts: Mapping[str, Sequence[Entry]], classes: Sequence[str]
+    ) -> Frames:
+        return self.labelled(parts[name], classes, f"{self.path} ({name})", name == "train")
+
+    def _parts(self) -> tuple[dict[str, list[Entry]], list[str]]:
+        """The videos of each part, and the names of the classes."""
+        folder = Path(self.path)
+        if (folder / "train").is_dir():
+            found = {name: _classes(folder / name) for name in PARTS}
+            classes = list(found["train"])
+            _check_several(classes, folder / "train")
+            _check_known(found, classes, folder)
+            parts = {name: [e for own in of.values() for e in own] for name, of in found.items()}
+        else:
+            found_here = _classes(folder)
+            classes = list(found_here)
+            _check_several(classes, folder)
+            parts = self._drawn([entry for own in found_here.values() for entry in own])
+        check_every_class(parts["train"], classes, str(folder))
+        return parts, classes
+
+    def _drawn(self, entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+        """Part the videos at random, the test first, so that it is the same for any validation."""
+        rest, test = hold_out(entries, self.test_fraction, self.seed)
+        share = self.validation_fraction / (1 - self.test_fraction)
+        train, validation = hold_out(rest, share, self.seed)
+        parts = {"train": train, "validation": validation, "test": test}
+        for name in PARTS[1:]:
+            fraction = getattr(self, f"{name}_fraction")
+            if fraction and not parts[name]:
+                raise UserError(
+                    f"{self.path}: {name}_fraction {fraction} of the {len(entries)} videos, class "
+                    "by class, leaves nothing; raise it, or set it to 0"
+                )
+        return parts
+
+
+def _classes(folder: Path) -> dict[str, list[Entry]]:
+    """The videos of each folder in a folder, by its name; an empty folder is a class without."""
+    folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    named = [path for path in folders if not path.name.startswith(".")]
+    found = {path.name: [Entry(file, path.name) for file in find_videos(path)] for path in named}
+    return found if any(found.values()) else {}
+
+
+def _check_several(classes: Sequence[str], folder: Path) -> None:
+    """Refuse what leaves nothing to tell apart."""
+    if len(classes) < 2:
+        raise UserError(
+            f"{folder} holds {len(classes)} folders of videos ({', '.join(SUFFIXES)}), but classes "
+            "are told apart: data.path must be a folder with a folder of videos for each of two "
+            "classes or more, or with such folders in train, validation and test"
+        )
+
+
+def _check_known(
+    found: Mapping[str, Mapping[str, Sequence[Entry]]], classes: Sequence[str], folder: Path
+) -> None:
+    """Refuse a class that there is nothing to learn of."""
+    for part in PARTS[1:]:
+        for name in found[part]:
+            if name not in classes:
+                raise UserError(
+                    f"{folder / part} has the class {name}, of which {folder / 'train'} has none"
+                    f"{nearest(name, classes)}"
+                )
