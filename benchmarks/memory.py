@@ -64,7 +64,7 @@ def measure(layer: str, frames: int, way: str) -> dict[str, float]:
     with kept_memory():
         for _ in range(STEPS):
             start = time.perf_counter()
-            training.accumulate(batch, whole, 0.0)
+            training.accumulate(batch, whole, training.config.unrolling(0.0))
             seconds = time.perf_counter() - start
     return {"mebibytes": _peak() - before, "seconds": seconds}
 
@@ -83,7 +83,7 @@ def check() -> None:
         gradients = []
         for way in WAYS:
             training, batch = step_of(layer, 70, way, (8, 8))
-            training.accumulate(batch, training.model.weigh(batch), 0.0)
+            training.accumulate(batch, training.model.weigh(batch), training.config.unrolling(0.0))
             parameters = training.model.parameters()
             flat = [p.grad.flatten() for p in parameters if p.grad is not None]
             gradients.append(torch.cat(flat))

@@ -100,7 +100,7 @@ def training(name: str, layer: str, compiled: bool) -> tuple[Training, Callable[
     config = replace(experiment.training, compile=compiled, precision=32)
     own = make_training(model, config)
     window = torch.randn(1, config.window, 1, *grid, generator=torch.Generator().manual_seed(1))
-    learn = partial(own.learn, (Batch(window),), epoch=0, index=0, forcing=config.teacher_forcing)
+    learn = partial(own.learn, (Batch(window),), epoch=0, index=0, unrolling=config.unrolling())
     return own, learn
 
 

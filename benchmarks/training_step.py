@@ -104,7 +104,7 @@ def step_of(
     batch = Batch(torch.randn(1, config.window, 1, *GRID))
 
     def step() -> None:
-        training.learn((batch,), epoch=0, index=0, forcing=config.teacher_forcing)
+        training.learn((batch,), epoch=0, index=0, unrolling=config.unrolling())
 
     return step
 

@@ -46,6 +46,7 @@ def test_the_public_names():
         "NavierStokes",
         "Predictor",
         "Reader",
+        "Recogniser",
         "Recurrence",
         "ResidualBlock",
         "ResidualStack",

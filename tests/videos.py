@@ -40,3 +40,13 @@ def folder_of_videos(folder, lengths=(12, 7, 9, 15, 8), rate=10):
         frames += 16 * np.arange(length, dtype=np.uint8)[:, None, None]
         write_video(folder / f"{place}.avi", frames, rate, form="gray")
     return folder
+
+
+def folder_of_classes(folder, each=4, length=16):
+    """Videos that grow brighter or darker, a folder for each class: one frame tells nothing."""
+    for number in range(each):
+        levels = 40 + 20 * number + 4 * np.arange(length)
+        for name, shown in (("fall", levels[::-1]), ("rise", levels)):
+            frames = np.broadcast_to(shown[:, None, None, None], (length, 8, 8, 3))
+            write_video(folder / name / f"{number}.avi", frames.astype(np.uint8))
+    return folder

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from framecast.metrics import Scores as Scores
     from framecast.models import Forecaster as Forecaster
     from framecast.models import ForecasterConfig as ForecasterConfig
+    from framecast.models import Recogniser as Recogniser
     from framecast.ops import complex_diagonal_scan as complex_diagonal_scan
     from framecast.ops import conv_scan as conv_scan
     from framecast.ops import conv_tensor_train as conv_tensor_train
@@ -109,7 +110,7 @@ _HOMES = MappingProxyType(
         "layers.blocks": ("GridConv", "make_norm"),
         "layers.residual": ("ResidualBlock",),
         "metrics": ("METRICS", "Scores"),
-        "models": ("Forecaster", "ForecasterConfig"),
+        "models": ("Forecaster", "ForecasterConfig", "Recogniser"),
         "ops": (
             *("complex_diagonal_scan", "conv_scan", "conv_tensor_train", "linear_scan"),
             *("lstm_cell", "min_exp_lstm_scan", "min_gru_scan", "min_lstm_scan"),

@@ -2,15 +2,18 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from conftest import close
 from framecast.frames.batch import Conditions
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.models.codecs.codec import ActionConditioning
+from framecast.models.codecs.strided import Strided, StridedDecoder, StridedEncoder
 from framecast.models.spec import Ports
 from small import forecast
 
 PYRAMID = {"encoder": "pyramid", "encoder_options": {"widths": [4, 6], "groups": 2}}
+STRIDED = {"encoder": "strided", "encoder_options": {"widths": [5, 7]}}
 TOKENS = PYRAMID | {"patch": 4, "kernel": 1, "hidden": 10}
 
 
@@ -31,6 +34,9 @@ def random(*shape):
         PYRAMID,
         PYRAMID | {"patch": 2, "hidden": 10},
         PYRAMID | {"hidden": [4, 8, 6], "stack": "skip", "depth": 3},
+        STRIDED,
+        STRIDED | {"hidden": [4, 8, 6], "stack": "skip", "depth": 3},
+        STRIDED | {"patch": 2, "stack": "plain"},
         TOKENS,
         TOKENS | {"layer": "transformer", "norm": "none", "options": {"heads": 2}},
         {"norm_position": "pre"},
@@ -45,7 +51,8 @@ def test_a_forecast_is_the_closed_loop_of_passes(options):
 
 
 @pytest.mark.parametrize(
-    ("options", "grid"), [({"patch": 4}, (2, 4)), (PYRAMID, (4, 8)), (TOKENS, (1, 2))]
+    ("options", "grid"),
+    [({"patch": 4}, (2, 4)), (PYRAMID, (4, 8)), (TOKENS, (1, 2)), (STRIDED, (2, 4))],
 )
 def test_layers_see_the_grid_divided_by_the_reduction(options, grid):
     model = make(**options)
@@ -125,7 +132,7 @@ def test_dropout_is_for_training_alone():
         ({"patch": 0}, "patch 0 must be at least 1"),
         ({"dropout": 1.0}, "dropout 1.0 must be at least 0 and below 1"),
         ({"norm_position": "pre", "norm": "none"}, "needs a norm"),
-        ({"encoder_options": {"groups": 2}}, "those of encoder pyramid, not pointwise"),
+        ({"encoder_options": {"groups": 2}}, "those of encoders pyramid and strided, not"),
         (PYRAMID | {"encoder_options": {"width": 2}}, r"encoder_options: .*did you mean widths\?"),
         (PYRAMID | {"encoder_options": {"widths": []}}, "must be one or more positive numbers"),
         (PYRAMID | {"encoder_options": {"blocks": 0}}, "at least one block at each depth"),
@@ -206,3 +213,39 @@ def test_actions_are_given_to_networks_that_read_them_and_no_others():
         make(actions=3)(frames)
     with pytest.raises(ValueError, match="built without"):
         make()(frames, None, Conditions(actions=actions))
+
+
+def test_strided_convolutions_are_those_of_torch():
+    torch.manual_seed(1)
+    strided, frame = Strided([5, 7]), random(2, 3, 8, 12)
+    encoder = StridedEncoder(3, "zeros", strided).double()
+    decoder = StridedDecoder(6, 3, "zeros", strided).double()
+    for parameter in (*encoder.parameters(), *decoder.parameters()):
+        torch.nn.init.normal_(parameter)
+    first, second = encoder[0], encoder[2]
+    expected = F.conv2d(frame, first.weight, first.bias, 2, 1).relu()
+    expected = F.conv2d(expected, second.weight, second.bias, 2, 1).relu()
+    close(encoder(frame), expected, 1e-12)
+    assert expected.shape == (2, 7, 2, 3)
+
+    features = random(2, 6, 2, 3)
+    expected = F.conv2d(features, decoder[0].weight, decoder[0].bias)
+    for layer in (decoder[1], decoder[3]):
+        expected = F.conv_transpose2d(expected, layer.weight, layer.bias, 2, 1, 1).relu()
+    expected = F.conv2d(expected, decoder[5].weight, decoder[5].bias)
+    close(decoder(features), expected, 1e-12)
+    assert expected.shape == (2, 3, 8, 12)
+    assert [layer.weight.shape[1] for layer in (decoder[1], decoder[3])] == [7, 5]
+
+
+def test_on_a_periodic_box_strided_convolutions_follow_a_shift_of_whole_cells():
+    model = make(**STRIDED, padding="circular")
+    frames = random(1, 2, 1, 8, 16)
+    shifted = model(frames.roll((4, 8), (-2, -1)))[0]
+    close(shifted, model(frames)[0].roll((4, 8), (-2, -1)), 1e-12)
+
+
+@pytest.mark.parametrize("widths", [[], [0, 3], [1] * 17])
+def test_widths_of_strided_convolutions_are_checked(widths):
+    with pytest.raises(ValueError, match=r"model.encoder_options: widths .* must be 1 to 16"):
+        make(encoder="strided", encoder_options={"widths": widths})

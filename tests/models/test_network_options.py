@@ -14,6 +14,8 @@ from framecast.models import Forecaster, ForecasterConfig
 SMALL = {"depth": 2, "hidden": 6}
 PYRAMID = {"encoder": "pyramid", "encoder_options": {"widths": [4, 6], "groups": 2}}
 
+STRIDED = {"encoder": "strided", "encoder_options": {"widths": [5, 4]}}
+
 
 def build(**options):
     torch.manual_seed(1)
@@ -56,6 +58,13 @@ OPTIONS = [
         )
     ),
     (PYRAMID, {"hidden": 4}),
+    (STRIDED, {"encoder_options": {"widths": [5, 6]}}),
+    (STRIDED, {"encoder_options": {"widths": [4]}}),
+    (STRIDED, {"hidden": 4}),
+    (STRIDED, {"stack": "plain"}),
+    (STRIDED, {"padding": "circular"}),
+    (STRIDED, {"patch": 2}),
+    ({}, STRIDED),
     ({}, {"stack": "plain"}),
     ({}, {"depth": [1, 1], "stack_options": {"skip_stride": 1}}),
     ({}, {"stack_options": {"last_residual": False}}),

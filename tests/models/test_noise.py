@@ -130,7 +130,7 @@ def losses_and_gradients(layer="min_conv_gru", members=3, **keys):
     batch = Batch(small_window(8))
     torch.manual_seed(5)
     forcing = training.config.teacher_forcing
-    loss = training.accumulate(batch, model.weigh(batch), forcing).mean()
+    loss = training.accumulate(batch, model.weigh(batch), training.config.unrolling(forcing)).mean()
     return [loss, *(p.grad for p in model.parameters())]
 
 

@@ -82,7 +82,7 @@ def test_batches_of_one_step_count_by_what_is_known_in_them():
         training = make_training(model, TrainingConfig(context=5, horizon=3, precision=32))
         whole = sum(model.weigh(batch) for batch in group)
         for batch in group:
-            training.accumulate(batch, whole, 0.0)
+            training.accumulate(batch, whole, training.config.unrolling(0.0))
         gradients.append([p.grad for p in model.parameters()])
     for a, b in zip(*gradients, strict=True):
         close(a, b, 1e-11)

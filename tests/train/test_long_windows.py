@@ -26,7 +26,7 @@ def accumulated(training, window):
     """Add the gradients of one batch, with the teacher forcing of its configuration."""
     batch = Batch(window)
     whole = training.model.weigh(batch)
-    return training.accumulate(batch, whole, training.config.teacher_forcing).mean()
+    return training.accumulate(batch, whole, training.config.unrolling()).mean()
 
 
 def learn(model, config, window):

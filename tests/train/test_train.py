@@ -31,7 +31,7 @@ def test_noise_is_added_to_given_frames_only_and_repeats_itself(monkeypatch):
     training, seen = make_training(model, config, batches=10), []
     monkeypatch.setattr(model, "read", lambda frames, mask: seen.append(frames) or frames)
     for index in (0, 0, 1):
-        training.learn((Batch(window),), 0, index, 0.0)
+        training.learn((Batch(window),), 0, index, training.config.unrolling(0.0))
     noisy, again, other = seen
     window = window.clone()
     assert (noisy - window).std().item() == pytest.approx(0.1, rel=0.1)

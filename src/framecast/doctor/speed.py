@@ -85,10 +85,11 @@ def _measure(experiment: Experiment, splits: Splits, device: str) -> tuple[float
     experiment = replace(experiment, training=training)
     start = prepare(experiment, splits)
     stepping = make_training(start.model, training, len(start.batches), start.shares, chosen)
+    course = training.unrolling(1.0 if training.teacher_forcing else 0.0)
     taken = []
     for place, batch in enumerate(islice(cycle(start.batches), MEASURED + 1)):
         began = time.perf_counter()
-        stepping.learn((batch,), 0, place, 1.0 if training.teacher_forcing else 0.0)
+        stepping.learn((batch,), 0, place, course)
         if chosen.type == "cuda":
             torch.cuda.synchronize(chosen)
         taken.append(time.perf_counter() - began)

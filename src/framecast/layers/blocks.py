@@ -120,7 +120,7 @@ def convolve(x: Tensor, kernel: Tensor, padding: Padding) -> Tensor:
 
 
 class GridConv(nn.Conv2d):
-    """Convolution that keeps the grid's size, with a choice of boundary.
+    """Convolution that keeps the grid's size, or divides it, with a choice of boundary.
 
     Args:
         in_channels: channels of the frames [B,C_in,H,W].
@@ -130,6 +130,7 @@ class GridConv(nn.Conv2d):
         bias: whether a learned constant is added to each channel.
         vectors: places of the channels that are components of vectors, which change sign across a
             pole of a sphere.
+        stride: cells from one that is put out to the next, at least 1.
 
     Raises:
         ValueError: if the kernel is even or the padding unknown.
@@ -145,13 +146,14 @@ class GridConv(nn.Conv2d):
         padding: Padding = "zeros",
         bias: bool = True,
         vectors: Sequence[int] = (),
+        stride: int = 1,
     ) -> None:
         if kernel < 1 or kernel % 2 == 0:
             raise ValueError(f"kernel {kernel} must be odd and positive, to keep the grid's size")
         if padding not in get_args(Padding):
             raise ValueError(f"padding {padding!r} is not one of {', '.join(get_args(Padding))}")
         inner = kernel // 2 if padding == "zeros" else 0
-        super().__init__(in_channels, out_channels, kernel, padding=inner, bias=bias)
+        super().__init__(in_channels, out_channels, kernel, stride, padding=inner, bias=bias)
         self.boundary = padding
         signs = None
         if vectors and padding in SPHERES:

@@ -2,5 +2,7 @@
 
 from framecast.models.config import ForecasterConfig
 from framecast.models.forecaster import Forecaster
+from framecast.models.networks import make_network
+from framecast.models.recogniser import Recogniser
 
-__all__ = ["Forecaster", "ForecasterConfig"]
+__all__ = ["Forecaster", "ForecasterConfig", "Recogniser", "make_network"]

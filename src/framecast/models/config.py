@@ -8,7 +8,9 @@ from typing import Any, Literal
 from framecast.layers.blocks import RENAMED_NORMS, NormKind, Padding, check_norm
 from framecast.layers.entry import check_keywords, layer_entry, renamed_options
 from framecast.layers.stacks import STACKS, check_last, check_stride
+from framecast.models.classifier import make_options
 from framecast.models.codecs.pyramid import make_pyramid
+from framecast.models.codecs.strided import make_strided
 from framecast.models.heads import HeadKind, make_head
 
 DEEPEST = 1000
@@ -49,9 +51,11 @@ class ForecasterConfig:
             in training.
         encoder: what stands before the layers: pointwise, a 1×1 convolution from the frames'
             channels to the first layer's; pyramid, residual blocks on ever coarser grids (and a
-            decoder that mirrors them); or none, the first layer reads the frames (stacks skip and
-            plain only, since a residual connection needs as many channels as the layer has).
-        encoder_options: settings of the pyramid: widths, channels at each depth, each of which
+            decoder that mirrors them); strided, 3×3 convolutions that halve the grid (and
+            transposed ones that double it); or none, the first layer reads the frames (stacks skip
+            and plain only, since a residual connection needs as many channels as the layer has).
+        encoder_options: settings of the encoder. Strided: widths, channels of each convolution, of
+            which each halves the grid. Pyramid: widths, channels at each depth, each of which
             but the first halves the grid; groups of its norms; blocks and decoder_blocks, the
             number of residual blocks at each depth, one number or a list; out_width, channels
             after a 1×1 convolution at its end. Where the layers have other channels, another 1×1
@@ -74,6 +78,12 @@ class ForecasterConfig:
             encoder reads them beside the frames, and the scale and shift of every norm follow
             from them. Forecasts with other noise are members of an ensemble
             (training.members, training.loss crps).
+        classifier: what is said of a whole sequence beside its next frames: none; or conv_3d, its
+            class, by 3-D convolutions of what the last layer makes of the given frames. The data
+            must be labelled; training.prediction_weight weighs frames against classes.
+        classifier_options: settings of the classifier: frames (16), whose features it reads, the
+            last given ones; channels (128) of its convolutions; and hidden (512), units of its
+            perceptron.
     """
 
     RENAMED_VALUES = MappingProxyType({"norm": RENAMED_NORMS})
@@ -90,7 +100,7 @@ class ForecasterConfig:
     norm: NormKind = "frame"
     norm_position: Literal["post", "pre"] = "post"
     dropout: float = 0.0
-    encoder: Literal["pointwise", "pyramid", "none"] = "pointwise"
+    encoder: Literal["pointwise", "pyramid", "strided", "none"] = "pointwise"
     encoder_options: dict[str, Any] = field(default_factory=dict)
     encoder_activation: Literal["none", "tanh"] = "none"
     patch: int = 1
@@ -99,6 +109,8 @@ class ForecasterConfig:
     head: HeadKind = "point"
     head_options: dict[str, Any] = field(default_factory=dict)
     noise_channels: int = 0
+    classifier: Literal["none", "conv_3d"] = "none"
+    classifier_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         entry = layer_entry(self.layer)
@@ -121,14 +133,17 @@ class ForecasterConfig:
             )
         _check_encoder(self)
         _check_head(self)
+        _check_classifier(self)
 
     @property
     def reduction(self) -> int:
         """How many rows, and columns, of a frame become one that the layers see."""
-        if self.encoder != "pyramid":
-            return self.patch
-        depths = len(make_pyramid(self.encoder_options).widths)
-        return int(self.patch * 2 ** (depths - 1))
+        halved = 0
+        if self.encoder == "pyramid":
+            halved = len(make_pyramid(self.encoder_options).widths) - 1
+        elif self.encoder == "strided":
+            halved = len(make_strided(self.encoder_options).widths)
+        return int(self.patch * 2**halved)
 
     @property
     def skip_stride(self) -> int | None:
@@ -250,6 +265,20 @@ def _check_head(config: ForecasterConfig) -> None:
         raise ValueError(f"head {config.head} is of frames: it needs predicts frame")
 
 
+def _check_classifier(config: ForecasterConfig) -> None:
+    if config.classifier == "none":
+        if config.classifier_options:
+            raise ValueError("classifier_options are those of a classifier, but classifier is none")
+        return
+    try:
+        make_options(config.classifier_options)
+    except ValueError as error:
+        raise ValueError(f"model.classifier_options: {error}") from error
+    if config.head != "point" or config.noise_channels:
+        what = f"head {config.head}" if config.head != "point" else "noise_channels"
+        raise ValueError(f"{what} makes members, which a classifier does not read: choose one")
+
+
 def _check_encoder(config: ForecasterConfig) -> None:
     if config.patch < 1:
         raise ValueError(f"patch {config.patch} must be at least 1")
@@ -257,11 +286,14 @@ def _check_encoder(config: ForecasterConfig) -> None:
         raise ValueError("encoder_activation follows an encoder, but encoder is none")
     if config.encoder == "none" and config.patch > 1:
         raise ValueError("patches are made by an encoder, but encoder is none")
-    if config.encoder != "pyramid":
+    make = {"pyramid": make_pyramid, "strided": make_strided}.get(config.encoder)
+    if make is None:
         if config.encoder_options:
-            raise ValueError(f"encoder_options are those of encoder pyramid, not {config.encoder}")
+            raise ValueError(
+                f"encoder_options are those of encoders pyramid and strided, not {config.encoder}"
+            )
         return
     try:
-        make_pyramid(config.encoder_options)
+        make(config.encoder_options)
     except ValueError as error:
         raise ValueError(f"model.encoder_options: {error}") from error

@@ -19,6 +19,7 @@ from framecast.models.codecs.codec import (
     check_reduction,
     check_sphere,
     coarsen_noise,
+    encoded_channels,
     fill_up,
     make_decoder,
     make_encoder,
@@ -30,6 +31,9 @@ from framecast.models.losses import Losses, gather, measure, weigh
 from framecast.models.model import Model, register_model
 from framecast.models.spec import ModelSpec, Ports
 from framecast.models.unroll import Unrolling, draw_given, unroll_parts
+
+Features = Float[Tensor, "B T _F h w"]
+"""What the recurrences put out, on the grid of the encoder."""
 
 
 @register_model("forecaster")
@@ -66,7 +70,7 @@ class Forecaster(Model):
             grid = (-(-grid[0] // self.reduction), -(-grid[1] // self.reduction))
         read = self.ports.read + config.noise_channels
         self.encoder = make_encoder(config, read, self.ports.vectors)
-        features = read if config.encoder == "none" else config.blocks[0]
+        features = encoded_channels(config, read)
         actions = self.ports.actions
         self.conditioning = ActionConditioning(actions, features) if actions else None
         self.recurrences: Stack = make_stack(config, features, grid)
@@ -105,14 +109,35 @@ class Forecaster(Model):
         Returns:
             The predictions, and the state after the last given frame.
         """
+        features, state = self.look(frames, state, conditions)
+        return self.show(features, frames, conditions), state
+
+    def look(
+        self,
+        frames: FrameSequence,
+        state: State | None = None,
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> tuple[Features, State]:
+        """Return what the recurrences make of given frames, [B,T,C,h,w], and the state after them.
+
+        The first half of `forward`; `show` is the other.
+        """
         seen, noise = self._see(frames, conditions), self._read_noise(conditions)
         given = (seen,) if conditions.actions is None else (seen, conditions.actions)
         features = per_frame(self._encode, *given)
         if noise is not None:
             coarsen = partial(coarsen_noise, cells=self.reduction)
             noise = per_frame(coarsen, noise.to(frames.dtype))
-        features, state = self.recurrences(features, state, conditions.intervals, noise)
-        return self._finish(frames, per_frame(self._decode, features), conditions.noise), state
+        made: tuple[Features, State] = self.recurrences(
+            features, state, conditions.intervals, noise
+        )
+        return made
+
+    def show(
+        self, features: Features, frames: FrameSequence, conditions: Conditions = NO_CONDITIONS
+    ) -> FrameSequence:
+        """Return the predictions from what `look` made of frames."""
+        return self._finish(frames, per_frame(self._decode, features), conditions.noise)
 
     def step(
         self, frame: Frame, state: State, conditions: Conditions = NO_CONDITIONS
@@ -214,6 +239,13 @@ class Forecaster(Model):
         """
         parts = list(self.losses(batch, unrolling.forecast))
         return sum(parts[1:], start=parts[0])
+
+    def tell(self, validated: Losses, names: list[str]) -> dict[str, float]:
+        """Return the loss of each variable, where there are several."""
+        if len(names) == 1:
+            return {}
+        means = validated.means().tolist()
+        return {f"val_loss_{name}": mean for name, mean in zip(names, means, strict=True)}
 
     def _draw_noise(self, inputs: FrameSequence) -> FrameSequence | None:
         """Draw what every step reads of noise; None where it reads none."""

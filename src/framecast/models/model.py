@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from jaxtyping import Float64
 from torch import Tensor, nn
@@ -14,12 +14,14 @@ from framecast.models.unroll import Unrolling
 
 
 class Model(nn.Module, ABC):
-    """A module that says what its loss is; `Forecaster` is the first.
+    """A module that says what its loss is: `Forecaster`, and `Recogniser`.
 
     Attributes:
+        kind: the name that it is registered by.
         spec: everything needed to build it again, as plain values by `to_dict`.
     """
 
+    kind: ClassVar[str]
     spec: Any
 
     @classmethod
@@ -42,7 +44,25 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def validate(self, batch: Batch, unrolling: Unrolling) -> Losses:
-        """Return the loss by which epochs are compared."""
+        """Return what is measured of forecasts from a batch of the validation part."""
+
+    def compare(self, validated: Losses, shares: Tensor) -> Tensor:
+        """Return the loss by which epochs are compared.
+
+        Args:
+            validated: of the validation part.
+            shares: weight of each term of the loss.
+        """
+        return validated.mean(shares)
+
+    @abstractmethod
+    def tell(self, validated: Losses, names: list[str]) -> dict[str, float]:
+        """Return what the log says of a validation beside that loss, by its columns.
+
+        Args:
+            validated: of the validation part.
+            names: of the predicted variables.
+        """
 
 
 Kind = TypeVar("Kind", bound=type[Model])
@@ -57,7 +77,12 @@ MODELS = Registry("kind of model", "framecast.models", _itself)
 
 def register_model(name: str) -> Callable[[Kind], Kind]:
     """Class decorator: make a model known by the name that its checkpoints bear."""
-    return MODELS.register(name)
+
+    def add(kind: Kind) -> Kind:
+        kind.kind = name
+        return MODELS.register(name)(kind)
+
+    return add
 
 
 def build_model(kind: str, described: Mapping[str, Any]) -> Model:

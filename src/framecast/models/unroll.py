@@ -63,6 +63,9 @@ class Unrolling:
         truncate: whether gradients end between chunks; otherwise chunks are computed again in
             the backward pass.
         compiled: whether the unrolled network is compiled.
+        prediction_weight: λ, of the error of frames beside the cross-entropy of classes.
+        prediction_sum: whether that error is a sum over the values of a window, or their mean.
+        label_smoothing: share of the probability that a label leaves to all classes.
     """
 
     context: int
@@ -75,6 +78,9 @@ class Unrolling:
     chunk: int | None = None
     truncate: bool = False
     compiled: bool = False
+    prediction_weight: float = 1.0
+    prediction_sum: bool = False
+    label_smoothing: float = 0.0
 
     @property
     def forecast(self) -> "Unrolling":

@@ -66,6 +66,7 @@ class Checkpoint:
             horizon=self.horizon,
             epoch=self.epoch,
             loss=self.loss,
+            kind=self.model.kind,
         )
         with whole(path) as partial:
             stored = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}

@@ -40,6 +40,17 @@ class TrainingConfig:
             loss crps, at least 0.
         variable_weights: how much a variable counts in the loss, by its name; 1 for those that
             are not named.
+        prediction_weight: λ, by which the error of predicted frames counts beside the cross-entropy
+            of the classes (model.classifier), at least 0. The loss is λ·error + cross-entropy,
+            means over the windows.
+        prediction_weight_decay: by how much prediction_weight falls, down to 0, at each plateau of
+            the validation loss (plateau_epochs), at least 0.
+        prediction_sum: whether the error of predicted frames is a sum over all values of a window,
+            as in the paper, rather than their mean (model.classifier).
+        label_smoothing: share of the probability that a label leaves to all classes alike, in
+            [0, 1) (model.classifier).
+        class_weights: by how much a class counts in the cross-entropy, by its name; 1 for those
+            that are not named (model.classifier).
         area_weights: whether cells count by their area (the cosine of latitude) in the loss.
         epochs: passes over the training sequences, at least 1.
         batch_size: windows in a batch, at least 1.
@@ -96,6 +107,11 @@ class TrainingConfig:
     crps_epsilon: float = 0.0
     spectral_weight: float = 0.0
     variable_weights: dict[str, float] = field(default_factory=dict)
+    prediction_weight: float = 1.0
+    prediction_weight_decay: float = 0.0
+    prediction_sum: bool = False
+    label_smoothing: float = 0.0
+    class_weights: dict[str, float] = field(default_factory=dict)
     area_weights: bool = False
     epochs: int = 30
     batch_size: int = 1
@@ -127,11 +143,11 @@ class TrainingConfig:
         for name in ("context", "horizon", "epochs", "batch_size", "accumulate", "members"):
             self._require(name, getattr(self, name) >= 1, "must be at least 1")
         self._require("staircase_epochs", self.staircase_epochs >= 1, "must be at least 1")
-        fewest = 1 if self.schedule == "plateau" else 0
+        fewest = 1 if self.schedule == "plateau" or self.prediction_weight_decay else 0
         self._require("plateau_epochs", self.plateau_epochs >= fewest, f"must be at least {fewest}")
         for name in (
             *("noise", "weight_decay", "warmup_steps", "seed", "teacher_forcing_decay"),
-            *("crps_epsilon", "spectral_weight"),
+            *("crps_epsilon", "spectral_weight", "prediction_weight", "prediction_weight_decay"),
         ):
             self._require(name, getattr(self, name) >= 0, "must not be negative")
         self._require("seed", self.seed < 2**32, "must be below 4294967296 (2^32)")
@@ -141,6 +157,7 @@ class TrainingConfig:
         fair = self.crps_epsilon <= 1 / self.members
         self._require("crps_epsilon", fair, f"must be at most 1/{self.members} (1/members)")
         self._require("teacher_forcing", 0 <= self.teacher_forcing <= 1, "must be in [0, 1]")
+        self._require("label_smoothing", 0 <= self.label_smoothing < 1, "must be in [0, 1)")
         self._require("staircase_factor", 0 < self.staircase_factor < 1, "must be between 0 and 1")
 
     def _check_sense(self) -> None:
@@ -161,8 +178,19 @@ class TrainingConfig:
             ),
             (
                 "plateau_epochs",
-                self.decays or self.schedule == "plateau",
-                "set training.schedule to plateau or staircase, or training.teacher_forcing_decay",
+                self.decays or self.schedule == "plateau" or self.prediction_weight_decay > 0,
+                "set training.schedule to plateau or staircase, or training.teacher_forcing_decay "
+                "or training.prediction_weight_decay",
+            ),
+            (
+                "prediction_weight_decay",
+                self.prediction_weight > 0,
+                "set training.prediction_weight",
+            ),
+            (
+                "prediction_sum",
+                self.prediction_weight > 0,
+                "set training.prediction_weight",
             ),
             ("crps_epsilon", self.loss == "crps", "set training.loss crps"),
             ("spectral_weight", self.loss == "crps", "set training.loss crps"),
@@ -182,9 +210,10 @@ class TrainingConfig:
                 f"training.members {self.members} and training.loss {self.loss} do not fit: the "
                 "loss crps is of an ensemble of 2 members or more, and no other one is"
             )
-        for name, weight in self.variable_weights.items():
-            if weight < 0:
-                raise ValueError(f"training.variable_weights {name}: {weight} must not be negative")
+        for key in ("variable_weights", "class_weights"):
+            for name, weight in getattr(self, key).items():
+                if weight < 0:
+                    raise ValueError(f"training.{key} {name}: {weight} must not be negative")
 
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
@@ -195,8 +224,10 @@ class TrainingConfig:
         """Frames of a training window."""
         return self.context + self.horizon
 
-    def unrolling(self, teacher_forcing: float | None = None) -> Unrolling:
-        """Return how windows are gone through, with the teacher forcing of an epoch."""
+    def unrolling(
+        self, teacher_forcing: float | None = None, prediction_weight: float | None = None
+    ) -> Unrolling:
+        """Return how windows are gone through, with the settings that change with the epoch."""
         return Unrolling(
             context=self.context,
             loss=self.loss,
@@ -208,6 +239,11 @@ class TrainingConfig:
             chunk=self.chunk,
             truncate=self.truncate,
             compiled=self.compile,
+            prediction_weight=(
+                self.prediction_weight if prediction_weight is None else prediction_weight
+            ),
+            prediction_sum=self.prediction_sum,
+            label_smoothing=self.label_smoothing,
         )
 
     @property
@@ -223,7 +259,8 @@ class TrainingConfig:
     @property
     def reads_plateaus(self) -> bool:
         """Whether the run depends on plateaus of the validation loss."""
-        return self.plateau_epochs > 0 and (self.decays or self.schedule == "plateau")
+        follows = self.schedule == "plateau" or self.prediction_weight_decay > 0
+        return self.plateau_epochs > 0 and (self.decays or follows)
 
 
 @dataclass(frozen=True)
@@ -242,6 +279,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         noise, members = self.model.noise_channels, self.training.members
+        self._check_classifier()
         if (self.model.head != "point") != (self.training.loss == "head"):
             raise ValueError(
                 f"model.head {self.model.head} and training.loss {self.training.loss} do not fit: "
@@ -258,3 +296,33 @@ class Experiment:
                 f"training.members {members} would all be alike: set model.noise_channels, such "
                 "as 4, by which they differ"
             )
+
+    def _check_classifier(self) -> None:
+        """Refuse keys of a loss that the network does not have."""
+        training, classifies = self.training, self.model.classifier != "none"
+        for name in CLASSES:
+            if not classifies and getattr(training, name) != getattr(TrainingConfig(), name):
+                raise ValueError(
+                    f"training.{name} would change nothing: it is for networks that tell classes "
+                    "apart (set model.classifier)"
+                )
+        if not classifies:
+            return
+        for name, remedy in FRAMES_ALONE.items():
+            if getattr(training, name) != getattr(TrainingConfig(), name):
+                raise ValueError(
+                    f"training.{name} is not for networks with a model.classifier, {remedy}"
+                )
+
+
+CLASSES = (
+    *("prediction_weight", "prediction_weight_decay", "prediction_sum"),
+    *("label_smoothing", "class_weights"),
+)
+"""Keys that only the loss of a network with a classifier reads."""
+FRAMES_ALONE = {
+    "chunk": "which reads the given frames together: training.recompute_layers saves memory too",
+    "compile": "whose loss is made of two passes: leave it out",
+    "variable_weights": "whose error of frames is a mean over all values: leave it out",
+}
+"""Keys that the loss of such a network does not read, and what to do."""

@@ -17,7 +17,9 @@ def inherit(model: Model, spec: FrameSpec, name: str) -> None:
 
     Channels are matched by their names, in whatever order they stand. The weights of what is new,
     at the entry of the encoder or the exit of the decoder, start at zero. So do those by which
-    noise conditions norms: a network without noise may become one that makes ensembles.
+    noise conditions norms: a network without noise may become one that makes ensembles. Classes are
+    matched by their names too; the weights of a classifier that the other run lacks are kept, so
+    that a network may learn to foresee frames first.
 
     Args:
         model: new, whose weights are replaced.
@@ -29,7 +31,10 @@ def inherit(model: Model, spec: FrameSpec, name: str) -> None:
     """
     other = load_checkpoint(name)
     theirs, ours = other.model.state_dict(), model.state_dict()
-    theirs = {k: w for k, w in ours.items() if _modulates(k)} | theirs
+    classes = other.frames.classes, spec.classes
+    if not any(map(_classifies, theirs)):
+        classes = spec.classes, spec.classes
+    theirs = {k: w for k, w in ours.items() if _modulates(k)} | _classifier(ours, theirs) | theirs
     for key in (*ours, *theirs):
         if key not in theirs or key not in ours:
             raise UserError(
@@ -40,6 +45,8 @@ def inherit(model: Model, spec: FrameSpec, name: str) -> None:
     read = [[*read_names(frames), *_noise_names(network)] for frames, network in both]
     predicted = [_put_out(predicted_names(frames), network) for frames, network in both]
     ends = dict.fromkeys(_exit(ours), predicted) | dict.fromkeys(_entry(ours), read)
+    named = [list(names) for names in classes]
+    ends |= dict.fromkeys(_scores(ours), named)
     model.load_state_dict(
         {
             key: _matched(theirs[key], ours[key], key, *ends[key])
@@ -79,6 +86,23 @@ def _put_out(names: list[str], model: Model) -> list[str]:
 def _modulates(key: str) -> bool:
     """Whether a weight makes scale and shift of noise, which start at zero."""
     return key.endswith(".modulation.weight")
+
+
+def _classifies(key: str) -> bool:
+    """Whether a weight is one of a classifier."""
+    return key.startswith("classifier.")
+
+
+def _scores(weights: Mapping[str, Tensor]) -> list[str]:
+    """The weight and the bias that put the scores of the classes out."""
+    return [key for key in weights if _classifies(key)][-2:]
+
+
+def _classifier(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of our classifier, where they have none."""
+    if any(map(_classifies, theirs)):
+        return {}
+    return {key: weight for key, weight in ours.items() if _classifies(key)}
 
 
 def _entry(weights: Mapping[str, Tensor]) -> list[str]:

@@ -16,6 +16,7 @@ from framecast.frames.scaling import Scaling
 from framecast.models import Forecaster
 from framecast.models.losses import Losses
 from framecast.models.model import Model
+from framecast.models.unroll import Unrolling
 from framecast.runs.checkpoint import BEST, LAST, Checkpoint
 from framecast.runs.config import TrainingConfig
 from framecast.train.board import Board
@@ -36,12 +37,12 @@ class Journal:
         config: how the network is trained.
         state: what the run has reached; the journal goes on with it.
         scaling: how frames become what the network sees.
-        shares: weight of each predicted variable in the loss.
+        shares: weight of each term of the loss.
         writes: whether this process writes files; one of several does.
 
     Attributes:
         rows: of each epoch: losses, learning rate (of its last step), teacher forcing, samples
-            per second, seconds.
+            per second, seconds, and what the model tells of its validation.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class Journal:
         model: Model,
         optimiser: Optimizer,
         rate: float,
-        forcing: float,
+        course: Unrolling,
         validated: Losses | None,
     ) -> None:
         """Write weights, state and logs."""
@@ -133,13 +134,16 @@ class Journal:
             "step": sums.steps + (int(self.rows[-1]["step"]) if self.rows else 0),
             "train_loss": sums.total.mean(self.shares).item(),
             "learning_rate": rate,
-            "teacher_forcing": forcing,
+            "teacher_forcing": course.teacher_forcing,
             "samples_per_second": sums.samples / seconds,
             "seconds": seconds,
         }
+        if self.config.prediction_weight_decay:
+            row["prediction_weight"] = course.prediction_weight
         if validated is not None:
-            row["val_loss"] = validated.mean(self.shares).item()
-            row |= self._by_variable(validated)
+            row["val_loss"] = model.compare(validated, self.shares).item()
+            names = [channel.name for channel in self.scaling.spec.predicted]
+            row |= model.tell(validated, names)
         self.rows.append(row)
         self.state.epoch = EpochSums()
         self._started = time.perf_counter()
@@ -168,14 +172,6 @@ class Journal:
         """Time spent on the epoch at hand."""
         return self.state.epoch.seconds + time.perf_counter() - self._started
 
-    def _by_variable(self, validated: Losses) -> Row:
-        """The loss of each variable, where there are several."""
-        names = [channel.name for channel in self.scaling.spec.predicted]
-        if len(names) == 1:
-            return {}
-        means = validated.means().tolist()
-        return {f"val_loss_{name}": mean for name, mean in zip(names, means, strict=True)}
-
     def _last_epoch(self) -> str:
         """Validation loss, and what is decaying, of the last whole epoch."""
         if not self.rows:
@@ -186,6 +182,8 @@ class Journal:
             told["learning rate"] = row["learning_rate"]
         if self.config.samples:
             told["teacher forcing"] = row["teacher_forcing"]
+        told["accuracy"] = row.get("val_accuracy")
+        told["prediction weight"] = row.get("prediction_weight")
         return "".join(f"{name} {n:.4g}  " for name, n in told.items() if n is not None)
 
     def _save_weights(self, model: Model) -> None:

@@ -19,6 +19,7 @@ from framecast.base.progress import open_bar
 from framecast.frames.batch import Batch
 from framecast.models.losses import Losses
 from framecast.models.model import Model
+from framecast.models.unroll import Unrolling
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.allocator import kept_memory
 from framecast.train.batches import Batches, reading_ahead
@@ -26,7 +27,7 @@ from framecast.train.diagnose import first_failure
 from framecast.train.journal import Journal
 from framecast.train.optimise import make_optimiser
 from framecast.train.recompute import recompute_layers
-from framecast.train.schedules import learning_rate, teacher_forcing
+from framecast.train.schedules import learning_rate, unrolling
 from framecast.train.start import Start
 from framecast.train.state import RESUME, RunState
 from framecast.train.stopping import Stop, StoppedError, stopping
@@ -42,7 +43,7 @@ class Training:
         fabric: device, precision and processes.
         model: the network, on its device.
         config: how it is trained.
-        shares: weight of each predicted variable in the loss.
+        shares: weight of each term of the loss.
         optimiser: of the model's weights.
         batches: in an epoch.
     """
@@ -54,7 +55,9 @@ class Training:
     optimiser: Optimizer
     batches: int
 
-    def learn(self, group: tuple[Batch, ...], epoch: int, index: int, forcing: float) -> Losses:
+    def learn(
+        self, group: tuple[Batch, ...], epoch: int, index: int, unrolling: Unrolling
+    ) -> Losses:
         """Make one step of the optimiser from a group of batches; return their loss.
 
         What is random depends on the seed and the place of a batch in the run alone, so
@@ -64,14 +67,14 @@ class Training:
             group: batches whose gradients make the step, on any device.
             epoch: epochs done before.
             index: place of the first of the batches in the epoch.
-            forcing: probability that an input after the context is the truth.
+            unrolling: how windows are gone through in this epoch.
         """
         group = tuple(batch.to(self.fabric.device) for batch in group)
         whole = sum((self.model.weigh(batch) for batch in group[1:]), self.model.weigh(group[0]))
         total: Losses | None = None
         for place, batch in enumerate(group, start=index):
             torch.manual_seed((self.config.seed << 32) + epoch * self.batches + place)
-            part = self.accumulate(batch, whole, forcing)
+            part = self.accumulate(batch, whole, unrolling)
             total = part if total is None else total + part
         if self.config.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
@@ -80,17 +83,17 @@ class Training:
         assert total is not None
         return total
 
-    def accumulate(self, batch: Batch, whole: Tensor, forcing: float) -> Losses:
+    def accumulate(self, batch: Batch, whole: Tensor, unrolling: Unrolling) -> Losses:
         """Add the gradients of a batch's share of the loss to those of the weights.
 
         Args:
             batch: windows.
             whole: weights of all batches of the step, of which this one is a part.
-            forcing: probability that an input after the context is the truth.
+            unrolling: how windows are gone through in this epoch.
         """
         total: Losses | None = None
         with self.fabric.autocast():
-            for part in self.model.losses(batch, self.config.unrolling(forcing)):
+            for part in self.model.losses(batch, unrolling):
                 with torch.autocast(self.fabric.device.type, enabled=False):
                     loss = part.mean(self.shares, whole)
                     if not torch.isfinite(loss):
@@ -113,7 +116,7 @@ class Training:
             batch = batch.to(self.fabric.device)
             with self.fabric.autocast():
                 loss = self.model.validate(batch, self.config.unrolling())
-            if not torch.isfinite(loss.mean(self.shares)):
+            if not torch.isfinite(self.model.compare(loss, self.shares)):
                 raise FailedLossError(batch)
             total = loss if total is None else total + loss
         self.model.train()
@@ -192,7 +195,7 @@ def make_training(
         model: the network.
         config: how it is trained.
         batches: in an epoch.
-        shares: weight of each predicted variable in the loss; equal if None.
+        shares: weight of each term of the loss; equal if None.
         device: that it is trained on.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # it tells what the config says
@@ -225,25 +228,25 @@ def _run(
         task = bar.begin("", config.epochs * steps, done)
         while not journal.finished:
             epoch = len(journal.rows)
-            forcing = teacher_forcing(journal.losses, config)
-            for _ in _learn(training, journal, batches, forcing, stop):
+            course = unrolling(journal.losses, config)
+            for _ in _learn(training, journal, batches, course, stop):
                 bar.advance(task, what=f"epoch {epoch + 1}/{config.epochs}", words=journal.words())
             last, validated = (epoch + 1) * steps - 1, None
             if validation is not None:
-                with _failures_named(training, last, epoch, 0.0):
+                with _failures_named(training, last, epoch, config.unrolling(0.0)):
                     validated = training.validate(_until(stop, validation))
             if stop.asked is not None:
                 journal.save_within(training.model, training.optimiser, now=True)
                 return
             rate = learning_rate(last, config.epochs * steps, journal.losses, config)
-            journal.end_epoch(training.model, training.optimiser, rate, forcing, validated)
+            journal.end_epoch(training.model, training.optimiser, rate, course, validated)
             journal.tell(bar)
             if stop.asked is not None:
                 return
 
 
 def _learn(
-    training: Training, journal: Journal, batches: Batches, forcing: float, stop: Stop
+    training: Training, journal: Journal, batches: Batches, course: Unrolling, stop: Stop
 ) -> Iterator[None]:
     """Make the steps of an epoch that are left, and yield after each."""
     config, epoch, done = training.config, len(journal.rows), journal.state.epoch.steps
@@ -253,8 +256,8 @@ def _learn(
         rate = learning_rate(step, config.epochs * steps, journal.losses, config)
         for parameters in training.optimiser.param_groups:
             parameters["lr"] = rate
-        with _failures_named(training, step, epoch, forcing):
-            loss = training.learn(group, epoch, place * config.accumulate, forcing)
+        with _failures_named(training, step, epoch, course):
+            loss = training.learn(group, epoch, place * config.accumulate, course)
         journal.count(loss, sum(map(len, group)))
         yield
         if stop.asked is not None:
@@ -278,12 +281,12 @@ def _groups(
 
 
 @contextmanager
-def _failures_named(training: Training, step: int, epoch: int, forcing: float) -> Iterator[None]:
+def _failures_named(training: Training, step: int, epoch: int, course: Unrolling) -> Iterator[None]:
     """Turn a failed loss into a message that says where it began."""
     try:
         yield
     except FailedLossError as error:
-        where = first_failure(training.model, error.batch, training.config.unrolling(forcing))
+        where = first_failure(training.model, error.batch, course)
         raise UserError(
             f"the loss became NaN or infinite at step {step + 1} (epoch {epoch + 1}); it began "
             f"{where}. Try a lower training.learning_rate, training.gradient_clip 1, "

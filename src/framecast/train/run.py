@@ -95,9 +95,9 @@ def _check_data(splits: Splits, config: TrainingConfig) -> None:
         if part is not None:
             check_length(part, config.window)
     if config.reads_plateaus and splits.validation is None:
-        name = (
-            "schedule" if config.schedule in ("plateau", "staircase") else "teacher_forcing_decay"
-        )
+        decays = ("teacher_forcing_decay", "prediction_weight_decay")
+        follows = [name for name in decays if getattr(config, name)]
+        name = "schedule" if config.schedule in ("plateau", "staircase") else follows[0]
         raise UserError(
             f"training.{name} {getattr(config, name)} follows the validation loss, but there are "
             "no validation frames: set data.validation_fraction above 0 (or the setting of the "

@@ -6,6 +6,7 @@ They keep nothing, so that a resumed run goes on as if it had never stopped.
 import math
 from collections.abc import Sequence
 
+from framecast.models.unroll import Unrolling
 from framecast.runs.config import TrainingConfig
 
 
@@ -45,6 +46,22 @@ def teacher_forcing(losses: Sequence[float], config: TrainingConfig) -> float:
     """Return the probability that an input beyond the context is the truth, in the next epoch."""
     fallen = config.teacher_forcing_decay * decay_epochs(losses, config)
     return max(0.0, config.teacher_forcing - fallen)
+
+
+def prediction_weight(losses: Sequence[float], config: TrainingConfig) -> float:
+    """Return the weight of the error of frames beside the classes, in the next epoch.
+
+    λ ← max(λ − ε, 0) at each plateau (Conv-TT-LSTM, Su et al. 2020, section 4).
+    """
+    if config.prediction_weight_decay == 0:
+        return config.prediction_weight
+    fallen = config.prediction_weight_decay * len(plateaus(losses, config.plateau_epochs))
+    return max(0.0, config.prediction_weight - fallen)
+
+
+def unrolling(losses: Sequence[float], config: TrainingConfig) -> Unrolling:
+    """Return how windows are gone through in the next epoch."""
+    return config.unrolling(teacher_forcing(losses, config), prediction_weight(losses, config))
 
 
 def learning_rate(step: int, steps: int, losses: Sequence[float], config: TrainingConfig) -> float:

@@ -2,13 +2,14 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from framecast.base.errors import UserError
+from framecast.base.errors import UserError, nearest
 from framecast.base.limits import check_memory
 from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
@@ -21,7 +22,8 @@ from framecast.frames.splits import Splits
 from framecast.frames.statistics import Statistics
 from framecast.frames.windows import CropSampler, Windows, allowed_starts, side_by_side
 from framecast.layers.blocks import SPHERES
-from framecast.models import Forecaster
+from framecast.models import Forecaster, Recogniser, make_network
+from framecast.models.model import Model
 from framecast.models.size import TRAINING_COPIES, weight_shapes
 from framecast.models.spec import Ports
 from framecast.runs.config import Experiment, TrainingConfig
@@ -42,7 +44,7 @@ class Start:
     Attributes:
         model: the network, with its first weights.
         scaling: how frames become what it sees.
-        shares: weight of each predicted variable in the loss.
+        shares: weight of each term of the loss.
         batches: of the training part.
         validation: of the validation part; None if there is none.
     """
@@ -70,12 +72,14 @@ def prepare(experiment: Experiment, splits: Splits) -> Start:
         model = _make_model(experiment, Ports.of(scaling.spec), train.grid)
     except ValueError as error:
         raise UserError(f"the network cannot be built: {error}") from error
+    if isinstance(model, Recogniser):
+        model.class_weights = _class_weights(scaling.spec.classes, config)
     if config.init is not None:
         inherit(model, scaling.spec, config.init)
     return Start(
         model=model,
         scaling=scaling,
-        shares=_shares(scaling, config),
+        shares=_shares(model, scaling, config),
         batches=_batches(train, scaling, experiment),
         validation=_validation_batches(splits.validation, scaling, experiment),
     )
@@ -94,7 +98,7 @@ def _check_padding(padding: str, frames: Frames) -> None:
 
 def _tell_of_vectors(experiment: Experiment, spec: FrameSpec) -> None:
     """Warn of speeds that may be components of vectors, where it matters and nothing says so."""
-    reads_frames = experiment.model.encoder == "pyramid"
+    reads_frames = experiment.model.encoder in ("pyramid", "strided")
     if experiment.model.padding not in SPHERES or not reads_frames:
         return
     names = [c.name for c in spec.channels if c.units in SPEEDS and c.name not in spec.vectors]
@@ -111,7 +115,7 @@ def _make_model(experiment: Experiment, ports: Ports, grid: tuple[int, int]) -> 
     """Build the network, once it is known that its training fits into memory."""
 
     def make() -> Forecaster:
-        return Forecaster(experiment.model, ports, grid=grid)
+        return make_network(experiment.model, ports, grid)
 
     weight_shapes(make, "training the network", TRAINING_COPIES)
     return make()
@@ -128,8 +132,21 @@ def _check_batch(frames: Frames, windows: int, config: TrainingConfig) -> None:
     )
 
 
-def _shares(scaling: Scaling, config: TrainingConfig) -> Tensor:
-    """Weight of each predicted variable in the loss, [V]."""
+def _class_weights(classes: Sequence[str], config: TrainingConfig) -> Tensor:
+    """By how much each class counts in the cross-entropy, [K]."""
+    for name in config.class_weights:
+        if name not in classes:
+            raise UserError(
+                f"training.class_weights names {name}{nearest(name, classes)}, but the classes are "
+                f"{', '.join(classes)}"
+            )
+    return torch.tensor([config.class_weights.get(name, 1.0) for name in classes])
+
+
+def _shares(model: Model, scaling: Scaling, config: TrainingConfig) -> Tensor:
+    """Weight of each term of the loss, [V]: that of each predicted variable."""
+    if isinstance(model, Recogniser):
+        return torch.ones(model.terms)
     names = [channel.name for channel in scaling.spec.predicted]
     for name in config.variable_weights:
         if name not in names:

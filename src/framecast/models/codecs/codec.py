@@ -10,7 +10,17 @@ from torch import Tensor, nn
 from framecast.base.shapes import Frame
 from framecast.layers.blocks import AROUND, SPHERES, Padding
 from framecast.models.codecs.pyramid import PyramidDecoder, PyramidEncoder, make_pyramid
+from framecast.models.codecs.strided import StridedDecoder, StridedEncoder, make_strided
 from framecast.models.config import ForecasterConfig
+
+
+def encoded_channels(config: ForecasterConfig, in_channels: int) -> int:
+    """Return C, the channels of what `make_encoder` makes of frames of so many channels."""
+    if config.encoder == "none":
+        return in_channels
+    if config.encoder == "strided" and config.patch == 1 and config.stack != "residual":
+        return make_strided(config.encoder_options).widths[-1]
+    return config.blocks[0]
 
 
 def make_encoder(
@@ -19,8 +29,9 @@ def make_encoder(
     """Build the way from frames [B,in_channels,H,W] to features [B,C,H/r,W/r], r = reduction.
 
     C are the channels of the first block of layers. Where those of a pyramid differ, a 1×1
-    convolution makes the ones of the other. `vectors` are the places of the channels that are
-    components of vectors (see `GridConv`).
+    convolution makes the ones of the other; and so it is with strided convolutions where a residual
+    connection needs it, and elsewhere the first layer reads theirs. `vectors` are the places of the
+    channels that are components of vectors (see `GridConv`).
 
     Raises:
         ValueError: if there are any on a sphere, and the layers themselves read the frames.
@@ -30,15 +41,19 @@ def make_encoder(
             f"padding {config.padding}: components of vectors change sign across a pole, which "
             "convolutions of layers do not know of: choose encoder pointwise or pyramid"
         )
-    encoder = nn.Sequential()
+    encoder, features = nn.Sequential(), encoded_channels(config, in_channels)
     if config.encoder == "pyramid":
         pyramid = make_pyramid(config.encoder_options)
         encoder.append(PyramidEncoder(in_channels, config.padding, pyramid, vectors))
         in_channels = pyramid.features
-    differ = config.encoder == "pyramid" and in_channels != config.blocks[0]
+    if config.encoder == "strided":
+        strided = make_strided(config.encoder_options)
+        encoder.append(StridedEncoder(in_channels, config.padding, strided, vectors))
+        in_channels = strided.widths[-1]
+    differ = config.encoder in ("pyramid", "strided") and in_channels != features
     if config.encoder == "pointwise" or config.patch > 1 or differ:
         patch = config.patch
-        encoder.append(nn.Conv2d(in_channels, config.blocks[0], patch, stride=patch))
+        encoder.append(nn.Conv2d(in_channels, features, patch, stride=patch))
     if config.encoder_activation == "tanh":
         encoder.append(nn.Tanh())
     return encoder
@@ -47,16 +62,24 @@ def make_encoder(
 def make_decoder(config: ForecasterConfig, channels: int, out_channels: int) -> nn.Module:
     """Build the way back, from features [B,channels,H/r,W/r] to frames [B,out_channels,H,W].
 
-    A pyramid's first convolution reads as many channels as there are: those of the last layer, or
-    the pyramid's own where patches come between.
+    The first convolution of a pyramid, or of strided convolutions, reads as many channels as there
+    are: those of the last layer, or the encoder's own where patches come between.
     """
-    if config.encoder != "pyramid":
+    if config.encoder not in ("pyramid", "strided"):
         return _unpatch(channels, out_channels, config.patch)
-    pyramid = make_pyramid(config.encoder_options)
+    features, padding = channels, config.padding
+    decoder: nn.Module
+    if config.encoder == "pyramid":
+        pyramid = make_pyramid(config.encoder_options)
+        features = channels if config.patch == 1 else pyramid.features
+        decoder = PyramidDecoder(features, out_channels, padding, pyramid)
+    else:
+        strided = make_strided(config.encoder_options)
+        features = channels if config.patch == 1 else strided.widths[-1]
+        decoder = StridedDecoder(features, out_channels, padding, strided)
     if config.patch == 1:
-        return PyramidDecoder(channels, out_channels, config.padding, pyramid)
-    decoder = PyramidDecoder(pyramid.features, out_channels, config.padding, pyramid)
-    return nn.Sequential(_unpatch(channels, pyramid.features, config.patch), decoder)
+        return decoder
+    return nn.Sequential(_unpatch(channels, features, config.patch), decoder)
 
 
 def _unpatch(channels: int, out_channels: int, patch: int) -> nn.Module:
