@@ -3,14 +3,20 @@
 from fnmatch import fnmatch
 
 import pytest
+import torch
 import yaml
 
 from framecast.base.config import dump_config, load_config
 from framecast.base.errors import UserError
 from framecast.base.recipes import lineage, merge, print_recipe
-from framecast.models import Forecaster
+from framecast.frames.batch import Batch
+from framecast.models import make_network
+from framecast.models.cost import classifier_multiplications, multiplications
+from framecast.models.losses import Losses
+from framecast.models.spec import Ports
 from framecast.runs.config import Experiment
 from framecast.runs.recipes import find_recipe, recipes
+from framecast.train.loop import make_training
 
 KEYS = (
     *("learning_rate", "weight_decay", "schedule", "warmup_steps", "epochs", "batch_size"),
@@ -27,12 +33,15 @@ CONV_TT_LSTM_REDUCED = (4e-3, 0, "cosine", 0, 20, 8, 10, 10, "l1_mse", 1.0, 1.0,
 CONV_S5 = (1e-3, 1e-5, "cosine", 5000, 240, 8, 299, 1, "l1_mse", None, 0, 0)
 CONV_S5_600 = (1e-3, 1e-5, "cosine", 5000, 240, 8, 599, 1, "l1_mse", None, 0, 0)
 CONV_S5_SMALL = (5e-3, 1e-5, "cosine", 50, 59, 1, 99, 1, "mse", 1.0, 0, 0)
+RECOGNITION = (1e-3, 0, "plateau", 0, 100, 16, 16, 10, "l1_mse", 1.0, 0, 0)
+"""The paper names neither the batch size nor the epochs of this task."""
 PUBLISHED = {
     "navier-stokes-*-small": NAVIER_STOKES_SMALL,
     "navier-stokes-*": NAVIER_STOKES,
     "geopotential-*": GEOPOTENTIAL,
     "shallow-water-*": GEOPOTENTIAL,
     "kth-*": CONV_TT_LSTM,
+    "something-something-*": RECOGNITION,
     "moving-mnist-reduced-*": CONV_TT_LSTM_REDUCED,
     "moving-mnist-*-l1": CONV_TT_LSTM_L1,
     "moving-mnist-*conv-*lstm*": CONV_TT_LSTM,
@@ -75,7 +84,7 @@ def test_every_recipe_is_published_or_our_own():
 def test_every_recipe_loads_and_builds_its_network(name):
     experiment = load_config(Experiment, find_recipe(name))
     side = 32 if experiment.data.source == "moving_mnist" else 16
-    model = Forecaster(experiment.model, 1, grid=(side, side))
+    model = make_network(experiment.model, Ports(1, classes=41), (side, side))
     assert recipes()[name]
     parameters = sum(p.numel() for p in model.parameters())
     if name.startswith("navier-stokes") and not name.endswith("-small"):
@@ -116,7 +125,7 @@ def test_the_networks_for_geopotential_and_its_stand_in(name):
     source = real.data.open()
     assert source.train_years == [1979, 2014]
     assert (source.validation_years, source.test_years) == ([2015, 2016], [2017, 2018])
-    model = Forecaster(real.model, 1, grid=(16, 32))
+    model = make_network(real.model, Ports(1), (16, 32))
     assert model.config.hidden == hidden
     assert sum(p.numel() for p in model.parameters()) == count
 
@@ -194,3 +203,59 @@ def test_mappings_merge_and_null_takes_what_was_inherited():
 def test_mistakes_of_inheritance_name_the_file_and_the_remedy(tmp_path, files, message):
     with pytest.raises(UserError, match=message):
         load_config(Experiment, write(tmp_path, **files))
+
+
+RECOGNISERS = {
+    "conv-lstm": (6_912_748, 9_677_324_288),
+    "conv-tt-lstm": (6_439_340, 8_192_114_688),
+    "causal-conv-3d": (5_202_988, 4_318_527_488),
+}
+"""Parameters, and multiplications of a frame, of the networks for early activity recognition."""
+
+
+def recogniser(name, side):
+    experiment = load_config(Experiment, find_recipe(f"something-something-{name}"))
+    return experiment, make_network(experiment.model, Ports(3, classes=41), (side, side))
+
+
+@pytest.mark.parametrize("name", RECOGNISERS)
+def test_the_networks_for_early_recognition_have_their_size(name):
+    _, model = recogniser(name, 224)
+    parameters, multiplied = RECOGNISERS[name]
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    convolutions = 27 * 128 * (8 * 28 * 28 * 80 + 2 * 7 * 7 * 128)
+    perceptron = 7 * 7 * 128 * 512 + 512 * 41
+    assert classifier_multiplications(model) == convolutions + perceptron
+    assert multiplications(model.to("meta"), 224, 224) == multiplied
+    widths = [layer.out_channels for layer in model.recurrences.layers]
+    assert widths == [32, 32, 48, 48, 48, 48, 32, 32]
+    assert [layer.in_channels for layer in model.recurrences.layers][6] == 48 + 32
+    assert model.recurrences.out_channels == 32 + 48
+
+
+def step(name, side, windows):
+    """The gradients of a step of a recipe, by the names of the weights."""
+    torch.manual_seed(0)
+    experiment, model = recogniser(name, side)
+    training = make_training(model, experiment.training)
+    frames = torch.rand(windows, experiment.training.window, 3, side, side)
+    batch = Batch(frames, labels=torch.arange(windows))
+    losses = training.accumulate(batch, model.weigh(batch), experiment.training.unrolling())
+    assert isinstance(losses, Losses)
+    assert losses.sums.isfinite().all()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("name", RECOGNISERS)
+def test_a_step_of_early_recognition_moves_every_weight(name):
+    for weight, gradient in step(name, 32, 2).items():
+        assert gradient.isfinite().all(), weight
+        assert gradient.abs().max() > 0, weight
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECOGNISERS)
+def test_a_step_of_early_recognition_at_full_size_moves_every_weight(name):
+    for weight, gradient in step(name, 224, 1).items():
+        assert gradient.isfinite().all(), weight
+        assert gradient.abs().max() > 0, weight

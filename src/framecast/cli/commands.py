@@ -38,6 +38,9 @@ COMMANDS = {
     ),
     "score": Command("results", "score forecasts in files, anybody's, beside the truth", "score"),
     "forecast": Command("results", "forecast from past frames into a file", "forecast"),
+    "recognise": Command(
+        "results", "name what goes on in a video, as more and more of it is seen", "recognise"
+    ),
     "doctor": Command(
         "this computer", "show the versions, devices, kernels and threads in use", "doctor"
     ),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from framecast.base.whole import PathLike
 from framecast.evaluate.baselines import fit_baselines
 from framecast.evaluate.examples import Example, affordable, choose, forecast_again
 from framecast.evaluate.network import Network, Together
+from framecast.evaluate.recognition import Recognition, recognise
 from framecast.evaluate.results import Evaluation, Forecasts
 from framecast.evaluate.runs import (
     Run,
@@ -107,7 +109,8 @@ def evaluate(
     windows = plan.scored(batch_size, _possible(networks), _usual(plan.frames, known))
     ensembles = [Together(networks, joined, variation)] if joined else []
     scored = score([*known.values(), *networks, *ensembles], windows, measure, progress)
-    models = _models(loaded, scored[len(known) :], [*known])
+    named = [recognise(run, data) for run in loaded]
+    models = _models(loaded, scored[len(known) :], [*known], named)
     firsts: list[Competitor] = [networks[loaded.index(model.runs[0])] for model in models]
     if joined:
         models += (_join(f"all {len(loaded)} runs", (), scored[-1:]),)
@@ -311,7 +314,10 @@ def _join(label: str, runs: tuple[Run, ...], scored: Sequence[Scored]) -> Foreca
 
 
 def _models(
-    runs: Sequence[Run], scored: Sequence[Scored], baselines: Sequence[str]
+    runs: Sequence[Run],
+    scored: Sequence[Scored],
+    baselines: Sequence[str],
+    named: Sequence[Recognition | None],
 ) -> tuple[Forecasts, ...]:
     """Join the runs that differ by their seed alone."""
     groups: dict[str, list[int]] = {}
@@ -322,7 +328,10 @@ def _models(
     members = list(groups.values())
     labels = _labels([runs[places[0]] for places in members], baselines)
     return tuple(
-        _join(label, tuple(runs[p] for p in places), [scored[p] for p in places])
+        replace(
+            _join(label, tuple(runs[p] for p in places), [scored[p] for p in places]),
+            recognition=tuple(found for p in places if (found := named[p]) is not None),
+        )
         for label, places in zip(labels, members, strict=True)
     )
 

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from framecast.evaluate.examples import Example
+from framecast.evaluate.recognition import Recognition
 from framecast.evaluate.runs import Run
 from framecast.frames.frames import Frames
 from framecast.metrics import METRICS, Interval, Measure, Scores
@@ -27,6 +28,7 @@ class Forecasts:
             of windows.
         example: forecast of the first window by the first run, in physical units.
         groups: the same scores, of the windows of each group alone.
+        recognition: what each run names, of runs that tell classes apart; else empty.
     """
 
     label: str
@@ -34,6 +36,7 @@ class Forecasts:
     scores: tuple[Scores, ...]
     example: Float[Tensor, "M K C H W"]
     groups: Mapping[str, tuple[Scores, ...]] = field(default_factory=dict)
+    recognition: tuple[Recognition, ...] = ()
     _intervals: dict[tuple[str, int], Interval] = field(
         init=False, repr=False, default_factory=dict
     )

@@ -14,6 +14,7 @@ from framecast.frames.batch import Batch, Conditions, Limits, Place
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
 from framecast.frames.windows import Windows
+from framecast.models import Recogniser
 from framecast.models.unroll import Carry, closed_loop
 from framecast.runs.checkpoint import Checkpoint
 from framecast.runs.device import choose_device
@@ -108,6 +109,19 @@ class Predictor:
                 (carry,) = closed_loop(self.model, carry, moved, limits)
                 frame = self._physical(carry.frame, limits)
             yield frame, Progress(carry, limits, draws)
+
+    @torch.inference_mode()
+    def name(self, batch: Batch) -> Float[Tensor, "B K"]:
+        """Return the probabilities of the classes, of a network that tells some apart.
+
+        Args:
+            batch: the frames, all of which are read.
+        """
+        assert isinstance(self.model, Recogniser)
+        batch = batch.to(self.device)
+        inputs = self.model.read(batch.frames, batch.mask)
+        scores = self.model.score(inputs, batch.conditions(batch.length))
+        return scores.float().softmax(1).cpu()
 
     def forecast(
         self, outlook: Outlook, draws: Draws | None = None

@@ -54,7 +54,8 @@ class Classifier(nn.Sequential):
     Each convolution, 3×3×3 with stride 2, is followed by max(·, 0) and a pooling of maxima. The
     first pooling halves space and time, the second time alone: the paper's 56×56 become 28×28,
     14×14, and 7×7, and 16 frames become one. The perceptron reads all cells, so that the classifier
-    is for one grid. Weights start Xavier-normal, biases at zero.
+    is for one grid. Weights start Xavier-normal, biases at zero. All of it is computed in the type
+    of the weights, under autocast too.
 
     Args:
         in_channels: channels C of the features.
@@ -84,9 +85,11 @@ class Classifier(nn.Sequential):
         Args:
             features: of F frames that follow one another; of fewer, the first are repeated.
         """
-        scores = self.filled(features).transpose(1, 2)
-        for module in self:
-            scores = module(scores)
+        scores = self.filled(features).transpose(1, 2).to(next(self.parameters()).dtype)
+        # In bfloat16, oneDNN leaves gradients unset of weights that meet nothing but padding.
+        with torch.autocast(features.device.type, enabled=False):
+            for module in self:
+                scores = module(scores)
         return scores
 
     def filled(self, features: Float[Tensor, "B T C h w"]) -> Float[Tensor, "B F C h w"]:

@@ -5,6 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from framecast.frames.batch import Conditions
 from framecast.models.forecaster import Forecaster
+from framecast.models.recogniser import Recogniser
 
 
 def multiplications(model: Forecaster, height: int, width: int) -> int:
@@ -29,3 +30,17 @@ def multiplications(model: Forecaster, height: int, width: int) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(frames, None, conditions)
     return int(counter.get_total_flops()) // 2  # it counts a product and a sum
+
+
+def classifier_multiplications(model: Recogniser) -> int:
+    """Count the multiplications of the classifier alone, for one naming of the classes.
+
+    It comes on top of those for the frames that are given (see `multiplications`).
+    """
+    assert model.spec.grid is not None
+    like, cells = next(model.parameters()), [-(-n // model.reduction) for n in model.spec.grid]
+    channels = model.recurrences.out_channels
+    features = like.new_zeros(1, model.classifier.frames, channels, *cells)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.classifier(features)
+    return int(counter.get_total_flops()) // 2

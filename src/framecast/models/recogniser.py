@@ -104,6 +104,13 @@ class Recogniser(Forecaster):
             seen = self.classifier.filled(seen)
         return self.show(features, frames, conditions), scores, Watched(state, seen[:, -kept:])
 
+    def score(
+        self, frames: FrameSequence, conditions: Conditions = NO_CONDITIONS
+    ) -> Float[Tensor, "B K"]:
+        """Score the classes after the last of given frames: the last scores of `watch`."""
+        scores: Tensor = self.classifier(self.look(frames, None, conditions)[0])
+        return scores
+
     @property
     def terms(self) -> int:
         """One: frames and classes together, weighed for each window."""

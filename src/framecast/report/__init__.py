@@ -20,9 +20,12 @@ from framecast.readers.paths import Paths
 from framecast.readers.selection import EVERYTHING, Selection
 from framecast.report.page import draw_page
 from framecast.report.pictures import draw_curves, draw_image_curves, draw_strips
+from framecast.report.recognition import draw_accuracy, named_models
 from framecast.report.records import CREATOR, describe
 from framecast.report.rows import (
     averages_to_csv,
+    classes_to_csv,
+    confusion_to_csv,
     curves_to_csv,
     differences_to_csv,
     has_curves,
@@ -43,9 +46,11 @@ __all__ = [
 
 NAMES = (
     "metrics.json", "metrics.csv", "averages.csv", "differences.csv", "curves.csv",
-    "curves*.png", "strips_*.png", "report.html",
+    "curves*.png", "strips_*.png", "report.html", "classes.csv", "confusion.csv", "accuracy.png",
 )  # fmt: skip
 """The files of a report."""
+OPTIONAL = ("curves.csv", "curves_images.png", "classes.csv", "confusion.csv", "accuracy.png")
+"""Those that not every report has."""
 
 
 def evaluate_to(
@@ -131,7 +136,7 @@ def write_report(evaluation: Evaluation, out: PathLike, overwrite: bool = False)
 
     They are report.html, metrics.json, metrics.csv, averages.csv, differences.csv, curves.png, a
     strips_CHANNEL.png for each channel, and, where metrics were taken that need them, curves.csv
-    and curves_images.png.
+    and curves_images.png; of models that name classes, classes.csv, confusion.csv and accuracy.png.
 
     Args:
         evaluation: what to report.
@@ -148,8 +153,12 @@ def write_report(evaluation: Evaluation, out: PathLike, overwrite: bool = False)
         write_text(folder / "averages.csv", averages_to_csv(evaluation))
         write_text(folder / "differences.csv", differences_to_csv(evaluation))
         write_text(folder / "report.html", draw_page(evaluation, CREATOR))
-        for name in ("curves.csv", "curves_images.png"):  # an earlier report may have had them
+        for name in OPTIONAL:  # an earlier report may have had them
             (folder / name).unlink(missing_ok=True)
+        if named_models(evaluation):
+            write_text(folder / "classes.csv", classes_to_csv(evaluation))
+            write_text(folder / "confusion.csv", confusion_to_csv(evaluation))
+            _save(draw_accuracy(evaluation), folder / "accuracy.png")
         if has_curves(evaluation):
             write_text(folder / "curves.csv", curves_to_csv(evaluation))
         _save(draw_curves(evaluation), folder / "curves.png")

@@ -18,10 +18,8 @@ from framecast.frames.lazy import load
 from framecast.frames.leads import lead_times, with_units
 from framecast.frames.places import rows_ascend
 from framecast.metrics import ERRORS, METRICS, Interval
-from framecast.report.words import chosen, title
+from framecast.report.words import COLOURS, chosen, title
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's, which the colour-blind can tell apart."""
 _MARKERS = "os^Dv*"
 _BASELINES = (("--", "x"), (":", "+"), ("-.", "1"), ((0, (5, 1, 1, 1, 1, 1)), "2"))
 """Line and marker of each baseline, in their order."""
@@ -98,7 +96,7 @@ def _draw(
     metric, place = what
     every = math.ceil(len(x) / 8)
     every += -every % 10 if every > 10 else 0  # many frames are counted in tens
-    looks = zip(cycle(_COLOURS), cycle(_MARKERS), strict=False)
+    looks = zip(cycle(COLOURS), cycle(_MARKERS), strict=False)
     for model, (colour, marker) in zip(evaluation.models, looks, strict=False):
         (line,) = axes.plot(x, model.mean(metric)[part, place], c=colour, label=title(model))
         line.set(marker=marker, markersize=4, markevery=(every - 1, every))

@@ -9,6 +9,9 @@ from framecast.evaluate import Evaluation, Forecasts, Run
 from framecast.frames.leads import lead_times
 from framecast.metrics import LEVEL, METRICS
 from framecast.metrics.bootstrap import RESAMPLES
+from framecast.models import Recogniser
+from framecast.models.cost import classifier_multiplications
+from framecast.report.recognition import describe_recognition
 
 CREATOR = f"framecast evaluate {version('framecast')}"
 """What metrics.json says of who wrote the folder."""
@@ -97,10 +100,16 @@ def _describe(forecasts: Forecasts, evaluation: Evaluation) -> dict[str, Any]:
         "runs": [_describe_run(run) for run in forecasts.runs],
         **_numbers(forecasts, evaluation),
     }
+    if forecasts.recognition:
+        described["recognition"] = [describe_recognition(r) for r in forecasts.recognition]
     return described | ({"by": evaluation.by, "groups": groups} if groups else {})
 
 
 def _describe_run(run: Run) -> dict[str, Any]:
+    model = run.checkpoint.model
+    further = {}
+    if isinstance(model, Recogniser):
+        further["classifier_multiplications"] = classifier_multiplications(model)
     return {
         "path": str(run.path),
         "layer": run.checkpoint.model.config.layer,
@@ -108,6 +117,7 @@ def _describe_run(run: Run) -> dict[str, Any]:
         "epoch": run.checkpoint.epoch,
         "parameters": run.parameters,
         "multiplications": run.multiplications,
+        **further,
     }
 
 

@@ -12,6 +12,12 @@ from framecast.evaluate import Evaluation, Forecasts
 from framecast.frames.leads import lead_times
 from framecast.metrics import METRICS, Interval
 from framecast.report.axes import Column, columns_of, each_group
+from framecast.report.recognition import (
+    CLASS_COLUMNS,
+    CONFUSION_COLUMNS,
+    class_rows,
+    confusion_rows,
+)
 
 COLUMNS = (
     "model", "phase", "frame", "lead", "lead_time", "channel", "metric", "value", "spread", "group",
@@ -53,6 +59,16 @@ def averages_to_csv(evaluation: Evaluation) -> str:
 def differences_to_csv(evaluation: Evaluation) -> str:
     """Return what models differ by, among themselves and from baselines, by lead time, as CSV."""
     return _as_csv(DIFFERENCE_COLUMNS, _difference_rows(evaluation))
+
+
+def classes_to_csv(evaluation: Evaluation) -> str:
+    """Return how well classes are named, as CSV."""
+    return _as_csv(CLASS_COLUMNS, class_rows(evaluation))
+
+
+def confusion_to_csv(evaluation: Evaluation) -> str:
+    """Return which classes are named what, as CSV."""
+    return _as_csv(CONFUSION_COLUMNS, confusion_rows(evaluation))
 
 
 def curves_to_csv(evaluation: Evaluation) -> str:

@@ -17,6 +17,8 @@ from framecast.frames.times import counted
 from framecast.metrics import IMAGES, LEVEL, METRICS
 from framecast.metrics.bootstrap import FEWEST
 from framecast.report.axes import Column, columns_of, each_group, units_of
+from framecast.report.recognition import recognition_tables
+from framecast.report.tables import Table as Texts
 from framecast.report.words import chosen, title
 
 _TABLE_ROWS = 12
@@ -37,6 +39,8 @@ def print_table(evaluation: Evaluation) -> None:
     regions, events; and for images and ensembles.
     """
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    for table in recognition_tables(evaluation):
+        console.print(_of_texts(table))
     if "rmse" in evaluation.metrics:
         for channel in range(len(evaluation.first.channels)):
             console.print(_table(evaluation, channel))
@@ -54,6 +58,16 @@ def print_table(evaluation: Evaluation) -> None:
     if any(name in IMAGES for name in evaluation.metrics):
         for name, reason in evaluation.measure.absent.items():
             console.print(f"{METRICS[name].label} is left out: it {reason}.", style="dim")
+
+
+def _of_texts(table: Texts) -> Table:
+    """A table of texts as the terminal shows it."""
+    shown = Table(title=table.title)
+    for head in table.heads:
+        shown.add_column(head, justify="right" if head else "left")
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown
 
 
 def _scalars(evaluation: Evaluation, channel: str | None = None) -> list[Column]:

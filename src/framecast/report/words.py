@@ -6,6 +6,9 @@ import numpy as np
 
 from framecast.evaluate import Forecasts
 
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's, which the colour-blind can tell apart."""
+
 
 def title(forecasts: Forecasts, space: str = " ") -> str:
     """Name a model, with the number of its seeds where there are several."""

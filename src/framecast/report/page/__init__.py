@@ -15,9 +15,11 @@ from framecast.frames.leads import lead_times, with_units
 from framecast.frames.times import counted
 from framecast.report.page import charts
 from framecast.report.page.frames import Show, scene
-from framecast.report.page.numbers import Table, averages
+from framecast.report.page.numbers import averages
 from framecast.report.page.provenance import provenance
 from framecast.report.page.summary import summarise
+from framecast.report.recognition import recognition_tables
+from framecast.report.tables import Table
 from framecast.report.words import title
 
 SCRIPTS = ("charts.js", "fields.js", "viewer.js")
@@ -50,6 +52,7 @@ def draw_page(evaluation: Evaluation, creator: str) -> str:
     """
     drawn: list[charts.Chart] = []
     sections = [
+        Section("Classes", tables=tuple(recognition_tables(evaluation, confusion=True))),
         Section("By lead time", (_bands(evaluation),), groups=_by_lead(evaluation, drawn)),
         Section("Spectra", groups=_by_channel(evaluation, drawn, charts.spectra)),
         Section("Ensembles", groups=_by_channel(evaluation, drawn, charts.ensembles)),

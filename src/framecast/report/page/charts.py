@@ -11,7 +11,8 @@ from framecast.evaluate import Evaluation, Forecasts
 from framecast.frames.leads import lead_times, spoken, with_units
 from framecast.metrics import METRICS, Interval
 from framecast.report.axes import Column, channels_of, columns_of, units_of
-from framecast.report.page.numbers import Table, number, with_interval
+from framecast.report.page.numbers import number, with_interval
+from framecast.report.tables import Table
 from framecast.report.words import chosen, title
 
 MOST_POINTS = 80

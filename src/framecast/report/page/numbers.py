@@ -1,8 +1,7 @@
 """Numbers of a page in words, and its tables."""
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from torch import Tensor
 
@@ -10,21 +9,8 @@ from framecast.evaluate import Evaluation
 from framecast.frames.leads import with_units
 from framecast.metrics import METRICS
 from framecast.report.axes import columns_of, each_group, units_of
+from framecast.report.tables import Table
 from framecast.report.words import title
-
-
-class Table(NamedTuple):
-    """A table of texts; the first cell of each row names it.
-
-    Attributes:
-        title: what it shows.
-        heads: of the columns.
-        rows: of cells.
-    """
-
-    title: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 def number(value: Tensor | float) -> str:

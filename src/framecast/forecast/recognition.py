@@ -1,0 +1,97 @@
+"""What a trained network names: the classes of videos, as they go on."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from framecast.base.errors import UserError
+from framecast.base.whole import PathLike
+from framecast.datasets.activities import ActivityVideos, check_shares
+from framecast.forecast.predictor import Predictor
+from framecast.frames.batch import Place
+from framecast.frames.frames import Frames
+from framecast.frames.windows import Windows
+from framecast.models import Recogniser
+from framecast.readers.paths import Paths
+from framecast.runs.checkpoint import load_checkpoint
+from framecast.runs.contents import source_of
+
+SHARES = tuple(tenth / 10 for tenth in range(1, 11))
+"""Shares of a video at which its class is named, unless others are asked for."""
+AT_ONCE = 16
+"""Sequences that are read side by side."""
+
+
+class Recognised(NamedTuple):
+    """The probabilities of the classes of videos, as more and more of them is seen.
+
+    Attributes:
+        videos: names of the files.
+        shares: of each video that were seen.
+        classes: names of the classes.
+        probabilities: with a sum of 1 over the classes, [N,S,K].
+    """
+
+    videos: tuple[str, ...]
+    shares: tuple[float, ...]
+    classes: tuple[str, ...]
+    probabilities: Float[Tensor, "N S K"]
+
+
+def recognise_videos(
+    run: PathLike, place: Paths, shares: Sequence[float] = SHARES, device: str = "auto"
+) -> Recognised:
+    """Name the classes of videos from their beginnings.
+
+    Frames are sampled from each share as in training.
+
+    Args:
+        run: folder of a run whose network tells classes apart.
+        place: a video, or a folder of videos.
+        shares: of each video that are seen, each in (0, 1].
+        device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
+
+    Raises:
+        UserError: if the run names no classes, or there is no video that can be decoded.
+    """
+    try:
+        check_shares(shares)
+    except ValueError as error:
+        raise UserError(f"--{error}") from error
+    predictor, source = Predictor(load_checkpoint(run), device), source_of(run)
+    if not isinstance(predictor.model, Recogniser) or not isinstance(source, ActivityVideos):
+        raise UserError(
+            f"{run} names no classes: it must be the folder of a run that was trained on labelled "
+            "videos with model.classifier (docs/recognition.md)"
+        )
+    frames = source.at(shares).watch(place)
+    probabilities = name_classes(predictor, frames, predictor.checkpoint.context)
+    names = frames.coordinates["video"].values[:: len(shares)].tolist()
+    return Recognised(
+        tuple(names),
+        tuple(shares),
+        predictor.checkpoint.frames.classes,
+        probabilities.view(len(names), len(shares), -1),
+    )
+
+
+def name_classes(predictor: Predictor, frames: Frames, context: int) -> Float[Tensor, "N K"]:
+    """Return the probabilities of the classes of every sequence from its first frames.
+
+    Args:
+        predictor: of a recogniser.
+        frames: N sequences of `context` frames or more.
+        context: frames that are read of each.
+
+    Raises:
+        UserError: if the frames do not suit the model.
+    """
+    predictor.checkpoint.check(frames)
+    windows, every = Windows(frames, predictor.scaling, context), range(len(frames.values))
+    parts = [every[first : first + AT_ONCE] for first in every[::AT_ONCE]]
+    return torch.cat([
+        predictor.name(windows.stack(windows.read([Place(n, 0) for n in part]))) for part in parts
+    ])  # fmt: skip

@@ -1,0 +1,173 @@
+"""What runs name, through evaluation and report, and the command that names a video."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from framecast.base.errors import UserError
+from framecast.cli import main
+from framecast.datasets.config import DataConfig
+from framecast.evaluate import evaluate
+from framecast.forecast.recognition import recognise_videos
+from framecast.frames.batch import Place
+from framecast.frames.windows import Windows
+from framecast.models import ForecasterConfig
+from framecast.report import evaluate_to
+from framecast.runs.checkpoint import load_checkpoint
+from framecast.runs.config import Experiment, TrainingConfig
+from framecast.train import train
+from videos import folder_of_classes
+
+OPTIONS = {"size": [8, 8], "frames": 4, "targets": 2, "seen": [0.25, 0.5]}
+NETWORK = {
+    "depth": 1,
+    "hidden": 4,
+    "classifier": "conv_3d",
+    "classifier_options": {"frames": 4, "channels": 4, "hidden": 8},
+}
+
+
+def plan(videos, seed=0):
+    shares = {"validation_fraction": 0.25, "test_fraction": 0.25}
+    keys = {"context": 4, "horizon": 2, "epochs": 12, "batch_size": 4, "precision": 32}
+    return Experiment(
+        DataConfig("video_classes", str(videos), ["grey"], **shares, options=OPTIONS),
+        ForecasterConfig(**NETWORK),
+        TrainingConfig(**keys, learning_rate=1e-2, prediction_weight=0.1, seed=seed),
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("recognition")
+
+
+@pytest.fixture(scope="module")
+def videos(place):
+    return folder_of_classes(place / "classes", each=8)
+
+
+@pytest.fixture(scope="module")
+def runs(place, videos):
+    return [train(plan(videos, seed), place / f"run_{seed}") for seed in (0, 1)]
+
+
+def by_plain_loops(run, videos, share):
+    """The probabilities of the test videos, one at a time."""
+    checkpoint = load_checkpoint(run)
+    source = plan(videos).data.open().at([share])
+    frames = source.test()
+    windows = Windows(frames, checkpoint.scaling, 4)
+    found = []
+    for sequence in range(len(frames.values)):
+        read = checkpoint.model.read(windows[Place(sequence, 0)].frames)
+        found.append(checkpoint.model.watch(read)[1][0, -1].softmax(0))
+    return torch.stack(found).detach(), frames.labels.numbers
+
+
+def test_classes_are_named_at_every_share_as_the_network_does(runs, videos):
+    evaluation = evaluate(runs[:1])
+    (recognition,) = evaluation.models[0].recognition
+    assert recognition.trained == (0.25, 0.5)
+    assert recognition.shares == (0.1, 0.2, 0.25, *(n / 10 for n in range(3, 11)))
+    assert recognition.names == ("fall", "rise")
+    for share in (0.1, 0.5, 1.0):
+        probabilities, labels = by_plain_loops(runs[0], videos, share)
+        torch.testing.assert_close(recognition.named[share].probabilities, probabilities)
+        assert torch.equal(recognition.named[share].labels, labels)
+
+
+def rows(file):
+    return list(csv.DictReader(file.read_text().splitlines()))
+
+
+def test_a_report_says_how_well_classes_are_named(runs, place, capsys):
+    out = place / "report"
+    evaluation = evaluate_to(runs, out, progress=False)
+    told = capsys.readouterr().out
+    assert "Classes named right (%), by the share of the video seen" in told
+    (model,) = evaluation.models
+    means = [one.named[0.5].accuracy() for one in model.recognition]
+    described = json.loads((out / "metrics.json").read_text())["models"][0]
+    assert [r["shares"]["0.5"]["top_1"] for r in described["recognition"]] == means
+    assert described["recognition"][0]["classes"] == ["fall", "rise"]
+    assert described["runs"][0]["classifier_multiplications"] > 0
+    table = rows(out / "classes.csv")
+    top = [r for r in table if r["seen"] == "0.5" and r["of"] == "all" and r["metric"] == "top_1"]
+    assert [float(r["value"]) for r in top] == [sum(means) / 2]
+    assert float(top[0]["spread"]) >= 0
+    assert {r["name"] for r in table if r["of"] == "class"} == {"fall", "rise"}
+    counted = [int(r["count"]) for r in rows(out / "confusion.csv") if r["seen"] == "0.5"]
+    assert sum(counted) == 2 * len(model.recognition[0].named[0.5])
+    page = (out / "report.html").read_text()
+    assert "Naming of classes at the shares of the training" in page
+    assert "named rise" in page
+    assert (out / "accuracy.png").stat().st_size > 5000
+
+
+def test_labelled_videos_may_be_named_to_test_on(runs, place):
+    others = folder_of_classes(place / "others", each=3, length=20)
+    (recognition,) = evaluate(runs[:1], data=str(others)).models[0].recognition
+    assert len(recognition.named[1.0]) == 6
+    with pytest.raises(UserError, match="hold no labelled videos"):
+        evaluate(runs[:1], data=str(others / "rise"), steps=1, context=3)
+
+
+def test_a_run_without_a_classifier_names_nothing(place, videos):
+    training = TrainingConfig(context=4, horizon=2, epochs=1, precision=32)
+    network = ForecasterConfig(depth=1, hidden=4)
+    run = train(Experiment(plan(videos).data, network, training), place / "plain")
+    out = place / "plain_report"
+    assert evaluate_to([run], out, progress=False).models[0].recognition == ()
+    assert not (out / "classes.csv").exists()
+    with pytest.raises(UserError, match="names no classes: it must be the folder of a run"):
+        recognise_videos(run, videos / "rise" / "0.avi")
+
+
+def test_the_command_names_a_video_as_it_goes_on(runs, videos, place, capsys):
+    out, video = place / "named.csv", videos / "rise" / "7.avi"
+    arguments = ["recognise", str(runs[0]), str(video), "--seen", "0.25", "1", "--top", "1"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "7.avi"
+    assert lines[0].startswith("   25% seen:  ")
+    assert lines[1].startswith("  100% seen:  ")
+    table = rows(out)
+    assert [(r["seen"], r["class"]) for r in table] == [
+        *(("0.25", "fall"), ("0.25", "rise")),
+        *(("1.0", "fall"), ("1.0", "rise")),
+    ]
+    found = recognise_videos(runs[0], video, [0.25, 1.0])
+    assert [float(r["probability"]) for r in table] == pytest.approx(
+        found.probabilities.flatten().tolist()
+    )
+    best = max(table[2:], key=lambda row: float(row["probability"]))
+    assert lines[1] == f"  100% seen:  {best['class']} {float(best['probability']):.1%}"
+    assert main([*arguments, "--out", str(out)]) != 0
+    assert "exists already" in capsys.readouterr().err
+    assert main([*arguments, "--out", str(out), "--overwrite"]) == 0
+
+
+def test_a_folder_of_videos_is_named_video_by_video(runs, videos):
+    found = recognise_videos(runs[0], videos / "rise", [0.5, 1.0])
+    assert found.videos == tuple(f"{n}.avi" for n in range(8))
+    assert found.probabilities.shape == (8, 2, 2)
+    alone = recognise_videos(runs[0], videos / "rise" / "3.avi", [1.0])
+    torch.testing.assert_close(alone.probabilities[0, 0], found.probabilities[3, 1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seen", "0"], "must be shares of a video"),
+        (["--seen", "1.5"], "must be shares of a video"),
+        (["--top", "0"], "--top 0 must be at least 1"),
+        (["--out", "named.txt"], "must be named .csv"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(runs, videos, arguments, message, capsys):
+    command = ["recognise", str(runs[0]), str(videos / "rise" / "0.avi"), *arguments]
+    assert main(command) != 0
+    assert message in capsys.readouterr().err
