@@ -32,7 +32,8 @@ from framecast.readers.open import open_frames
 from framecast.readers.selection import Selection
 from framecast.train.batches import Batches, reading_ahead
 
-COUNT, GRID = 1000, (128, 128)
+COUNT, GRID = 3000, (128, 128)
+"""Of the frames: together more than the decoded chunks that a process keeps."""
 WINDOW, BATCH = 20, 8
 FILES = 500
 """Frames of the kinds that have a file for each."""
