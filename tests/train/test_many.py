@@ -73,8 +73,15 @@ def test_a_sweep_tells_which_is_best(tmp_path, capsys):
 
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "sweep").glob("0*/best.safetensors")}
     assert len(before) == 4
+    begun = sorted((tmp_path / "sweep" / "configs").glob("*.yaml"))[0]
+    content = yaml.safe_load(begun.read_text())
+    del content["data"]["coarsen"]  # as of a version that knew no such key
+    begun.write_text(yaml.safe_dump(content))
     assert main([*command, "--resume"]) == 0
     assert all(p.stat().st_mtime_ns == time for p, time in before.items())
+    begun.write_text(yaml.safe_dump({**content, "training": {"epochs": 2}}))
+    assert main([*command, "--resume"]) == 2
+    assert "does not hold what is asked for now" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -60,9 +60,9 @@ def recognise(run: Run, data: Paths | None) -> Recognition | None:
     if frames is None or frames.labels is None:
         where = f"the data of {run.path}" if frames is None else frames.source
         raise UserError(
-            f"{where} hold no labelled videos to name the classes of: leave --data out for the test "
-            "part of the data of the run; or, of a run on data.source video_classes, name a folder "
-            "with a folder of videos for each class"
+            f"{where} hold no labelled videos to name the classes of: leave --data out for the "
+            "test part of the data of the run; or, of a run on data.source video_classes, name a "
+            "folder with a folder of videos for each class"
         )
     names = run.checkpoint.frames.classes
     labels = frames.labels.among(names, frames.source)

@@ -12,7 +12,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import scipy.io
 import torch
 import zarr
 from safetensors import safe_open
@@ -98,9 +97,11 @@ def _matlab(path: Path, group: str | None) -> Contents:
         with h5py.File(path) as file:
             sizes = {name: item.nbytes for name, item in _grids(file).items()}
         return Contents(sizes, lambda name: _from_hdf5(path, name).T)
-    shapes = {name: shape for name, shape, kind in scipy.io.whosmat(path) if kind in _NUMBERS}
+    from scipy.io import loadmat, whosmat  # for these files alone: it takes a while
+
+    shapes = {name: shape for name, shape, kind in whosmat(path) if kind in _NUMBERS}
     sizes = {name: 8 * math.prod(shape) for name, shape in shapes.items()}
-    return Contents(sizes, lambda name: scipy.io.loadmat(path, variable_names=[name])[name])
+    return Contents(sizes, lambda name: loadmat(path, variable_names=[name])[name])
 
 
 def _torch(path: Path, group: str | None) -> Contents:

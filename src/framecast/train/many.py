@@ -111,12 +111,14 @@ def train_many(
 def _write_configs(jobs: Sequence[Job], folder: Path, resume: bool) -> None:
     """Write what each run is trained with; refuse to go on with others."""
     for job in jobs:
-        file, text = folder / CONFIGS / f"{job.name}.yaml", dump_config(job.experiment)
-        if resume and (not file.exists() or file.read_text(encoding="utf-8") != text):
+        file = folder / CONFIGS / f"{job.name}.yaml"
+        if not resume:
+            write_text(file, dump_config(job.experiment))
+        # What an older framecast wrote lacks the keys that are new, and is the same nevertheless.
+        elif not file.exists() or load_config(Experiment, file) != job.experiment:
             raise UserError(
                 f"{file} does not hold what is asked for now: --resume goes on with the same runs"
             )
-        write_text(file, text)
 
 
 def _run_all(
