@@ -65,8 +65,8 @@ def collect(
         entry = Path(folder) / "entry"
         entry.mkdir()
         shutil.copyfile(evaluation / NUMBERS, entry / NUMBERS)
-        for run in runs:
-            _copy_run(run, entry if len(runs) == 1 else entry / run.name, weights)
+        for run, own in zip(runs, _names(runs), strict=True):
+            _copy_run(run, entry if len(runs) == 1 else entry / own, weights)
         _check_total(entry, out, results)
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(entry, out)
@@ -76,7 +76,7 @@ def collect(
 def _copy_run(run: Path, out: Path, weights: bool) -> None:
     config = yaml.safe_load(_existing(run / "config.yaml").read_text(encoding="utf-8"))
     _check_path(config["data"].get("path"), run / "config.yaml")
-    out.mkdir(exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     for file in KEPT:
         shutil.copyfile(_existing(run / file), out / file)
     if not weights:
@@ -92,13 +92,24 @@ def _copy_run(run: Path, out: Path, weights: bool) -> None:
 
 def _check_runs(runs: Sequence[Path], numbers: dict[str, Any]) -> None:
     """Refuse runs that are not those that the numbers are of."""
-    evaluated = {Path(run["path"]).name for model in numbers["models"] for run in model["runs"]}
-    given = [run.name for run in runs]
-    if evaluated != set(given) or len(given) != len(set(given)):
+    evaluated = [Path(run["path"]) for model in numbers["models"] for run in model["runs"]]
+    theirs, given = sorted(_names(evaluated)), _names(runs)
+    if theirs != sorted(given):
         raise RefusedError(
-            f"the evaluation is of the runs {', '.join(sorted(evaluated))}, but given are "
+            f"the evaluation is of the runs {', '.join(theirs)}, but given are "
             f"{', '.join(given)}: give each of them once"
         )
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+    """What tells runs apart: the names of their folders, if needed with the folder around.
+
+    Runs of several seeds are called alike in the folder of each recipe.
+    """
+    alone = [run.name for run in runs]
+    if len(set(alone)) == len(alone):
+        return alone
+    return [f"{run.parent.name}/{run.name}" for run in runs]
 
 
 def _check_path(path: str | None, file: Path) -> None:

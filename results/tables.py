@@ -22,13 +22,15 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from framecast.metrics import METRICS
+from framecast.report.words import chosen_leads
 
 ROOT = Path(__file__).parent.parent
-MOST_LEADS = 8
+MOST_LEADS = 9
 """Lead times in a table; their average has a column of its own."""
 
 _TABLE = re.compile(r"<!-- table (\S+)(?: (\S+))? -->\n(.*?)<!-- end -->", re.DOTALL)
@@ -80,8 +82,8 @@ def make_table(numbers: dict[str, Any], metric: str = "rmse") -> str:
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric}: there are {', '.join(METRICS)}")
     rows = list(_rows(numbers, metric))
-    leads = _chosen(numbers["steps"])
     units = numbers["lead_time_units"]
+    leads = chosen_leads(np.array(numbers["lead_times"]), units, MOST_LEADS).tolist()
     heads = [f"{numbers['lead_times'][lead]:g} {units}".strip() for lead in leads]
     heads = ["variable", "forecast", "parameters", *heads, f"all {numbers['steps']} leads"]
     lines = [heads, ["---"] * len(heads)]
@@ -182,14 +184,6 @@ def _caption(numbers: dict[str, Any], metric: str) -> str:
         f"frames, over {numbers['windows']} windows. {skill}Bold: the best of a variable and lead "
         "time."
     )
-
-
-def _chosen(steps: int) -> list[int]:
-    """Both ends of the lead times, and between them some that are evenly spaced."""
-    if steps <= MOST_LEADS:
-        return list(range(steps))
-    stride = math.ceil(steps / (MOST_LEADS - 2))
-    return sorted({0, *range(stride - 1, steps, stride), steps - 1})
 
 
 def _draw(numbers: dict[str, Any]) -> bytes:

@@ -104,6 +104,20 @@ def test_runs_that_were_compared_have_a_folder_each(run, evaluation, tmp_path):
     )
 
 
+def test_runs_of_the_same_seed_are_told_apart_by_the_folder_around(run, evaluation, tmp_path):
+    runs = [tmp_path / "runs" / recipe / "seed_0" for recipe in ("gru", "lstm")]
+    for folder in runs:
+        folder.mkdir(parents=True)
+        for file in run.iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
+    (evaluation / "metrics.json").write_text(json.dumps(_numbers("gru/seed_0", "lstm/seed_0")))
+    out = collect.collect(runs, evaluation, "both", results=tmp_path / "results")
+    assert (out / "gru" / "seed_0" / "log.csv").exists()
+    assert (out / "lstm" / "seed_0" / "best.safetensors").exists()
+    with pytest.raises(collect.RefusedError, match="give each of them once"):
+        collect.collect([runs[0], runs[0]], evaluation, "twice", results=tmp_path / "results")
+
+
 def test_nothing_is_replaced_unless_asked_for(run, evaluation, tmp_path):
     results = tmp_path / "results"
     collect.collect([run], evaluation, "air", results=results)

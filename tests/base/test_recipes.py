@@ -44,6 +44,7 @@ PUBLISHED = {
 OWN = (
     "starter",
     "storm1996*",
+    "stage-iv*",
     "moving-mnist-demo",
     "moving-mnist-min-conv-gru",
     "long-moving-mnist-*-small",

@@ -145,6 +145,21 @@ def test_a_file_that_is_as_coarse_already_gives_the_same_forecast(fine):
     assert made("part_f.nc")["lat"].values.tolist() == [60, 20]
 
 
+@pytest.mark.parametrize("further", [[], ["--data.coarsen", "1"]])
+def test_rows_that_run_the_other_way_are_turned(fine, further):
+    """A network knows north from south, by its padding and its norm: a file must not swap them."""
+    command = ["train", "starter", "--data.path", "x.nc", *SMALL, *further, "--out", "run"]
+    assert main([*command, "--data.variables", "[t]"]) == 0
+    assert load_checkpoint("run").frames.northward is False
+    fine.isel(lat=slice(None, None, -1)).to_netcdf("turned.nc", engine="h5netcdf")
+    for source in ("x", "turned"):
+        command = ["forecast", "run", f"{source}.nc", "--steps", "2", "--out", f"{source}_f.nc"]
+        assert main(command) == 0
+    own, other = made("x_f.nc"), made("turned_f.nc")
+    np.testing.assert_array_equal(other["t"].values, own["t"].values)
+    np.testing.assert_array_equal(other["lat"].values, own["lat"].values)
+
+
 def test_arrays_are_known_by_their_grid_and_a_line_says_so(fine, capsys):
     values = fine["t"].values.astype("f4")
     np.save("fine.npy", values)

@@ -110,6 +110,11 @@ def test_variables_in_folders_of_their_own_or_side_by_side(folder, tmp_path):
         with xr.open_dataset(path, engine="h5netcdf") as file:
             other = (file / 200).rename(z="t2m").load()
         other["t2m"].attrs["units"] = "K"
+        other["lat_bnds"] = (("lat", "edge"), np.stack([LATITUDES - 2.8125, LATITUDES + 2.8125], 1))
+        file_with_bounds = xr.load_dataset(path, engine="h5netcdf").assign(
+            lat_bnds=other["lat_bnds"]
+        )
+        file_with_bounds.to_netcdf(path, engine="h5netcdf")
         own = tmp_path / "2m_temperature"
         own.mkdir(exist_ok=True)
         name = path.name.replace("geopotential_500hPa", "2m_temperature")
@@ -125,6 +130,7 @@ def test_variables_in_folders_of_their_own_or_side_by_side(folder, tmp_path):
         np.testing.assert_array_equal(train.values[0, :, 1], expected)
         np.testing.assert_allclose(train.values[0, :, 0], expected / 200, rtol=1e-6)
         assert opened(place, variables=["z"]).splits().train.names == ("z",)
+        assert {*opened(place).splits().train.names} == {"t2m", "z"}
 
 
 @pytest.mark.parametrize("place", ["inside", "beside", "folder"])

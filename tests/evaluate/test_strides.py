@@ -68,6 +68,18 @@ def test_a_duration_needs_dates():
         strides_of(frames, "3d")
 
 
+@pytest.mark.parametrize(
+    ("units", "step", "expected"), [("h", 1, 12), ("min", 30, 24), ("s", 4, 10800)]
+)
+def test_numbers_that_count_hours_or_the_like_have_durations(units, step, expected):
+    """As those of simulated flows and of videos do."""
+    axis = Coordinate(("time",), np.arange(9.0) * step, {"units": units})
+    frames = Frames(nothing(9), (Channel("z"),), coordinates={"time": axis})
+    assert strides_of(frames, "12h") == (expected,)
+    with pytest.raises(UserError, match=r"of its steps of .*: give a whole number of steps"):
+        strides_of(frames, "1s")
+
+
 def test_twice_a_week_is_every_seven_days_from_two_first_days():
     """As in the paper of the minimal networks: from 1 January and from 4 January on."""
     frames, length = hourly(24 * 60), 20 + 168

@@ -49,6 +49,22 @@ def test_the_numbers_of_the_page_are_those_of_the_evaluation(evaluation):
     assert f"{value:.4g} (" in table
 
 
+def test_each_region_has_curves_of_its_own():
+    forecasts = {"model": off_by(0.3, 0.5, 1.0, 1.5), "persistence": STILL}
+    evaluation = made_up(forecasts, metrics=MetricChoice(regions=("north=lat>40",)))
+    charts = {chart["title"]: chart for chart in data_of(draw_page(evaluation, "a test"), "charts")}
+    shown = charts["RMSE in north by lead time"]["series"][0]
+    leads = slice(CONTEXT - 1, None)
+    model, reference = evaluation.models[0], evaluation.baselines[0]
+    expected, ends = model.mean("rmse", 1)[leads, 0], model.interval("rmse", 1)
+    assert not torch.allclose(expected, model.mean("rmse")[leads, 0], rtol=1e-3)
+    for values, numbers in (("values", expected), ("low", ends.low[leads, 0])):
+        torch.testing.assert_close(torch.tensor(shown[values]), numbers.float(), rtol=1e-4, atol=0)
+    skill = charts["skill beside persistence in north by lead time"]["series"][0]["values"]
+    wanted = evaluation.compare(model, reference, "rmse", 1).skill[leads, 0]
+    torch.testing.assert_close(torch.tensor(skill), wanted.float(), rtol=1e-4, atol=1e-5)
+
+
 def test_a_page_asks_for_nothing_and_runs_its_own_scripts_alone(evaluation):
     page = draw_page(evaluation, "a test")
     outside = page.replace("http://www.w3.org/2000/svg", "")

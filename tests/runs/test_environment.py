@@ -50,3 +50,15 @@ def test_outside_of_a_checkout_there_is_no_commit(tmp_path, monkeypatch):
 def test_without_git_there_is_no_commit(checkout, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert "git" not in describe_run(CPU)
+
+
+def test_where_git_takes_too_long_nothing_is_claimed_of_changes(checkout, monkeypatch):
+    run = subprocess.run
+
+    def slow(command, **settings):
+        if "status" in command:
+            raise subprocess.TimeoutExpired(command, settings["timeout"])
+        return run(command, **settings)
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    assert describe_run(CPU)["git"].endswith("it is not known whether there are changes")

@@ -83,7 +83,6 @@ def run(arguments: list[str]) -> None:
     path = as_key(options.path)
     from framecast.doctor import examine, propose
     from framecast.doctor.config_file import write_config
-    from framecast.doctor.picture import save_picture
     from framecast.doctor.screen import commands, describe, draw
 
     data = load_config(Experiment, None, {**given, "data.path": path}).data
@@ -99,6 +98,8 @@ def run(arguments: list[str]) -> None:
         proposal = fit_to_time(proposal, options.minutes)
     print_table(describe(findings, proposal))
     if options.picture is not None:
+        from framecast.doctor.picture import save_picture
+
         save_picture(findings, options.picture)
     elif picture := draw(findings.frames):
         print(f"\n{picture}")

@@ -36,7 +36,8 @@ def parser(everything: bool = False) -> CommandParser:
         "--climatology",
         nargs="+",
         metavar="FILE",
-        help="frames that tell what is usual, such as those of many years",
+        help="frames that tell what is usual, such as those of many years, or a climatology by "
+        "hour and dayofyear, as WeatherBench 2 has them",
     )
     parser.add_argument(
         "--overwrite",

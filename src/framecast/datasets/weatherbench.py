@@ -15,7 +15,6 @@ from framecast.datasets.yearly import Years, check_years, find_constants, find_y
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import held
 from framecast.frames.period import cut_period, thin
-from framecast.frames.region import turn_north
 from framecast.frames.sentinels import warn_of_sentinels
 from framecast.frames.splits import Splits
 from framecast.readers.constants import with_constants
@@ -129,8 +128,9 @@ class WeatherBench(Source):
         folder = _folder(place)
         files = place if folder is None else _files(folder, selection, years)
         apart = bool(selection.static) and (folder is not None or not _holds(place, selection))
+        selection = replace(selection, northward=True)
         own = replace(selection, static=(), units=_units_of(selection)) if apart else selection
-        frames = turn_north(open_frames(files, replace(own, lazy=True, every=1)))
+        frames = open_frames(files, replace(own, lazy=True, every=1))
         frames = frames if folder is None else replace(frames, source=str(folder))
         frames = frames if years is None else _cut(frames, years)
         frames = thin(frames, selection.every, selection.anchor)

@@ -13,6 +13,8 @@ from framecast.readers.selection import Selection
 
 _YEARLY = re.compile(r"(.+)_(\d{4})_([\d.]+deg)\.nc")
 _CONSTANTS = re.compile(r"constants_([\d.]+deg)\.nc")
+_BESIDE = re.compile(r".*_bnds|.*_bounds|crs|spatial_ref")
+"""Variables that say something of others, and may stand in every file."""
 _SHOWN = "geopotential_500hPa_1979_5.625deg.nc"
 
 
@@ -116,7 +118,7 @@ def _holding(files: Sequence[YearlyFile], selection: Selection, folder: Path) ->
     held: dict[str, str] = {}
     for variable in dict.fromkeys(file.variable for file in files):
         first = next(file.path for file in files if file.variable == variable)
-        names = names_in(first, selection) or ()
+        names = [n for n in names_in(first, selection) or () if not _BESIDE.fullmatch(n)]
         wanted = [n for n in names if not asked or any(_means(name, n) for name in asked)]
         for name in wanted:
             if name in held:

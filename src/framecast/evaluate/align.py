@@ -100,8 +100,8 @@ def align(files: Sequence[ForecastFile], truth: Frames) -> Aligned:
         )
     names = _names(files, truth)
     truth = choose_channels(_on_grid(truth, files[0].frames), names)
-    fitting = [_fitting(file, files[0].frames, truth, names) for file in files]
-    starts, leads = _common(fitting)
+    alike = [ForecastFile(f.label, fitting(f.frames, files[0].frames, truth)) for f in files]
+    starts, leads = _common(alike)
     places = _places(truth, starts, leads)
     kept = np.asarray((places[:, 1:] >= 0).any(1))
     if not kept.any():
@@ -112,7 +112,7 @@ def align(files: Sequence[ForecastFile], truth: Frames) -> Aligned:
         )
     competitors = {
         file.label: Filed(file, _among(file.starts, starts[kept]), _among(file.leads, leads))
-        for file in fitting
+        for file in alike
     }
     frames = _aligned(truth, places[kept], leads)
     notes = _notes(files, truth, names, starts, kept)
@@ -134,15 +134,19 @@ def _names(files: Sequence[ForecastFile], truth: Frames) -> list[str]:
     return common
 
 
-def _fitting(file: ForecastFile, grid: Frames, truth: Frames, names: Sequence[str]) -> ForecastFile:
-    """A file on the grid, with the variables and in the units of the others."""
-    frames = choose_channels(_on_grid(file.frames, grid), names)
+def fitting(frames: Frames, grid: Frames, truth: Frames) -> Frames:
+    """Return frames on a grid, with the variables and in the units of the truth.
+
+    Raises:
+        UserError: if they have others.
+    """
+    chosen = choose_channels(_on_grid(frames, grid), truth.names)
     units = {
         channel.name: true.units
-        for channel, true in zip(frames.channels, truth.channels, strict=True)
+        for channel, true in zip(chosen.channels, truth.channels, strict=True)
         if true.units and channel.units and channel.units != true.units
     }
-    return ForecastFile(file.label, convert_units(frames, units))
+    return convert_units(chosen, units)
 
 
 def _on_grid(frames: Frames, grid: Frames) -> Frames:

@@ -10,18 +10,18 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
-from framecast.evaluate.align import Aligned, align
+from framecast.evaluate.align import Aligned, align, fitting
 from framecast.evaluate.evaluation import ALL, CLIMATOLOGY
 from framecast.evaluate.examples import Example, affordable, choose, forecast_again
 from framecast.evaluate.forecast_files import ForecastFile, label_of
 from framecast.evaluate.results import Evaluation, Forecasts
 from framecast.evaluate.scoring import Scored, ScoredWindows, score
 from framecast.forecast.baselines import BASELINES, Climate, Following, Training
+from framecast.forecast.baselines.stored import StoredClimate, is_stored
 from framecast.forecast.competitor import Competitor
 from framecast.frames.batch import Place
 from framecast.frames.frames import Frames
 from framecast.metrics import MetricChoice, Scores, Subject, prepare
-from framecast.readers.joins import choose_channels
 from framecast.readers.open import open_frames
 from framecast.readers.paths import Paths
 from framecast.readers.selection import EVERYTHING, Selection
@@ -45,7 +45,8 @@ def score_files(
     Args:
         forecasts: files with (start, lead time) or valid times, with members or without.
         truth: a file, or a folder, a pattern or a list of files, that is one series.
-        climatology: the same, of frames that tell what is usual; None where it is not asked for.
+        climatology: the same, of frames that tell what is usual, or a file that holds it by day of
+            the year and hour; None where it is not asked for.
         metrics: which are wanted; those that the frames suggest if None.
         selection: how the truth, and the climatology, are read.
         batch_size: starts computed together; needs memory, changes no score.
@@ -128,18 +129,29 @@ def _typical(aligned: Aligned) -> Tensor:
 
 
 def _climatology(aligned: Aligned, usual: Frames) -> Following:
-    names = aligned.frames.names
-    missing = [name for name in names if name not in usual.names]
-    if missing or usual.grid != aligned.frames.grid:
-        what = f"no {', '.join(missing)}" if missing else f"a grid of {list(usual.grid)}"
+    if missing := [name for name in aligned.frames.names if name not in usual.names]:
         raise UserError(
-            f"{usual.source} has {what}: a climatology has the variables and the grid of the "
-            f"forecasts, {', '.join(names)} on {list(aligned.frames.grid)}"
+            f"{usual.source} has no {', '.join(missing)}: a climatology has the variables of the "
+            f"forecasts, {', '.join(aligned.frames.names)}"
         )
-    frames = choose_channels(usual, names)
-    climate = Climate.of(frames)
+    frames = fitting(usual, aligned.frames, aligned.frames)
+    climate = StoredClimate.of(frames) if is_stored(frames) else Climate.of(frames)
     fitted = BASELINES.find(CLIMATOLOGY).fit(Training(frames, climate))
     return Following(fitted, climate, aligned.times_of)
+
+
+def _learned(aligned: Aligned, usual: Frames) -> Frames:
+    """The frames that percentiles are taken of.
+
+    Raises:
+        UserError: if there are means alone.
+    """
+    if is_stored(usual):
+        raise UserError(
+            f"{usual.source} holds means by day of the year and hour, of which percentiles and "
+            "SEEPS cannot be taken: name frames of many years with --climatology"
+        )
+    return fitting(usual, aligned.frames, aligned.frames)
 
 
 def _subject(
@@ -158,7 +170,7 @@ def _subject(
         ranges=torch.tensor(declared) if len(declared) == len(ranges) else None,
         climatology=CLIMATOLOGY in known,
         members=max(filed.file.members for filed in aligned.competitors.values()),
-        training=None if usual is None else lambda: choose_channels(usual, aligned.frames.names),
+        training=None if usual is None else lambda: _learned(aligned, usual),
     )
 
 

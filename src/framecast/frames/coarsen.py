@@ -26,7 +26,7 @@ CellSizes = tuple[float, float]
 _ALIKE = 0.01
 """Share by which cells of one size may differ."""
 _STRETCH = 64
-"""Frames of values in memory that are averaged at a time."""
+"""Frames that are averaged at a time."""
 
 
 def check_coarsen(count: int) -> None:
@@ -151,7 +151,7 @@ class CoarseReader:
 
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence."""
-        return block_means(self.fine.read(sequence, start, stop), self.areas, self.count)
+        return _in_stretches(self.fine.read(sequence, start, stop), self.areas, self.count)
 
     def fingerprint(self) -> str:
         """Return a digest of the fine values, and of how they are averaged."""
@@ -180,10 +180,17 @@ def _coarse_values(
 ) -> Tensor | LazyValues:
     if isinstance(values, Tensor):
         n, t, c, h, w = values.shape
-        parts = values.reshape(n * t, c, h, w).tensor_split(-(-n * t // _STRETCH))
-        means = torch.cat([block_means(part, areas, count) for part in parts])
+        means = _in_stretches(values.reshape(n * t, c, h, w), areas, count)
         return means.view(n, t, *means.shape[1:])
     return replace(values, reader=CoarseReader(values.reader, areas, count))
+
+
+def _in_stretches(
+    frames: Float[Tensor, "T C H W"], areas: Float64[Tensor, "H W"], count: int
+) -> Float[Tensor, "T C h w"]:
+    """Means of blocks, some frames at a time: sums in float64 take several times their memory."""
+    parts = frames.tensor_split(max(1, -(-len(frames) // _STRETCH)))
+    return torch.cat([block_means(part, areas, count) for part in parts])
 
 
 def _block_sums(values: Float[Tensor, "*any H W"], count: int) -> Float[Tensor, "*any h w"]:

@@ -3,6 +3,8 @@
 import math
 import re
 
+import numpy as np
+
 from framecast.base.errors import UserError
 from framecast.frames.frames import Frames
 from framecast.frames.times import in_words
@@ -10,6 +12,13 @@ from framecast.frames.times import in_words
 Every = int | str
 """How many frames, or how long, such as 6 h."""
 
+_UNITS = {
+    ("s", "sec", "second", "seconds"): 1,
+    ("min", "minute", "minutes"): 60,
+    ("h", "hr", "hour", "hours"): 3600,
+    ("d", "day", "days"): 86400,
+}
+"""Seconds of the units of a time axis of numbers, without a date that they count from."""
 _WHOLE = 0.05
 """Share of a step by which a duration may be no whole number of steps."""
 
@@ -45,18 +54,33 @@ def frames_in(frames: Frames, every: Every, name: str = "data.every") -> int:
     step = frames.step
     if step is None:
         return 1
-    if step.seconds is None:
+    length = step.seconds or _counted(frames)
+    if length is None:
         raise UserError(
             f"{frames.source}: {name} {every} is a duration, but the frames come every {step}: "
             "give a number of frames"
         )
-    steps = _seconds(every, name) / step.seconds
+    steps = _seconds(every, name) / length
     if round(steps) < 1 or abs(steps - round(steps)) > _WHOLE:
         raise UserError(
             f"{frames.source}: {name} {every} is {steps:g} of its steps of "
-            f"{in_words(step.difference)}: give a whole number of steps"
+            f"{_spoken(length)}: give a whole number of steps"
         )
     return round(steps)
+
+
+def _counted(frames: Frames) -> float | None:
+    """Seconds of a step where numbers of hours or the like are counted; None for other numbers."""
+    step, axis = frames.step, frames.coordinates.get(frames.time_dim)
+    if step is None or step.difference is None or axis is None:
+        return None
+    unit = str(axis.attributes.get("units", "")).strip().lower()
+    size = next((size for names, size in _UNITS.items() if unit in names), None)
+    return None if size is None else float(step.difference) * size
+
+
+def _spoken(seconds: float) -> str:
+    return in_words(np.timedelta64(round(seconds * 1e9), "ns"))
 
 
 def _seconds(text: str, name: str) -> float:

@@ -60,6 +60,14 @@ def rows_ascend(frames: Frames) -> bool:
     return bool(np.mean(last > first) > 0.5)
 
 
+def runs_northward(frames: Frames) -> bool | None:
+    """Whether rows run from south to north; None where no latitudes lie along them alone."""
+    axis = find_axis(frames, "latitude")
+    if axis is None or axis.dims != frames.dims[-2:-1] or axis.values.size < 2:
+        return None
+    return bool(axis.values[-1] > axis.values[0])
+
+
 def goes_around(longitudes: Coordinate) -> bool:
     """Whether longitudes go once around the earth at even steps: the last lies by the first."""
     values = np.asarray(longitudes.values, np.float64)

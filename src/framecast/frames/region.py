@@ -13,7 +13,7 @@ from framecast.frames.channels import Coordinate
 from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import LazyValues, Reader, Values, stored_in
-from framecast.frames.places import find_axis, goes_around, over_grid
+from framecast.frames.places import find_axis, goes_around, over_grid, runs_northward
 from framecast.frames.times import readable
 
 COUNTED = ("row", "column")
@@ -69,10 +69,14 @@ def cut_region(frames: Frames, region: Mapping[str, Ends]) -> Frames:
     return take_grid(_ascending(frames, axis, columns), rows, _behind_the_gap(columns))
 
 
-def turn_north(frames: Frames) -> Frames:
-    """Return frames whose latitudes ascend, where they lie along rows; nothing is read for it."""
-    axis = find_axis(frames, "latitude")
-    if axis is None or axis.dims != frames.dims[-2:-1] or axis.values[0] <= axis.values[-1]:
+def turn_rows(frames: Frames, northward: bool | None) -> Frames:
+    """Return frames whose rows run as they should; nothing is read for it.
+
+    Args:
+        frames: with latitudes along rows; others are returned as they are.
+        northward: whether rows run from south to north; None for any way.
+    """
+    if northward is None or runs_northward(frames) in (None, northward):
         return frames
     height, width = frames.grid
     return take_grid(frames, np.arange(height)[::-1].copy(), np.arange(width))

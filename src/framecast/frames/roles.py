@@ -8,6 +8,7 @@ from framecast.frames.channels import Channel, Role
 from framecast.frames.coarsen import CellSizes
 from framecast.frames.derived import derived_forcing_channels, derived_static_channels
 from framecast.frames.frames import Frames
+from framecast.frames.places import runs_northward
 from framecast.frames.times import TOLERANCE
 
 Bounds = tuple[float | None, float | None]
@@ -39,6 +40,7 @@ class FrameSpec:
         region: the part of the grid that was read, by data.region.
         coarsen: cells along a side of the blocks whose means were read, by data.coarsen.
         cells: sizes of the cells after that; None without it, or without coordinates.
+        northward: whether rows ran from south to north; None where no latitudes said so.
         every: how many frames, or how long, it was from one frame that was read to the next.
         units: by name of a channel, the unit that its values were converted to, by data.units.
         layout: what the axes of unlabelled arrays are, where the user said it, by data.layout.
@@ -66,6 +68,7 @@ class FrameSpec:
     region: Mapping[str, Any] = field(default_factory=dict)
     coarsen: int = 1
     cells: CellSizes | None = None
+    northward: bool | None = None
     every: int | str = 1
     units: Mapping[str, str] = field(default_factory=dict)
     vectors: tuple[str, ...] = ()
@@ -80,6 +83,7 @@ class FrameSpec:
             static=() if frames.static is None else frames.static.channels,
             actions=0 if frames.actions is None else frames.actions.shape[-1],
             irregular=frames.irregular,
+            northward=runs_northward(frames),
             **settings,
         )
 

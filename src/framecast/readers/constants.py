@@ -6,7 +6,6 @@ from pathlib import Path
 from framecast.base.errors import UserError
 from framecast.frames.frames import Frames, StaticFields
 from framecast.frames.lazy import load
-from framecast.frames.region import turn_north
 from framecast.frames.units import convert_units
 from framecast.readers.differences import same_values
 from framecast.readers.file import open_file
@@ -17,7 +16,7 @@ def with_constants(frames: Frames, path: Path, selection: Selection) -> Frames:
     """Return frames with the static fields that are selected, read from another file.
 
     Args:
-        frames: whose rows run from south to north where they have latitudes.
+        frames: as they were read by the selection.
         path: file of fields without time.
         selection: names the fields as static, and what is cut of the grid.
 
@@ -30,10 +29,10 @@ def with_constants(frames: Frames, path: Path, selection: Selection) -> Frames:
         missing=selection.missing,
         region=selection.region,
         coarsen=selection.coarsen,
+        northward=selection.northward,
         stamped=True,  # a field without time is a frame
     )
-    fields = turn_north(open_file(path, alone))
-    fields = convert_units(fields, selection.units_of(names))
+    fields = convert_units(open_file(path, alone), selection.units_of(names))
     if fields.grid != frames.grid or not _same_places(frames, fields):
         raise UserError(
             f"{path} lies on another grid than {frames.source}, {fields.grid[0]} × "

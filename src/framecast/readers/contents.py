@@ -14,7 +14,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import scipy.io
 import torch
 import zarr
 from safetensors import safe_open
@@ -113,11 +112,11 @@ def _matlab(path: Path, group: str | None) -> Contents:
     """A file of MATLAB; those of version 7.3 are HDF5, whose axes are in the opposite order."""
     if h5py.is_hdf5(path):
         return _grids_of(path, "", turned=True)
-    shapes = {name: shape for name, shape, kind in scipy.io.whosmat(path) if kind in _NUMBERS}
+    from scipy.io import loadmat, whosmat  # for these files alone: it takes a while
+
+    shapes = {name: shape for name, shape, kind in whosmat(path) if kind in _NUMBERS}
     sizes = {name: 8 * math.prod(shape) for name, shape in shapes.items()}
-    return Contents(
-        sizes, lambda name: scipy.io.loadmat(path, variable_names=[name])[name], whole=True
-    )
+    return Contents(sizes, lambda name: loadmat(path, variable_names=[name])[name], whole=True)
 
 
 def _torch(path: Path, group: str | None) -> Contents:

@@ -9,7 +9,7 @@ from framecast.base.errors import UserError
 from framecast.frames.coarsen import coarsen
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import held
-from framecast.frames.region import cut_region
+from framecast.frames.region import cut_region, turn_rows
 from framecast.readers import arrays, gridded
 from framecast.readers.contents import is_unlabelled
 from framecast.readers.guard import check_file
@@ -54,7 +54,7 @@ def open_file(path: Path, selection: Selection) -> Frames:
 
 
 def on_grid(frames: Frames, selection: Selection) -> Frames:
-    """Return the part of the grid that is selected, as coarse as it is.
+    """Return the part of the grid that is selected, as coarse, and with its rows in order.
 
     Raises:
         UserError: if there is no such region, or blocks do not divide it.
@@ -62,6 +62,7 @@ def on_grid(frames: Frames, selection: Selection) -> Frames:
     size, count = selection.size, selection.coarsen
     grid = None if size is None else (size[0] // count, size[1] // count)
     part = coarsen(cut_region(frames, selection.region), count, selection.cells, grid)
+    part = turn_rows(part, selection.northward)
     unread = part is frames or selection.lazy
     return part if unread else replace(part, values=held(part.values))
 

@@ -145,7 +145,7 @@ _NAMES: dict[Meaning, str] = {
     r"|time_?(step|index|stamp|counter|of_day)?s?|time\d+|xtime|months?|years?|days?|hours?",
     "sequence": r"(n_?)?(ens|ensemble|member|reali[sz]ation|number|trajector(y|ie)|sequence"
     r"|sample|run|case|event|episode|clip|simulation|batch|perturbation|scenario|seed)s?"
-    r"(_?(members?|id|ids|number|index|label))?",
+    r"(_?(members?|id|ids|number|index|label))?|day_?of_?year",
     "row": r"[nrg]?lats?|(grid_)?latitudes?|lat_.*|y|y[ctuvhqf]|y\d|y_.*|.*_y|grid_y[tu]?"
     r"|yt_.*|yu_.*|ny|dimy|south_north(_stag)?|j|jj|nj|jlat|n?rows?|eta_.*|northings?|lines?",
     "column": r"[nrg]?lons?|(grid_)?longitudes?|lon_.*|x|x[ctuvhqf]|x\d|x_.*|.*_x|grid_x[tu]?"

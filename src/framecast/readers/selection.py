@@ -54,6 +54,8 @@ class Selection:
         coarsen: cells along a side of the blocks whose means are read; 1 for the cells themselves.
         cells: sizes of the cells that a run learned from after `coarsen`; a file that has them is
             read as it is.
+        northward: whether rows run from south to north, by their latitudes, or the other way: they
+            are turned where they do not; None for the way of the file.
         period: first and last time that is read; None for an open end.
         every: how many frames, or how long, it is from one frame that is read to the next.
         anchor: the frame from which `every` counts.
@@ -84,6 +86,7 @@ class Selection:
     region: Mapping[str, Ends] = field(default_factory=dict)
     coarsen: int = 1
     cells: CellSizes | None = None
+    northward: bool | None = None
     period: tuple[Any, Any] | None = None
     every: Every = 1
     anchor: Anchor = "first"
@@ -112,6 +115,7 @@ class Selection:
             region=spec.region,
             coarsen=spec.coarsen,
             cells=spec.cells,
+            northward=spec.northward,
             every=spec.every,
             anchor="last",
             units=spec.units,

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -17,11 +16,9 @@ from framecast.frames.times import counted
 from framecast.metrics import IMAGES, LEVEL, METRICS
 from framecast.metrics.bootstrap import FEWEST
 from framecast.report.axes import Column, columns_of, each_group, units_of
-from framecast.report.words import chosen, title
+from framecast.report.words import chosen_leads, title
 
 _TABLE_ROWS = 12
-_DAY = 24
-"""Hours."""
 _PIPE_WIDTH = 160
 """Characters of a line where the output is no terminal."""
 _MOST_COLUMNS = 8
@@ -228,8 +225,7 @@ def _table(evaluation: Evaluation, place: int) -> Table:
         title=with_units(f"RMSE of {channel.name}", channel.units),
         caption=_caption(evaluation, skill=bool(evaluation.baselines)),
     )
-    rows = _whole_days(times, units)
-    rows = chosen(evaluation.steps, _TABLE_ROWS) if rows is None else rows
+    rows = chosen_leads(times, units, _TABLE_ROWS)
     table.add_column(with_units("lead time", units), justify="right")
     digits = _digits(torch.cat([f.mean("rmse")[leads, place] for f in evaluation.forecasts]))
     columns = [[f"{times[row]:g}" for row in rows]]
@@ -245,18 +241,6 @@ def _table(evaluation: Evaluation, place: int) -> Table:
     for line in zip(*columns, strict=True):
         table.add_row(*line)
     return table
-
-
-def _whole_days(times: np.ndarray, units: str) -> np.ndarray | None:
-    """The first lead time and those of whole days, where there are some days of hours.
-
-    Errors of weather are known by days; None where these are too many, or hardly any.
-    """
-    if units != "h":
-        return None
-    days = np.flatnonzero(times % _DAY == 0)
-    few = 3 <= len(days) < _TABLE_ROWS < len(times)
-    return np.unique([0, *days]) if few else None
 
 
 def _caption(evaluation: Evaluation, skill: bool = False) -> str:

@@ -6,6 +6,9 @@ import numpy as np
 
 from framecast.evaluate import Forecasts
 
+DAY = 24
+"""Hours."""
+
 
 def title(forecasts: Forecasts, space: str = " ") -> str:
     """Name a model, with the number of its seeds where there are several."""
@@ -19,3 +22,15 @@ def chosen(count: int, most: int) -> np.ndarray:
         return np.arange(count)
     stride = math.ceil(count / (most - 2))
     return np.unique([0, *range(stride - 1, count, stride), count - 1])
+
+
+def chosen_leads(times: np.ndarray, units: str, most: int) -> np.ndarray:
+    """Up to `most` of the places of lead times, as `chosen`; of many hours, whole days.
+
+    Errors of weather are known by days: the first lead time stands before them, where there are
+    at least three days.
+    """
+    days = np.flatnonzero(np.asarray(times) % DAY == 0) if units == "h" else np.array([], int)
+    if 3 <= len(days) < most < len(times):
+        return np.unique([0, *days])
+    return chosen(len(times), most)

@@ -11,6 +11,9 @@ from framecast.ops.dispatch import describe
 
 PACKAGES = ("framecast", "torch", "pytorch-lightning", "numpy", "xarray", "zarr", "h5netcdf", "av")
 
+PATIENCE = 10
+"""Seconds that git may take: a large checkout is slow to look through."""
+
 
 def diagnose() -> dict[str, str]:
     """Return what a person asking for help, or giving it, wants to know."""
@@ -34,19 +37,26 @@ def describe_run(device: torch.device) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
     }
     commit = _git("rev-parse", "HEAD")
-    if commit:
-        changed = _git("status", "--porcelain", "--untracked-files=no")
-        found["git"] = f"{commit}, and changes that are not committed" if changed else commit
+    if commit is not None:
+        found["git"] = commit + _changes()
     return found
 
 
-def _git(*words: str) -> str:
-    """What git says in the current folder; empty without git, or outside of a checkout."""
+def _changes() -> str:
+    """What is to be said of changes to the files that git knows."""
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    if changes is None:
+        return ", and it is not known whether there are changes"
+    return ", and changes that are not committed" if changes else ""
+
+
+def _git(*words: str) -> str | None:
+    """What git says in the current folder; None without git, outside of a checkout, or too late."""
     try:
-        said = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10)
+        said = subprocess.run(["git", *words], capture_output=True, text=True, timeout=PATIENCE)
     except (OSError, subprocess.SubprocessError):
-        return ""
-    return said.stdout.strip() if said.returncode == 0 else ""
+        return None
+    return said.stdout.strip() if said.returncode == 0 else None
 
 
 def _processor() -> str:

@@ -67,13 +67,13 @@ class Climate:
         sums, counts = (part.view(parts, hours, *shape) for part in (sums, counts))
         if parts > 1 and not monthly:
             sums, counts = _smooth(sums), _smooth(counts)
-        return cls(_means(sums, counts), counts.sum((0, 1)) > 0, monthly)
+        return cls(means_of(sums, counts), counts.sum((0, 1)) > 0, monthly)
 
     @classmethod
     def constant(cls, mean: Float[Tensor, "C H W"]) -> "Climate":
         """Return one that is the same at all times; where the mean is NaN, none is possible."""
         known = ~mean.isnan()
-        return cls(_means(mean.nan_to_num(0.0)[None, None], known.float()[None, None]), known)
+        return cls(means_of(mean.nan_to_num(0.0)[None, None], known.float()[None, None]), known)
 
     @property
     def constant_in_time(self) -> bool:
@@ -156,10 +156,10 @@ def _smooth(values: Float[Tensor, "P Q C H W"]) -> Float[Tensor, "P Q C H W"]:
     return total
 
 
-def _means(
+def means_of(
     sums: Float[Tensor, "P Q C H W"], counts: Float[Tensor, "P Q C H W"]
 ) -> Float[Tensor, "P Q C H W"]:
-    """Means; where nothing is known, that of all hours, of all times, then of all places."""
+    """Return means; where nothing is known, that of all hours, of all times, then of all places."""
     means = sums / counts
     for dims in ((1,), (0, 1), (0, 1, 3, 4)):
         wider = sums.sum(dims, keepdim=True) / counts.sum(dims, keepdim=True)

@@ -63,7 +63,7 @@ def by_lead(evaluation: Evaluation, channel: str) -> list[Chart]:
         if METRICS[metric].per == "clip" or METRICS[metric].curve or metric in _UNDRAWN:
             continue
         for column in columns_of(evaluation, metric):
-            if column.region == 0 and column.channel == channel:
+            if column.channel == channel:
                 charts += _over_leads(evaluation, column)
                 if metric == "rmse":
                     charts += _skills(evaluation, column)
@@ -74,7 +74,12 @@ def _over_leads(evaluation: Evaluation, column: Column) -> list[Chart]:
     """The curve of a metric; none where no value of it is known."""
     metric, leads = METRICS[column.metric], evaluation.phases["closed_loop"]
     lines = [
-        Line(title(f), look, _at(f.mean(column.metric), leads, column), _band(f, column, leads))
+        Line(
+            title(f),
+            look,
+            _at(f.mean(column.metric, column.region), leads, column),
+            _band(f, column, leads),
+        )
         for f, look in looks(evaluation)
         if f.has(column.metric)
     ]
@@ -83,6 +88,7 @@ def _over_leads(evaluation: Evaluation, column: Column) -> list[Chart]:
     where = [f"at least {column.label('threshold')}"] if "threshold" in metric.axes else []
     where += [f"{column.label('neighbourhood')} cells"] if "neighbourhood" in metric.axes else []
     label = metric.label + (f" ({', '.join(where)})" if where else "")
+    label += _within(evaluation, column)
     better = {"lower": "Lower is better.", "higher": "Higher is better."}.get(
         metric.better, "" if metric.perfect is None else f"Best at {metric.perfect:g}."
     )
@@ -93,6 +99,11 @@ def _over_leads(evaluation: Evaluation, column: Column) -> list[Chart]:
     return [_chart(evaluation, label, about, ylabel, lines, level=level, zero=zero)]
 
 
+def _within(evaluation: Evaluation, column: Column) -> str:
+    """Of which part of the grid a curve is; nothing for the whole."""
+    return f" in {evaluation.regions[column.region]}" if column.region else ""
+
+
 def _at(values: Tensor, leads: slice, column: Column) -> Tensor:
     place: tuple[slice | int, ...] = (slice(None), *column.place)
     return values[leads][place]
@@ -100,11 +111,12 @@ def _at(values: Tensor, leads: slice, column: Column) -> Tensor:
 
 def _band(forecasts: Forecasts, column: Column, leads: slice) -> Interval | None:
     """The spread over seeds, or the interval of a single run."""
-    spread = forecasts.spread(column.metric)
+    which = column.metric, column.region
+    spread = forecasts.spread(*which)
     if spread is not None:
-        mean, spread = (_at(v, leads, column) for v in (forecasts.mean(column.metric), spread))
+        mean, spread = (_at(v, leads, column) for v in (forecasts.mean(*which), spread))
         return Interval(mean - spread, mean + spread)
-    found = forecasts.interval(column.metric)
+    found = forecasts.interval(*which)
     return None if found is None else Interval(*(_at(end, leads, column) for end in found))
 
 
@@ -115,13 +127,13 @@ def _skills(evaluation: Evaluation, column: Column) -> Iterator[Chart]:
         for model, look in looks(evaluation):
             if model not in evaluation.models:
                 continue
-            compared = evaluation.compare(model, baseline, column.metric)
+            compared = evaluation.compare(model, baseline, column.metric, column.region)
             ends = compared.skill_interval
             band = None if ends is None else Interval(*(_at(e, leads, column) for e in ends))
             lines.append(Line(title(model), look, _at(compared.skill, leads, column), band))
         yield _chart(
             evaluation,
-            f"skill beside {baseline.label}",
+            f"skill beside {baseline.label}{_within(evaluation, column)}",
             "1 − RMSE / RMSE of it: 1 is perfect, 0 as good, below 0 worse.",
             "skill",
             lines,
