@@ -250,8 +250,14 @@ def test_code_in_a_file_of_pytorch_is_not_run(tmp_path):
 
 
 def test_arrays_that_do_not_fit_into_memory_are_refused(tmp_path, monkeypatch):
-    huge = torch.zeros(1).expand(1 << 20, 64, 64)
+    scipy.io.savemat(tmp_path / "x.mat", {"frames": np.zeros((600, 64, 64))}, do_compression=True)
+    monkeypatch.setattr(limits, "available_memory", lambda: 1 << 20)
+    with pytest.raises(UserError, match=r"frames needs .* of memory"):
+        read_frames(tmp_path / "x.mat")
+
+
+def test_tensors_that_do_not_fit_into_memory_are_read_a_window_at_a_time(tmp_path, monkeypatch):
+    huge = torch.arange(64.0).expand(1 << 20, 64, 64)
     torch.save({"frames": huge}, tmp_path / "x.pt")
     monkeypatch.setattr(limits, "available_memory", lambda: 1 << 30)
-    with pytest.raises(UserError, match=r"frames needs .* of memory"):
-        read_frames(tmp_path / "x.pt")
+    assert read_frames(tmp_path / "x.pt").values[0, 5:8].sum() == 3 * 64 * 2016

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from framecast.base.errors import UserError
+from framecast.readers import moment
 from framecast.readers.open import read_frames
 
 FIELD = np.arange(20, dtype=np.float32).reshape(4, 5)
@@ -34,6 +35,19 @@ def test_files_are_joined_by_their_dates(tmp_path, lazy):
     expected = FIELD + np.arange(4)[:, None, None]
     np.testing.assert_array_equal(frames.values[0, :][:, 0].numpy(), expected)
     assert frames.channels[0].units == "K"
+
+
+def test_a_series_is_opened_without_reading_its_frames(tmp_path, monkeypatch):
+    for day in range(40):
+        write(tmp_path, day)
+    read, values_of = [], moment.values_of
+    monkeypatch.setattr(
+        moment, "values_of", lambda field, path: read.append(path) or values_of(field, path)
+    )
+    frames = read_frames(tmp_path, lazy=True)
+    assert read == []
+    assert frames.values[0, 20:23][:, 0, 0, 0].tolist() == [20, 21, 22]
+    assert read == [tmp_path / f"{9 - day}.nc" for day in range(20, 23)]
 
 
 def test_one_file_is_a_frame(tmp_path):

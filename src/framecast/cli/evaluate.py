@@ -15,6 +15,7 @@ from framecast.cli.parser import (
     one_or_many,
     whole_number,
 )
+from framecast.cli.reading import add_caching
 from framecast.metrics import METRICS, MetricChoice
 from framecast.metrics.catalogue import FamilyName, of_families
 from framecast.metrics.protocols import ProtocolName
@@ -80,6 +81,7 @@ def parser() -> CommandParser:
         action="store_true",
         help="score the members of all runs as one ensemble too",
     )
+    add_caching(parser)
     add_device(parser)
     parser.add_argument(
         "--by",
@@ -108,6 +110,7 @@ def run(arguments: list[str]) -> None:
         members=options.members,
         variation=variation(options),
         together=options.together,
+        cache=options.cache,
         device=options.device,
         overwrite=options.overwrite,
     )

@@ -12,7 +12,7 @@ from framecast.cli.parser import (
     one_or_many,
     whole_number,
 )
-from framecast.cli.reading import add_reading, read_selection
+from framecast.cli.reading import add_caching, add_reading, read_selection
 
 if TYPE_CHECKING:
     from framecast.forecast.order import EnsembleOrder
@@ -81,6 +81,7 @@ def parser(everything: bool = False) -> CommandParser:
         help="replace a file at --out that is of this kind, but no forecast of framecast",
     )
     _add_members(parser)
+    add_caching(parser)
     add_device(parser)
     add_reading(parser, COMMON, everything)
     return parser
@@ -101,6 +102,7 @@ def run(arguments: list[str]) -> None:
         forcings=options.forcings and one_or_many(options.forcings),
         selection=read_selection(options),
         ensemble=_ensemble(options),
+        cache=options.cache,
         device=options.device,
         overwrite=options.overwrite,
     )

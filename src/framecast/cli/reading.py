@@ -30,6 +30,16 @@ def add_reading(parser: CommandParser, common: Collection[str], everything: bool
     parser.add_config(_Read, common, everything)
 
 
+def add_caching(parser: CommandParser) -> None:
+    """Add the option that asks for the cache, where no key of data does."""
+    parser.add_argument(
+        "--cache",
+        action="store_true",
+        help="write data that are slow to read into the cache once, and read them from there, as "
+        "training with data.cache does",
+    )
+
+
 def read_selection(options: argparse.Namespace) -> Selection | None:
     """Return how frames are to be read; None where nothing is said.
 

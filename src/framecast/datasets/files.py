@@ -68,9 +68,10 @@ class Files(Source):
         return frames
 
     def _as_in_training(self, selection: Selection) -> Selection:
-        """What is read, with the settings that say how files are put together."""
+        """What is read, with the settings that say how files are put together, and from where."""
         own = self.selection
-        return replace(selection, join=own.join, times_from=own.times_from, group=own.group)
+        selection = replace(selection, join=own.join, times_from=own.times_from, group=own.group)
+        return replace(selection, cache=own.cache)
 
     def _existing_place(self) -> Paths:
         if self.path is None:

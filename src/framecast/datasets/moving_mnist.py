@@ -46,7 +46,8 @@ from framecast.datasets.source import Source, register_source
 from framecast.frames.frames import Channel, Frames
 from framecast.frames.lazy import LazyValues, Reader
 from framecast.frames.splits import Splits
-from framecast.readers.arrays import ArrayReader, open_array
+from framecast.readers.arrays import open_array
+from framecast.readers.mapped import ArrayReader
 from framecast.readers.paths import Paths
 from framecast.readers.selection import Selection
 

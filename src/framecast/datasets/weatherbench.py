@@ -94,7 +94,8 @@ class WeatherBench(Source):
         Raises:
             UserError: if there are none, or they cannot be read.
         """
-        selection = replace(selection, group=self.selection.group, lazy=True)
+        own = self.selection
+        selection = replace(selection, group=own.group, cache=own.cache, lazy=True)
         frames = self._open(place, selection, None)
         warn_of_sentinels(frames, "read")
         return frames

@@ -56,6 +56,7 @@ def evaluate(
     members: int | None = None,
     variation: Variation | None = None,
     together: bool = False,
+    cache: bool = False,
     device: str = "auto",
     batch_size: int = 16,
     progress: bool = False,
@@ -85,6 +86,8 @@ def evaluate(
         variation: by what members differ.
         together: whether the members of all runs are scored as one ensemble too, as a model of its
             own after the others.
+        cache: whether data are written into the cache once, and read from there; as they are where
+            a run was trained with `data.cache`.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
         batch_size: windows computed together; needs memory, changes no score.
         progress: whether to show a progress bar on stderr.
@@ -94,7 +97,7 @@ def evaluate(
             no window fits, a metric that is asked for cannot be had, or there is no such
             coordinate.
     """
-    loaded = load_runs(runs, device)
+    loaded = load_runs(runs, device, cache)
     counts = count_members(loaded, members, variation or Variation())
     joined = check_together(loaded, counts) if together else 0
     plan = _plan(loaded, data, steps, context, stride, by)

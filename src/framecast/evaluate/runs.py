@@ -32,11 +32,13 @@ class Run:
         path: the folder.
         config: all of its config.yaml.
         predictor: its best weights, on a device.
+        cache: whether its data are read through the cache, whatever its configuration says.
     """
 
     path: Path
     config: Mapping[str, Any]
     predictor: Predictor
+    cache: bool = False
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -61,11 +63,16 @@ class Run:
     @property
     def data(self) -> DataConfig:
         """The data that it was trained on."""
-        return data_of(self.config, self.path)
+        return data_of(self.config, self.path, self.cache)
 
 
-def load_runs(paths: Sequence[PathLike], device: str = "auto") -> list[Run]:
+def load_runs(paths: Sequence[PathLike], device: str = "auto", cache: bool = False) -> list[Run]:
     """Read run folders.
+
+    Args:
+        paths: the folders.
+        device: of the weights: auto, cpu, cuda, cuda:1, mps.
+        cache: whether data are read through the cache, whatever the runs say themselves.
 
     Raises:
         UserError: if there is none, one is not a run folder, two are alike in configuration
@@ -74,7 +81,7 @@ def load_runs(paths: Sequence[PathLike], device: str = "auto") -> list[Run]:
     if not paths:
         raise UserError("no run to evaluate: name one or more run folders")
     runs = [
-        Run(path, read_config(path), Predictor(load_checkpoint(path), device))
+        Run(path, read_config(path), Predictor(load_checkpoint(path), device), cache)
         for path in map(Path, paths)
     ]
     for place, run in enumerate(runs):

@@ -65,6 +65,7 @@ def forecast_file(
     forcings: Paths | None = None,
     selection: Selection | None = None,
     ensemble: EnsembleOrder | None = None,
+    cache: bool = False,
     device: str = "auto",
     overwrite: bool = False,
     progress: bool = True,
@@ -87,6 +88,8 @@ def forecast_file(
         forcings: a file, or several, with the forcings (and actions) beyond the end of `source`.
         selection: how a baseline reads the source; a run knows it itself.
         ensemble: the members that are forecast; None for one, and no dimension of members.
+        cache: whether the source is written into the cache once, and read from there; as it is
+            where a run was trained with `data.cache`.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
         overwrite: whether a file of the kind of `out` is replaced that is no earlier forecast.
         progress: whether a progress bar is shown.
@@ -101,7 +104,7 @@ def forecast_file(
     if steps < 1:
         raise UserError(f"--steps {steps} must be at least 1")
     ensemble = ensemble or EnsembleOrder()
-    order = Order(source, steps, starts, context, forcings, ensemble)
+    order = Order(source, steps, starts, context, forcings, ensemble, cache)
     baseline = is_baseline(run)
     if selection is not None and not baseline:
         raise UserError(f"{run} knows how its data are read: leave the keys of data out")
@@ -171,7 +174,7 @@ def _check_alike(first: ForecastModel, other: ForecastModel) -> None:
 
 def _model(run: PathLike, order: Order, device: str) -> ForecastModel:
     """A run, with what its forecasts read."""
-    predictor, source = Predictor(load_checkpoint(run), device), source_of(run)
+    predictor, source = Predictor(load_checkpoint(run), device), source_of(run, order.cache)
     frames = source.read(order.source, _selection(predictor).past)
     places = [find_start(frames, start) for start in order.starts]
     size = predictor.checkpoint.context if order.context is None else order.context
@@ -190,7 +193,7 @@ def _by_baseline(name: str, order: Order, selection: Selection) -> Ahead:
         )
     if order.forcings is not None:
         raise UserError(f"--forcings is given, but the baseline {name} reads none: leave it out")
-    frames = open_frames(order.source, selection)
+    frames = open_frames(order.source, replace(selection, cache=order.cache))
     places = [find_start(frames, start) for start in order.starts]
     leads = (frame[None] for frame in follow(name, frames, places, order.steps, order.context))
     return Ahead(frames, places, frames.with_role("prognostic", "diagnostic"), {}, leads)

@@ -72,6 +72,7 @@ class Order:
         context: past frames to read before each; None for the usual number.
         forcings: what holds forcings and actions beyond the end of the source.
         ensemble: its members.
+        cache: whether what is read is written into the cache once, and read from there.
     """
 
     source: Paths
@@ -80,6 +81,7 @@ class Order:
     context: int | None
     forcings: Paths | None
     ensemble: EnsembleOrder = field(default_factory=EnsembleOrder)
+    cache: bool = False
 
     @property
     def inputs(self) -> list[PathLike]:
@@ -92,5 +94,5 @@ class Order:
         options = ["--steps", str(self.steps), "--start", *self.starts, "--out", str(out)]
         options += [] if self.context is None else ["--context", str(self.context)]
         options += [] if self.forcings is None else ["--forcings", str(self.forcings)]
-        options += self.ensemble.options
+        options += [*self.ensemble.options, *(["--cache"] if self.cache else [])]
         return shlex.join(["framecast", "forecast", str(run), str(self.source), *options])

@@ -1,8 +1,9 @@
-"""NumPy files: frames without labels."""
+"""Frames without labels: NumPy files, and arrays in those of other programs."""
 
-import hashlib
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
 from framecast.frames.frames import Channel, Frames, StaticFields
-from framecast.frames.lazy import HELD, LazyValues, Values
+from framecast.frames.lazy import HELD, LazyValues
 from framecast.readers.actions import make_actions
 from framecast.readers.contents import Contents, open_contents
+from framecast.readers.gridded import GriddedReader
 from framecast.readers.guard import check_file, guarded
-from framecast.readers.layout import arranged, layout_of
+from framecast.readers.layout import arranged, fitting, layout_of
+from framecast.readers.mapped import ArrayReader
 from framecast.readers.selection import EVERYTHING, Selection
+from framecast.readers.stored import Array, StoredArray
+from framecast.readers.unlabelled import stored_reader
 
 SUFFIXES = (".npy", ".npz")
 
@@ -48,7 +53,7 @@ def read_arrays(path: Path, selection: Selection = EVERYTHING) -> Frames:
                 f"{path} holds a single array, and neither static fields nor actions: put them "
                 "beside it into a .npz file, under names of their own"
             )
-        return _frames(content, path, selection)
+        return _frames([content], path, selection)
     with content:
         return _read(content, path, selection)
 
@@ -63,12 +68,18 @@ def read_contents(path: Path, selection: Selection = EVERYTHING) -> Frames:
     Raises:
         UserError: if the file cannot be read, or shapes do not fit.
     """
-    return _read(open_contents(path, selection.group), path, selection)
+    with ExitStack() as stack:
+        content = stack.enter_context(open_contents(path, selection.group))
+        frames = _read(content, path, selection)
+        if isinstance(frames.values, LazyValues):
+            stack.pop_all()  # the file stays open as long as the reader is there
+        return frames
+    raise AssertionError("closing a file lets no error pass in silence")
 
 
 def _read(content: Any, path: Path, selection: Selection) -> Frames:
-    array, layout = _main_array(content, path, selection)
-    frames = _frames(array, path, replace(selection, layout=layout or selection.layout))
+    arrays, layout = _main_arrays(content, path, selection)
+    frames = _frames(arrays, path, replace(selection, layout=layout or selection.layout))
     return replace(
         frames,
         static=_static(content, path, selection),
@@ -76,14 +87,14 @@ def _read(content: Any, path: Path, selection: Selection) -> Frames:
     )
 
 
-def _main_array(content: Any, path: Path, selection: Selection) -> tuple[np.ndarray, str | None]:
-    """The values of all channels that change in time, and their layout where that is known."""
+def _main_arrays(content: Any, path: Path, selection: Selection) -> tuple[list[Array], str | None]:
+    """What holds all channels that change in time, one after the other, and its layout if known."""
     for name in selection.others:
         if name not in content:
             raise UserError(f"{path} has no array {name}; it has {', '.join(content.files)}")
     named = (*(selection.variables or ()), *selection.diagnostic, *selection.forcings)
     if named and all(v in content for v in named):
-        return _stack(content, path, named, selection.layout or "thw"), "tchw"
+        return _alike(content, path, named), selection.layout or "thw"
     if not content.files:
         raise UserError(f"{path} holds no array")
     others = [name for name in content.files if name not in selection.others]
@@ -93,13 +104,13 @@ def _main_array(content: Any, path: Path, selection: Selection) -> tuple[np.ndar
             "frames: name the channels with --data.variables"
         )
     array = _members(content, path, ["frames" if "frames" in others else others[0]])[0]
-    return array, "tchw" if array.ndim == 4 and content.files == WRITTEN else None
+    return [array], "tchw" if array.ndim == 4 and content.files == WRITTEN else None
 
 
 def _static(content: Any, path: Path, selection: Selection) -> StaticFields | None:
     if not selection.static:
         return None
-    fields = _members(content, path, selection.static)
+    fields = _in_memory(content, path, selection.static)
     shapes = {n: f.shape for n, f in zip(selection.static, fields, strict=True)}
     if any(len(shape) != 2 for shape in shapes.values()) or len(set(shapes.values())) > 1:
         raise UserError(f"{path}: static fields must all be [H,W] and alike: {shapes}")
@@ -112,7 +123,7 @@ def _actions(
 ) -> Float[Tensor, "N T A"] | None:
     if selection.actions is None:
         return None
-    array, several = _members(content, path, [selection.actions])[0], len(frames.dims) == 4
+    array, several = _in_memory(content, path, [selection.actions])[0], len(frames.dims) == 4
     array = array if several else array[None]
     array = array[..., None] if array.ndim == 2 else array
     return make_actions(array, selection, str(path))
@@ -130,78 +141,6 @@ def open_array(path: Path) -> np.ndarray:
     return array
 
 
-@dataclass(frozen=True, eq=False)
-class ArrayReader:
-    """Reads an array [N,T,C,H,W] of any numbers a window at a time: a `Reader`.
-
-    Where the array is mapped from a file, another process is given the place of it in the file.
-
-    Attributes:
-        array: perhaps mapped from a file.
-        source: the file.
-        scale: what numbers are multiplied by, in float32.
-        selection: says which values stand for a missing one.
-    """
-
-    array: np.ndarray
-    source: str
-    scale: float = 1.0
-    selection: Selection = EVERYTHING
-
-    @property
-    def shape(self) -> tuple[int, int, int, int, int]:
-        """(N, T, C, H, W)."""
-        n, t, c, h, w = self.array.shape
-        return n, t, c, h, w
-
-    def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
-        """Return frames start to stop - 1 of a sequence."""
-        values = self.selection.numbers(self.array[sequence, start:stop])
-        return values if self.scale == 1 else values * self.scale
-
-    def fingerprint(self) -> str:
-        """Return a digest of all values, which are read in the order in which they are stored."""
-        digest = hashlib.blake2b(repr((self.shape, self.scale)).encode(), digest_size=12)
-        stored = np.argsort(self.array.strides)[::-1]
-        for part in self.array.transpose(stored):
-            digest.update(np.ascontiguousarray(part).data)
-        return digest.hexdigest()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        file = _file_of(self.array)
-        if file is None:
-            return ArrayReader, (self.array, self.source, self.scale, self.selection)
-        offset = file.offset + _address(self.array) - _address(file)
-        place = (Path(str(file.filename)), offset, self.array.dtype, self.array.shape)
-        return _mapped, (*place, self.array.strides, self.source, self.scale, self.selection)
-
-
-def _mapped(
-    path: Path,
-    offset: int,
-    dtype: np.dtype[Any],
-    shape: tuple[int, ...],
-    strides: tuple[int, ...],
-    *further: Any,
-) -> ArrayReader:
-    """A reader of an array at a place of a file, which is mapped into memory anew."""
-    content = np.memmap(path, np.uint8, "r")
-    return ArrayReader(np.ndarray(shape, dtype, content.data, offset, strides), *further)
-
-
-def _file_of(array: np.ndarray) -> "np.memmap[Any, Any] | None":
-    """The mapped file that an array is a view of; None if it is of memory."""
-    found: Any = array
-    while isinstance(found.base, np.ndarray):
-        found = found.base
-    return found if isinstance(found, np.memmap) and found.filename else None
-
-
-def _address(array: np.ndarray) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
 def _load(path: Path) -> Any:
     """The content of a `.npz` file, or an array that is mapped into memory."""
     check_file(path)
@@ -210,8 +149,8 @@ def _load(path: Path) -> Any:
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _members(content: Any, path: Path, names: Sequence[str]) -> list[np.ndarray]:
-    """Arrays of a `.npz` file: all that is asked for is in memory at once."""
+def _members(content: Any, path: Path, names: Sequence[str]) -> list[Array]:
+    """Arrays of a file: those that do not stay in it are in memory at once."""
     hint = "it may be damaged, encrypted, or hold Python objects, which are never loaded"
     with guarded(path, f"opens, but {', '.join(names)} cannot be read", hint):
         sizes = _sizes(content)
@@ -222,50 +161,76 @@ def _members(content: Any, path: Path, names: Sequence[str]) -> list[np.ndarray]
         )
         arrays = [content[name] for name in names]
     for name, array in zip(names, arrays, strict=True):
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, Array):
             raise UserError(f"{path}: {name} is not an array")
     return arrays
 
 
+def _in_memory(content: Any, path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    """Arrays of a file, read whole."""
+    arrays = _members(content, path, names)
+    with guarded(path, f"opens, but {', '.join(names)} cannot be read", "it may be damaged"):
+        check_memory(sum(a.nbytes for a in arrays), f"{path}: {', '.join(names)}", "Cut it first")
+        return [array[(slice(None),) * array.ndim] for array in arrays]
+    raise AssertionError("guarded lets no error pass in silence")
+
+
 def _sizes(content: Any) -> Mapping[str, int]:
-    """The bytes of each array of a file."""
+    """The bytes that each array of a file takes in memory when it is asked for."""
     if isinstance(content, Contents):
-        return content.sizes
+        return content.sizes if content.whole else dict.fromkeys(content.files, 0)
     return {info.filename.removesuffix(".npy"): info.file_size for info in content.zip.filelist}
 
 
-def _stack(content: Any, path: Path, names: Sequence[str], layout: str) -> np.ndarray:
-    """Arrays [T,H,W], or of another layout of these three axes, as [T,C,H,W]."""
+def _alike(content: Any, path: Path, names: Sequence[str]) -> list[Array]:
+    """Arrays [T,H,W], or of another layout of these three axes, each of which is a channel."""
     arrays = _members(content, path, names)
     shapes = {name: array.shape for name, array in zip(names, arrays, strict=True)}
     if any(len(s) != 3 for s in shapes.values()) or len(set(shapes.values())) > 1:
         raise UserError(f"{path}: as channels these must all be [T,H,W] and alike: {shapes}")
-    return np.concatenate([arranged(array, layout, str(path))[0][0] for array in arrays], axis=1)
+    return arrays
 
 
-def _frames(array: np.ndarray, path: Path, selection: Selection) -> Frames:
-    if array.ndim not in (3, 4, 5) or array.dtype.kind not in "fiub":
+def _frames(arrays: Sequence[Array], path: Path, selection: Selection) -> Frames:
+    for array in arrays:
+        if array.ndim not in (3, 4, 5) or array.dtype.kind not in "fiub":
+            raise UserError(
+                f"{path} holds {array.dtype} {list(array.shape)}; needed are numbers {_SHAPES}"
+            )
+    layout = selection.layout or _layout_of(arrays[0], path, selection)
+    several = "n" in fitting(layout, arrays[0].shape, str(path))
+    reader = _reader(arrays, layout, str(path), selection)
+    channels = reader.shape[2]
+    names = _names(selection, channels)
+    if len(names) != channels:
         raise UserError(
-            f"{path} holds {array.dtype} {list(array.shape)}; needed are numbers {_SHAPES}"
+            f"{path} has {channels} channels, but {len(names)} names were given: {', '.join(names)}"
         )
-    layout = selection.layout or layout_of(array, str(path), selection.count)
-    array, several = arranged(array, layout, str(path))
-    names = _names(selection, array.shape[2])
-    if len(names) != array.shape[2]:
-        raise UserError(
-            f"{path} has {array.shape[2]} channels, but {len(names)} names were given: "
-            f"{', '.join(names)}"
-        )
-    if selection.lazy or array.size * 4 > HELD:
-        values: Values = LazyValues.of(ArrayReader(array, str(path), selection=selection))
-    else:
-        values = selection.numbers(array)
+    lazy = selection.lazy or 4 * math.prod(reader.shape) > HELD
     return Frames(
-        values=values,
+        values=LazyValues.of(reader) if lazy else reader.everything(),
         channels=tuple(selection.channel(name, {}) for name in names),
         dims=("sequence", "time", "y", "x") if several else ("time", "y", "x"),
         source=str(path),
     )
+
+
+def _layout_of(array: Array, path: Path, selection: Selection) -> str:
+    with guarded(path, "opens, but its frames cannot be read", "the file may be damaged"):
+        return layout_of(array, str(path), selection.count)
+    raise AssertionError("guarded lets no error pass in silence")
+
+
+def _reader(
+    arrays: Sequence[Array], layout: str, source: str, selection: Selection
+) -> "ArrayReader | GriddedReader":
+    """What reads arrays of one layout, whose channels follow one another."""
+    stored = [array for array in arrays if isinstance(array, StoredArray)]
+    if stored:
+        return stored_reader(stored, layout, source, selection)
+    loaded = [arranged(a, layout, source)[0] for a in arrays if isinstance(a, np.ndarray)]
+    whole = loaded[0] if len(loaded) == 1 else np.concatenate(loaded, axis=2)
+    return ArrayReader(whole, source, selection=selection)
 
 
 def _names(selection: Selection, channels: int) -> list[str]:

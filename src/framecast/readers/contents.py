@@ -1,11 +1,13 @@
 """Arrays without labels in files of other programs: MATLAB, PyTorch, safetensors, HDF5 and Zarr.
 
-They are read as those of a `.npz` file are: by name, and in memory.
+They are read by name, as those of a `.npz` file are, and stay in their file until parts of them are
+asked for; but for those of MATLAB 5, which are read whole.
 """
 
 import math
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from framecast.readers.guard import guarded
 from framecast.readers.kinds import Kind, kind_of
 from framecast.readers.odim import is_odim
 from framecast.readers.raw import choose_group, is_grid, open_store
+from framecast.readers.stored import Array, StoredArray, check_chunk, stored
 
 _NUMBERS = (
     *("double", "single", "logical", "int8", "int16", "int32", "int64"),
@@ -29,17 +32,25 @@ _NUMBERS = (
 """Classes of MATLAB whose arrays are read."""
 
 
+def _nothing() -> None:
+    """Close nothing."""
+
+
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """The arrays of a file, by name; read when they are asked for.
+    """The arrays of an open file, by name.
 
     Attributes:
         sizes: bytes of each array.
-        read: gives an array.
+        find: gives an array.
+        whole: whether an array is read whole when it is asked for, rather than stay in the file.
+        close: closes the file, in which arrays stay.
     """
 
     sizes: Mapping[str, int]
-    read: Callable[[str], np.ndarray]
+    find: Callable[[str], Array]
+    whole: bool = False
+    close: Callable[[], None] = _nothing
 
     @property
     def files(self) -> list[str]:
@@ -49,12 +60,18 @@ class Contents:
     def __contains__(self, name: object) -> bool:
         return name in self.sizes
 
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.read(name)
+    def __getitem__(self, name: str) -> Array:
+        return self.find(name)
+
+    def __enter__(self) -> "Contents":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def open_contents(path: Path, group: str | None = None) -> Contents:
-    """Find the arrays of numbers in a file.
+    """Find the arrays of numbers in a file, which stays open.
 
     Args:
         path: `.mat` of version 5 or 7.3, `.pt`, `.safetensors`, HDF5 or Zarr.
@@ -94,14 +111,12 @@ def is_unlabelled(path: Path, group: str | None) -> bool:
 def _matlab(path: Path, group: str | None) -> Contents:
     """A file of MATLAB; those of version 7.3 are HDF5, whose axes are in the opposite order."""
     if h5py.is_hdf5(path):
-        with h5py.File(path) as file:
-            sizes = {name: item.nbytes for name, item in _grids(file).items()}
-        return Contents(sizes, lambda name: _from_hdf5(path, name).T)
+        return _grids_of(path, "", turned=True)
     from scipy.io import loadmat, whosmat  # for these files alone: it takes a while
 
     shapes = {name: shape for name, shape, kind in whosmat(path) if kind in _NUMBERS}
     sizes = {name: 8 * math.prod(shape) for name, shape in shapes.items()}
-    return Contents(sizes, lambda name: loadmat(path, variable_names=[name])[name])
+    return Contents(sizes, lambda name: loadmat(path, variable_names=[name])[name], whole=True)
 
 
 def _torch(path: Path, group: str | None) -> Contents:
@@ -114,18 +129,20 @@ def _torch(path: Path, group: str | None) -> Contents:
     named = loaded if isinstance(loaded, Mapping) else {"frames": loaded}
     tensors = {str(name): t for name, t in named.items() if isinstance(t, torch.Tensor)}
     sizes = {name: t.numel() * t.element_size() for name, t in tensors.items()}
-    return Contents(sizes, lambda name: _as_array(tensors[name]))
+    return Contents(sizes, lambda name: _from_tensor(tensors[name], tensors[name].shape))
 
 
 def _safetensors(path: Path, group: str | None) -> Contents:
-    with safe_open(path, framework="pt") as file:
-        sizes = {name: 8 * math.prod(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    file: Any = safe_open(path, framework="pt")  # closed once nothing is read of it
+    shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    sizes = {name: 8 * math.prod(shape) for name, shape in shapes.items()}
+    return Contents(sizes, lambda name: _from_tensor(file.get_slice(name), shapes[name]))
 
-    def read(name: str) -> np.ndarray:
-        with safe_open(path, framework="pt") as file:
-            return _as_array(file.get_tensor(name))
 
-    return Contents(sizes, read)
+def _from_tensor(tensor: Any, shape: Sequence[int]) -> StoredArray:
+    """An array of what is mapped from a file, and cut as tensors are."""
+    kind = _as_array(tensor[(slice(0, 0),) * len(shape)]).dtype
+    return StoredArray(tuple(shape), kind, lambda part: _as_array(tensor[part]))
 
 
 def _as_array(tensor: torch.Tensor) -> np.ndarray:
@@ -137,37 +154,40 @@ def _as_array(tensor: torch.Tensor) -> np.ndarray:
 
 
 def _hdf5(path: Path, group: str | None) -> Contents:
-    place = choose_group(path, group)
-    with h5py.File(path) as file:
-        sizes = {name: item.nbytes for name, item in _grids(file[place or "/"]).items()}
-    return Contents(sizes, lambda name: _from_hdf5(path, f"{place}/{name}"))
+    return _grids_of(path, choose_group(path, group))
 
 
-def _from_hdf5(path: Path, name: str) -> np.ndarray:
-    with h5py.File(path) as file:
-        array: np.ndarray = file[name][()]
-    return array
+def _grids_of(path: Path, group: str, turned: bool = False) -> Contents:
+    """The arrays of a group of an HDF5 file, perhaps with their axes in the opposite order."""
+    with ExitStack() as stack:
+        file = stack.enter_context(h5py.File(path))
+        sizes = {name: item.nbytes for name, item in _grids(file[group or "/"]).items()}
+        stack.pop_all()  # open until the contents are closed
+
+    def find(name: str) -> StoredArray:
+        array = _checked(path, name, file[f"{group}/{name}"])
+        return array.turned() if turned else array
+
+    return Contents(sizes, find, close=file.close)
+
+
+def _checked(path: Path, name: str, array: Any) -> StoredArray:
+    """An array of HDF5 or Zarr whose chunks fit into memory."""
+    check_chunk(path, name, array.dtype, array.chunks or ())
+    return stored(array)
 
 
 def _zarr(path: Path, group: str | None) -> Contents:
     """A store of arrays, or a single array."""
-    store, place = open_store(path, group)
-    try:
-        top = zarr.open(store=store, path=place, mode="r")
-        arrays = {"frames": top} if isinstance(top, zarr.Array) else dict(top.arrays())
-        sizes = {name: array.nbytes for name, array in arrays.items() if array.ndim > 1}
-    finally:
-        store.close()
-
-    def read(name: str) -> np.ndarray:
+    with ExitStack() as stack:
         store, place = open_store(path, group)
-        try:
-            found: Any = zarr.open(store=store, path=place, mode="r")
-            return np.asarray((found if isinstance(found, zarr.Array) else found[name])[...])
-        finally:
-            store.close()
-
-    return Contents(sizes, read)
+        stack.callback(store.close)
+        top = zarr.open(store=store, path=place, mode="r")
+        every = {"frames": top} if isinstance(top, zarr.Array) else dict(top.arrays())
+        stack.pop_all()  # open until the contents are closed
+    arrays = {name: array for name, array in every.items() if array.ndim > 1}
+    sizes = {name: array.nbytes for name, array in arrays.items()}
+    return Contents(sizes, lambda name: _checked(path, name, arrays[name]), close=store.close)
 
 
 def _hdf5_is_unlabelled(path: Path, group: str | None) -> bool:

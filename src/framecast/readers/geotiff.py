@@ -1,6 +1,7 @@
 """GeoTIFF: pictures with coordinates, a band a variable, read through rasterio."""
 
-import math
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,32 +10,44 @@ import xarray as xr
 
 from framecast.base.errors import UserError
 from framecast.base.extras import need
-from framecast.base.limits import check_memory
+from framecast.readers.stored import StoredArray, Stretches
 
 
 def open_geotiff(path: Path) -> xr.Dataset:
-    """Read a GeoTIFF as one time of a series, not yet decoded.
+    """Open a GeoTIFF as one time of a series; nothing is decoded, and no value is read.
 
     Bands become variables, with the names that they have in the file, or band_1, band_2, ...
 
     Raises:
-        UserError: if rasterio is missing, the grid is rotated, or it does not fit into memory.
+        UserError: if rasterio is missing, or the grid is rotated.
         Exception: whatever rasterio raises.
     """
     rasterio = need("rasterio", "geotiff", path)
-    with rasterio.open(path) as file:
-        size = sum(np.dtype(kind).itemsize for kind in file.dtypes) * math.prod(file.shape)
-        check_memory(2 * size, f"{path}: {file.count} bands", "Cut it first (gdal_translate)")
+    with ExitStack() as stack:
+        file = stack.enter_context(rasterio.open(path))
         if file.transform.b or file.transform.d:
             raise UserError(f"{path} has a rotated grid: turn it first (gdalwarp IN OUT)")
         names = _names(file)
         (row, y), (column, x) = _axes(file)
         bands = {
-            name: (("time", row, column), file.read(place)[None], _attributes(file, place))
+            name: _band(file, place).variable(("time", row, column), _attributes(file, place))
             for place, name in enumerate(names, 1)
         }
-        dataset = xr.Dataset(bands, {row: y, column: x})
-        return dataset.assign_coords(_grid_mapping(file))
+        dataset = xr.Dataset(bands, {row: y, column: x}).assign_coords(_grid_mapping(file))
+        dataset.set_close(file.close)
+        stack.pop_all()  # the file stays open as long as the data set
+        return dataset
+
+
+def _band(file: Any, place: int) -> StoredArray:
+    kind, block = np.dtype(file.dtypes[place - 1]), file.block_shapes[place - 1]
+    return StoredArray(file.shape, kind, partial(_window, file, place), block).at_a_time()
+
+
+def _window(file: Any, place: int, part: Stretches) -> np.ndarray:
+    """Some rows and columns of a band."""
+    window: np.ndarray = file.read(place, window=tuple((s.start, s.stop) for s in part))
+    return window
 
 
 def _names(file: Any) -> list[str]:

@@ -83,13 +83,16 @@ class Part:
     """Channels that follow one another in the frames, and are read from one variable.
 
     Attributes:
-        variable: of the dimensions (sequences...,) time, (versions,) (channels...,) row, column.
+        variable: as it is stored.
+        dims: its dimensions as frames have them: (sequences...,) time, (versions,) (channels...,)
+            row, column.
         sequences: how many dimensions of sequences it has.
         versions: whether it has one of versions, of which each time has one.
         places: of the channels along its dimensions of channels together.
     """
 
     variable: xr.DataArray
+    dims: tuple[str, ...]
     sequences: int = 0
     versions: bool = False
     places: tuple[int, ...] = (0,)
@@ -97,23 +100,30 @@ class Part:
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
         """(N, T, C, H, W)."""
-        sizes = self.variable.shape
-        time, (h, w) = sizes[self.sequences], sizes[-2:]
-        return math.prod(sizes[: self.sequences]), time, len(self.places), h, w
+        time, (h, w) = self.sizes[self.sequences], self.sizes[-2:]
+        return math.prod(self.sizes[: self.sequences]), time, len(self.places), h, w
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The lengths of its dimensions."""
+        return tuple(self.variable.sizes[dim] for dim in self.dims)
 
     @property
     def chunk(self) -> tuple[int, ...]:
         """How many sequences, by each of their dimensions, and times are stored together."""
         stored = self.variable.encoding.get("preferred_chunks") or {}
-        over = self.variable.dims[: self.sequences + 1]
+        over = self.dims[: self.sequences + 1]
         return tuple(min(stored.get(dim, 1), self.variable.sizes[dim]) for dim in over)
 
     def read(self, source: str, place: tuple[slice, ...]) -> np.ndarray:
         """Return values [N,T,C,H,W] of stretches of sequences, by their dimensions, and times."""
-        array = values_of(self.variable[place], source)
-        sizes, grid = array.shape[: self.sequences + 1], array.shape[-2:]
-        versions = (self.variable.shape[self.sequences + 1],) if self.versions else ()
-        array = array.reshape(math.prod(sizes[:-1]), sizes[-1], *versions, -1, *grid)
+        stored = self.variable.isel(dict(zip(self.dims, place, strict=False)))
+        array = values_of(stored, source).transpose([stored.dims.index(d) for d in self.dims])
+        first = self.sequences + 1
+        sizes, grid = array.shape[:first], array.shape[-2:]
+        versions = (self.sizes[first],) if self.versions else ()
+        channels = math.prod(self.sizes[first + len(versions) : -2])
+        array = array.reshape(math.prod(sizes[:-1]), sizes[-1], *versions, channels, *grid)
         if self.versions:
             array = _merged(array, axis=2)
         return np.take(array, self.places, axis=-3) if array.shape[-3] > 1 else array
@@ -166,7 +176,7 @@ class GriddedReader:
     def _sizes(self) -> tuple[int, ...]:
         """Of the dimensions of sequences."""
         first = self.parts[0]
-        return first.variable.shape[: first.sequences]
+        return first.sizes[: first.sequences]
 
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence."""
@@ -193,7 +203,7 @@ class GriddedReader:
         """Return a reader of some rows and columns, without the rest of the grid."""
         parts = []
         for part in self.parts:
-            chosen = dict(zip(part.variable.dims[-2:], (rows, columns), strict=True))
+            chosen = dict(zip(part.dims[-2:], (rows, columns), strict=True))
             parts.append(replace(part, variable=part.variable.isel(chosen)))
         return replace(self, parts=tuple(parts), blocks=Blocks())
 
@@ -203,7 +213,7 @@ class GriddedReader:
 
     def _read(self, place: tuple[slice, ...]) -> Float[Tensor, "N T C H W"]:
         channels = [part.read(self.source, place) for part in self.parts]
-        return self.selection.numbers(np.concatenate(channels, axis=-3))
+        return self.selection.numbers(np.ascontiguousarray(np.concatenate(channels, axis=-3)))
 
     def fingerprint(self) -> str:
         """Return a digest of 256 frames spread evenly: all of a large file would take too long."""
@@ -219,7 +229,7 @@ def _parts(dataset: xr.Dataset, chosen: Catalogue) -> tuple[Part, ...]:
     parts = []
     for name, entries in itertools.groupby(chosen.entries, lambda entry: entry.variable):
         roles, variable = chosen.roles[name], dataset[name]
-        variable = variable.isel(dict.fromkeys(roles.dropped, 0), drop=True).transpose(*roles.dims)
+        variable = variable.isel(dict.fromkeys(roles.dropped, 0), drop=True)
         places = np.array([entry.place for entry in entries], int)
         low, high = (ends.tolist() for ends in (places.min(0), places.max(0)))
         cut = {d: slice(a, b + 1) for d, a, b in zip(roles.channels, low, high, strict=True)}
@@ -227,7 +237,8 @@ def _parts(dataset: xr.Dataset, chosen: Catalogue) -> tuple[Part, ...]:
         sizes = [variable.sizes[dim] for dim in roles.channels]
         flat = np.ravel_multi_index((places - low).T, sizes) if sizes else np.zeros(1, int)
         versions = roles.versions is not None
-        parts.append(Part(variable, len(roles.sequences), versions, tuple(map(int, flat))))
+        at = tuple(map(int, flat))
+        parts.append(Part(variable, roles.dims, len(roles.sequences), versions, at))
     return tuple(parts)
 
 

@@ -1,6 +1,5 @@
 """Labelled files as other programs wrote them: opened through xarray, odd attributes mended."""
 
-import math
 import warnings
 import zipfile
 from collections import defaultdict
@@ -17,6 +16,7 @@ from framecast.readers.dates import decode_odd_units, text_of, with_dates
 from framecast.readers.guard import guarded
 from framecast.readers.kinds import kind_of
 from framecast.readers.raw import open_raw
+from framecast.readers.stored import check_chunk
 
 _FACTORS = ("scale_factor", "add_offset")
 _MARKS = ("_FillValue", "missing_value")
@@ -83,11 +83,7 @@ def _check_sizes(path: Path, name: str, variable: xr.Variable, coordinate: bool)
     """Refuse what must be in memory at once, and is larger: a chunk, or a coordinate."""
     chunk = variable.encoding.get("chunks") or variable.encoding.get("chunksizes")
     if chunk:
-        check_memory(
-            variable.dtype.itemsize * math.prod(chunk),
-            f"{path}: one chunk {list(chunk)} of {name}",
-            "Store it in smaller chunks first (nccopy -c, or xarray's chunk and to_zarr)",
-        )
+        check_chunk(path, name, variable.dtype, chunk)
     if coordinate:
         what = f"{path}: the coordinate {name} {list(variable.shape)}"
         check_memory(3 * variable.nbytes, what, "It may be damaged: cut the file first")

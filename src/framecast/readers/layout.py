@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from framecast.base.errors import UserError
+from framecast.readers.stored import Array
 
 AXES = "ntchw"
 """Letters of data.layout: sequences, times, channels, rows, columns."""
@@ -26,11 +27,11 @@ def check_layout(layout: str) -> None:
         )
 
 
-def layout_of(array: np.ndarray, source: str, channels: int | None = None) -> str:
+def layout_of(array: Array, source: str, channels: int | None = None) -> str:
     """Return the layout of an array of 3, 4 or 5 axes, by its shape and some of its values.
 
     Args:
-        array: perhaps mapped from a file, of which little is read.
+        array: perhaps in a file, of which little is read.
         source: the file, for messages.
         channels: how many channels are known to be asked for; None if nothing is known.
 
@@ -67,16 +68,26 @@ def arranged(array: np.ndarray, layout: str, source: str) -> tuple[np.ndarray, b
     Raises:
         UserError: if it has another number of axes.
     """
-    if "n" in layout and array.ndim == len(layout) - 1:
-        layout = layout.replace("n", "")
-    if array.ndim != len(layout):
-        raise UserError(
-            f"{source} is {list(array.shape)}, which data.layout {layout} does not fit: name each "
-            f"of its {array.ndim} axes with one of the letters {', '.join(AXES)}"
-        )
+    layout = fitting(layout, array.shape, source)
     array = array.transpose([layout.index(axis) for axis in AXES if axis in layout])
     missing = [place for place, axis in enumerate(AXES) if axis not in layout]
     return np.expand_dims(array, missing), "n" in layout
+
+
+def fitting(layout: str, shape: Sequence[int], source: str) -> str:
+    """Return a layout for an array of some shape: without the axis of sequences where it has none.
+
+    Raises:
+        UserError: if it has another number of axes.
+    """
+    if "n" in layout and len(shape) == len(layout) - 1:
+        layout = layout.replace("n", "")
+    if len(shape) != len(layout):
+        raise UserError(
+            f"{source} is {list(shape)}, which data.layout {layout} does not fit: name each "
+            f"of its {len(shape)} axes with one of the letters {', '.join(AXES)}"
+        )
+    return layout
 
 
 def _two_readings(
@@ -95,7 +106,7 @@ def _in_words(layout: str, shape: Sequence[int]) -> str:
     return f"{', '.join(sizes)} [{','.join(layout.upper())}]"
 
 
-def _looks_turned(array: np.ndarray) -> bool:
+def _looks_turned(array: Array) -> bool:
     """Whether the last axis of three looks like time, and the first two like rows and columns.
 
     The first two then change alike from neighbour to neighbour, and the last changes less. It
@@ -111,9 +122,9 @@ def _looks_turned(array: np.ndarray) -> bool:
     return first > 2.5 and middle > 1.3 and 0.4 < first / middle < 2.5
 
 
-def _changes(array: np.ndarray) -> tuple[float, float, float] | None:
+def _changes(array: Array) -> tuple[float, float, float] | None:
     """Mean squared difference of neighbours along each axis; None where too little is known."""
-    places = np.unique(np.linspace(0, len(array) - 2, _PAIRS).astype(int)).tolist()
+    places = np.unique(np.linspace(0, array.shape[0] - 2, _PAIRS).astype(int)).tolist()
     pairs = np.stack([array[place : place + 2, :_SIDE, :_SIDE] for place in places])
     pairs = pairs.astype(np.float64)
     squares = [np.diff(pairs, axis=axis) ** 2 for axis in (1, 2, 3)]

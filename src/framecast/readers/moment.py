@@ -8,6 +8,7 @@ from framecast.base.errors import UserError
 from framecast.readers.dates import holds
 from framecast.readers.labelled import values_of
 from framecast.readers.selection import Selection
+from framecast.readers.stored import StoredArray
 
 _FIRST = ("time", "valid_time")
 """Names, or standard names, that decide where a file has several dates."""
@@ -15,8 +16,6 @@ _FIRST = ("time", "valid_time")
 
 def with_moment(dataset: xr.Dataset, selection: Selection, path: Path) -> xr.Dataset:
     """Give a single frame a dimension of time: of its one date, or without a date if it is stamped.
-
-    Its values are read at once, so that a file is small enough if its frame is.
 
     Args:
         dataset: in which no variable has a dimension of time.
@@ -27,8 +26,7 @@ def with_moment(dataset: xr.Dataset, selection: Selection, path: Path) -> xr.Dat
         The data set as it is, where nothing says at what time the frame is.
 
     Raises:
-        UserError: if the file has several dates and none is that of the frame, or its values cannot
-            be read.
+        UserError: if the file has several dates and none is that of the frame.
     """
     name = _moment(dataset, selection, path)
     if name is None:
@@ -38,12 +36,17 @@ def with_moment(dataset: xr.Dataset, selection: Selection, path: Path) -> xr.Dat
     wanted = selection.variables or tuple(map(str, dataset.data_vars))
     asked = {*wanted, *selection.diagnostic, *selection.forcings} - {*selection.static}
     fields = {
-        n: xr.Variable((name, *field.dims), values_of(field, path)[None], field.attrs)
+        n: _at_a_time(field, path).variable((name, *map(str, field.dims)), field.attrs)
         for n, field in bare.data_vars.items()
         if field.ndim > 1 and n in asked
     }
     dated = bare.assign(fields)
     return dated if axis is None else dated.assign_coords({name: axis})
+
+
+def _at_a_time(field: xr.DataArray, path: Path) -> StoredArray:
+    read = StoredArray(field.shape, field.dtype, lambda part: values_of(field[part], path))
+    return read.at_a_time()
 
 
 def _moment(dataset: xr.Dataset, selection: Selection, path: Path) -> str | None:

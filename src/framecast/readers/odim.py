@@ -1,6 +1,7 @@
 """Weather radar in ODIM's HDF5: composites and images, and the sweeps of one radar."""
 
 import math
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from framecast.base.errors import UserError, nearest
-from framecast.base.limits import check_memory
+from framecast.readers.stored import stored
 
 
 def is_odim(path: Path) -> bool:
@@ -20,7 +21,7 @@ def is_odim(path: Path) -> bool:
 
 
 def open_odim(path: Path, group: str | None) -> xr.Dataset:
-    """Read a data set of an ODIM file as one time of a series, not yet decoded.
+    """Open a data set of an ODIM file as one time of a series; nothing is decoded, or read.
 
     Each quantity (DBZH, RATE, ...) is a variable. What was not detected keeps the value that the
     file gives it; what was not measured is missing.
@@ -33,23 +34,26 @@ def open_odim(path: Path, group: str | None) -> xr.Dataset:
         UserError: if there are several and none is chosen, or it has no time.
         Exception: whatever h5py raises.
     """
-    with h5py.File(path) as file:
+    with ExitStack() as stack:
+        file = stack.enter_context(h5py.File(path))
         chosen = file[_choose(path, file, group)]
         fields = [chosen[name] for name in sorted(chosen) if name.startswith("data")]
         variables: dict[str, Any] = {}
         for field in fields:
             what = _attributes(file, chosen, field, "what")
-            data = field["data"]
-            check_memory(data.nbytes, f"{path}: {data.name}", "Cut the file first")
+            data = stored(field["data"]).at_a_time()
             name = _text(what.get("quantity")) or f"data_{len(variables) + 1}"
-            variables[name] = (("time", "y", "x"), data[()][None], _packing(what, data.dtype))
+            variables[name] = data.variable(("time", "y", "x"), _packing(what, data.dtype))
         if not variables:
             raise UserError(f"{path} holds no data of ODIM in {chosen.name}")
         time = _time(path, _attributes(file, chosen, fields[0], "what"))
         where = _attributes(file, chosen, fields[0], "where")
-        axes = _axes(where, next(iter(variables.values()))[1].shape)
+        axes = _axes(where, next(iter(variables.values())).shape)
         coordinates = {"time": ("time", np.array([time], "datetime64[us]")), **axes}
-        return xr.Dataset(variables, coordinates, {"Conventions": "ODIM_H5"})
+        dataset = xr.Dataset(variables, coordinates, {"Conventions": "ODIM_H5"})
+        dataset.set_close(file.close)
+        stack.pop_all()  # the file stays open as long as the data set
+        return dataset
 
 
 def _choose(path: Path, file: Any, group: str | None) -> str:

@@ -67,6 +67,7 @@ def evaluate_to(
     members: int | None = None,
     variation: Variation | None = None,
     together: bool = False,
+    cache: bool = False,
     device: str = "auto",
     overwrite: bool = False,
     progress: bool = True,
@@ -91,6 +92,7 @@ def evaluate_to(
             members=members,
             variation=variation,
             together=together,
+            cache=cache,
             device=device,
             progress=progress,
         )

@@ -1,6 +1,7 @@
 """The run folder: its files, its configuration, and the data that it was trained on."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from framecast.base.whole import PathLike
 from framecast.datasets.config import DataConfig
 from framecast.datasets.files import Files
 from framecast.datasets.source import Source
+from framecast.readers.selection import Selection
 from framecast.runs.compat import upgrade_config
 
 CONFIG = "config.yaml"
@@ -30,24 +32,42 @@ def read_config(run: Path) -> dict[str, Any]:
     return upgrade_config(config)
 
 
-def data_of(config: Mapping[str, Any], run: Path) -> DataConfig:
+def data_of(config: Mapping[str, Any], run: Path, cache: bool = False) -> DataConfig:
     """Return the data that a run was trained on.
 
+    Args:
+        config: of the run.
+        run: its folder.
+        cache: whether they are read through the cache, whatever the run says itself.
+
     Raises:
-        UserError: if its configuration does not say.
+        UserError: if its configuration does not say, or such data are not read through the cache.
     """
     try:
-        return DataConfig(**config.get("data", {}))
+        data = DataConfig(**config.get("data", {}))
     except (TypeError, ValueError) as error:
         raise UserError(f"{run / CONFIG}: data: {error}") from error
+    try:
+        return replace(data, cache=True) if cache else data
+    except ValueError as error:
+        raise UserError(
+            f"--cache is for files, and {run} learned from data.source {data.source}: leave it out"
+        ) from error
 
 
-def source_of(run: PathLike) -> Source:
+def source_of(run: PathLike, cache: bool = False) -> Source:
     """Return what reads frames of the kind that a run was trained on.
 
     A checkpoint file alone does not say: files are then read as they come.
+
+    Args:
+        run: a folder, or a checkpoint.
+        cache: whether they are read through the cache, whatever the run says itself.
+
+    Raises:
+        UserError: as `data_of`.
     """
     path = Path(run)
     if not (path / CONFIG).exists():
-        return Files()
-    return data_of(read_config(path), path).open()
+        return Files(selection=Selection(cache=cache))
+    return data_of(read_config(path), path, cache).open()
