@@ -251,6 +251,7 @@ def _aligned(truth: Frames, places: np.ndarray, leads: np.ndarray) -> Frames:
         coordinates=kept,
         irregular=True,
         actions=None,
+        labels=None,
         static=None,
     )
 

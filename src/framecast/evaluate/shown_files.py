@@ -97,6 +97,7 @@ def _alone(file: ForecastFile, place: int) -> Example:
         coordinates={**kept, "time": Coordinate(("time",), axis)},
         irregular=True,
         actions=None,
+        labels=None,
         static=None,
     )
     return Example(_choice(file.starts, place), window, (made,))
