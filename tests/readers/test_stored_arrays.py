@@ -305,6 +305,7 @@ def plan(tmp_path, monkeypatch):
     return plan_for
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_for_any_number_of_workers_and_forecasts(tmp_path, plan):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of chunks of which few are mixed
