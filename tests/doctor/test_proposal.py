@@ -156,6 +156,25 @@ def test_amounts_stay_above_zero(tmp_path):
     assert proposal_of(path).choices["data.bounds"].value == {"rain": [0.0, None]}
 
 
+@pytest.mark.parametrize(
+    ("frames", "large", "cached"), [(1, True, True), (1, False, False), (8, True, False)]
+)
+def test_many_small_files_that_are_not_held_are_written_into_the_cache(
+    tmp_path, monkeypatch, frames, large, cached
+):
+    hours = np.datetime64("2020-01-01", "ns") + np.arange(160) * np.timedelta64(1, "h")
+    values = np.random.default_rng(0).random((160, 4, 4))
+    whole = xr.Dataset({"t": (("time", "y", "x"), values)}, {"time": hours})
+    (tmp_path / "series").mkdir()
+    for start in range(0, 160, frames):
+        part = whole.isel(time=slice(start, start + frames))
+        part.to_netcdf(tmp_path / "series" / f"{start:03}.nc")
+    if large:
+        monkeypatch.setattr("framecast.doctor.proposal.HELD", 0)
+    choices = proposal_of(tmp_path / "series").choices
+    assert ("data.cache" in choices) == cached
+
+
 def test_slow_fields_are_forecast_by_their_change(tmp_path):
     assert proposal_of(AIR).choices["model.predicts"].value == "change"
     np.save(tmp_path / "f.npy", np.random.default_rng(0).random((40, 6, 6)))

@@ -12,7 +12,9 @@ from framecast.doctor.findings import Findings
 from framecast.doctor.windows import Division, divide
 from framecast.frames.channels import is_picture
 from framecast.frames.frames import Frames
+from framecast.frames.lazy import HELD
 from framecast.frames.places import AXES, area_weights, find_axis
+from framecast.readers.open import files_of
 from framecast.runs.config import Experiment
 
 LARGEST_SIDE = 128
@@ -29,6 +31,8 @@ SUNLIGHT = {
     *("solar_zenith_angle", "solar_elevation_angle", "solar_azimuth_angle"),
 }
 """Standard names, and names in files of ERA5, of what follows from date and place."""
+FEW_FRAMES = 4
+"""Frames of a file, on average, up to which opening it takes longer than reading them."""
 UNEQUAL = 1.1
 """Largest area of a cell over the smallest, from which on the loss is weighed by area."""
 
@@ -95,6 +99,9 @@ def _data(findings: Findings, division: Division) -> Iterator[tuple[str, Choice]
     yield "data.path", Choice(data.path, findings.kind)
     if data.source != "files":
         yield "data.source", Choice(data.source, "what reads such a folder")
+    if files := _many_small_files(findings):
+        why = f"{files} files of a few frames: to open one takes longer than to read it"
+        yield "data.cache", Choice(True, why)
     pictures = is_picture(frames.channels)
     if pictures and max(frames.grid) > LARGEST_SIDE and data.source in ("files", "videos"):
         smaller = [max(8, round(side * LARGEST_SIDE / max(frames.grid))) for side in frames.grid]
@@ -109,6 +116,16 @@ def _data(findings: Findings, division: Division) -> Iterator[tuple[str, Choice]
     if division.crops is not None:
         why = "windows from each stretch in an epoch: all places at which one may begin"
         yield "data.crops_per_sequence", Choice(division.crops, why)
+
+
+def _many_small_files(findings: Findings) -> int:
+    """How many files hold few frames each, where they are read in each epoch anew; else 0."""
+    frames, path = findings.frames, findings.data.path
+    held = 4 * math.prod(frames.values.shape) <= HELD
+    if held or path is None or findings.data.source != "files":
+        return 0
+    files = len(files_of(path))
+    return files if files > 1 and sum(frames.lengths) <= FEW_FRAMES * files else 0
 
 
 def _roles(findings: Findings) -> Iterator[tuple[str, Choice]]:

@@ -58,8 +58,7 @@ def open_frames(place: Paths, selection: Selection) -> Frames:
 
 
 def _open(place: Paths, selection: Selection) -> Frames:
-    paths, source = find_paths(place), name_of(place)
-    files = [file for path in paths for file in _files_of(path)]
+    files, source = files_of(place), name_of(place)
     if not selection.cache:
         return _read(files, source, selection)
     return rewritten(_read(files, source, replace(selection, lazy=True)), files, selection)
@@ -75,6 +74,15 @@ def _read(files: list[Path], source: str, selection: Selection) -> Frames:
     if set(kinds.values()) == {"picture"} and selection.join is None:
         selection = replace(selection, join="time")  # numbered, where names have no times
     return read_series(files, selection, source)
+
+
+def files_of(place: Paths) -> list[Path]:
+    """Return all files that a place stands for, those of folders one by one.
+
+    Raises:
+        UserError: if there are none.
+    """
+    return [file for path in find_paths(place) for file in _files_of(path)]
 
 
 def _files_of(path: Path) -> list[Path]:
