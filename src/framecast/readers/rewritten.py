@@ -23,6 +23,7 @@ from framecast.base.whole import make_once
 from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import LazyValues, held
+from framecast.frames.places import rows_ascend
 from framecast.readers.entries import key_of
 from framecast.readers.guard import guarded
 from framecast.readers.remote import address_of
@@ -57,7 +58,7 @@ def rewritten(frames: Frames, files: Sequence[Path], selection: Selection) -> Fr
     values = frames.values
     if not isinstance(values, LazyValues):
         return frames
-    folder = cache_folder("frames") / _key(values, files, selection)
+    folder = cache_folder("frames") / _key(frames, values, files, selection)
     make_once(folder, lambda partial: _write(values, partial, frames.source))
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     n, t, c, h, w = about["shape"]
@@ -109,10 +110,11 @@ class RewrittenReader:
         return {name: value for name, value in vars(self).items() if name != "array"}
 
 
-def _key(values: LazyValues, files: Sequence[Path], selection: Selection) -> str:
+def _key(frames: Frames, values: LazyValues, files: Sequence[Path], selection: Selection) -> str:
     """The name of an entry, whatever is done to its frames later.
 
-    Chunks of a remote store come and go, so that its values are asked instead.
+    A run names what it reads, where its training took what was there: such settings are known by
+    what came of them. Chunks of a remote store come and go, so that its values are asked instead.
     """
     local = [file for file in files if not (file.is_dir() and address_of(file))]
     remote = values.reader.fingerprint() if len(local) < len(files) else ""
@@ -123,8 +125,21 @@ def _key(values: LazyValues, files: Sequence[Path], selection: Selection) -> str
         "units": {},
         "time_units": None,
     }
-    settings = replace(selection, cache=False, lazy=False, **later)
-    how = settings, remote, version("framecast"), _LAYOUT  # another version may read otherwise
+    seen: dict[str, Any] = {
+        **dict.fromkeys(("variables", "actions", "size", "rate", "cells", "northward")),
+        **dict.fromkeys(("diagnostic", "forcings", "static"), ()),
+        "action_shift": 0,
+        "irregular": False,
+    }
+    came = frames.names, values.shape, frames.times.tolist(), rows_ascend(frames)
+    settings = replace(selection, cache=False, lazy=False, **later, **seen)
+    how = (
+        settings,
+        came,
+        remote,
+        version("framecast"),
+        _LAYOUT,
+    )  # another version may read otherwise
     return f"{files[0].stem}-{key_of(local, *how)}"
 
 
