@@ -1,9 +1,11 @@
 """Runs with members are scored by them: the whole way from training to the report."""
 
 import json
+import shutil
 
 import pytest
 import torch
+import yaml
 
 from conftest import close
 from framecast.base.errors import UserError
@@ -131,6 +133,20 @@ def test_several_runs_are_scored_as_one_ensemble(seeds, tmp_path):
     torch.testing.assert_close(ensemble.example, torch.cat(alone))
     assert ensemble.mean("spread").min() > 0
     assert "all 2 runs" in (out / "report.html").read_text()
+
+
+def test_seeds_of_an_older_version_count_as_the_same_model(seeds, tmp_path):
+    """Its configuration lacks keys that are new."""
+    first, second = seeds[0]
+    older = tmp_path / "older"
+    shutil.copytree(second, older)
+    config = yaml.safe_load((older / "config.yaml").read_text())
+    del config["data"]["coarsen"]
+    (older / "config.yaml").write_text(yaml.safe_dump(config))
+    (model,) = evaluate([first, older]).models
+    assert len(model.runs) == 2
+    with pytest.raises(UserError, match="same configuration and seed"):
+        evaluate([second, older])
 
 
 def test_members_of_several_runs_are_those_of_a_forecast_by_them(seeds):

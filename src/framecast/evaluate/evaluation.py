@@ -325,8 +325,9 @@ def _models(
     """Join the runs that differ by their seed alone."""
     groups: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
-        training = {**run.config.get("training", {}), "seed": None}
-        key = json.dumps({**run.config, "training": training}, sort_keys=True)
+        settings = run.settings
+        training = {**settings["training"], "seed": None}
+        key = json.dumps({**settings, "training": training}, sort_keys=True, default=str)
         groups.setdefault(key, []).append(place)
     members = list(groups.values())
     labels = _labels([runs[places[0]] for places in members], baselines)

@@ -1,7 +1,7 @@
 """The runs to compare, and the frames to compare them on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from framecast.models.cost import multiplications
 from framecast.readers.paths import Paths
 from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import Checkpoint, load_checkpoint
+from framecast.runs.config import Experiment
 from framecast.runs.contents import data_of, read_config
 
 MEMBERS = 8
@@ -44,6 +45,14 @@ class Run:
     def checkpoint(self) -> Checkpoint:
         """Its best weights, with all that belongs to them."""
         return self.predictor.checkpoint
+
+    @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """The configuration, with defaults for keys that the version of the run did not know."""
+        return {
+            section: {**defaults, **self.config.get(section, {})}
+            for section, defaults in asdict(Experiment()).items()
+        }
 
     @property
     def seed(self) -> int:
@@ -133,7 +142,7 @@ def check_together(runs: Sequence[Run], counts: Sequence[int]) -> int:
 
 
 def _check_pair(first: Run, second: Run) -> None:
-    if first.config == second.config:
+    if first.settings == second.settings:
         raise UserError(
             f"{first.path} and {second.path} have the same configuration and seed: name one of "
             "them (a spread needs runs of several seeds)"
