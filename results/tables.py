@@ -84,7 +84,8 @@ def make_table(numbers: dict[str, Any], metric: str = "rmse") -> str:
     rows = list(_rows(numbers, metric))
     units = numbers["lead_time_units"]
     leads = chosen_leads(np.array(numbers["lead_times"]), units, MOST_LEADS).tolist()
-    heads = [f"{numbers['lead_times'][lead]:g} {units}".strip() for lead in leads]
+    said = "" if units == "1" else units
+    heads = [f"{numbers['lead_times'][lead]:g} {said}".strip() for lead in leads]
     heads = ["variable", "forecast", "parameters", *heads, f"all {numbers['steps']} leads"]
     lines = [heads, ["---"] * len(heads)]
     for row in rows:
