@@ -31,16 +31,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
-from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
 from framecast.datasets.mnist import Images, digest, read_digits
 from framecast.datasets.simulate.trajectories import (
     Axis,
     Variable,
-    fill,
-    open_store,
     trajectory_seed,
+    write_stores,
 )
 from framecast.datasets.source import Source, register_source
 from framecast.frames.frames import Channel, Frames
@@ -323,12 +321,16 @@ def simulate(
     def produce(split: str, indices: range) -> NDArray[np.uint8]:
         return np.stack([videos[split].levels(i, 0, config.frames) for i in indices])
 
-    with claim(out) as folder:
-        stores = {
-            split: open_store(folder / f"{split}.zarr", _variable(config), v.number, _attributes(v))
-            for split, v in videos.items()
-        }
-        fill(stores, produce, batch, progress)
+    numbers = {split: drawn.number for split, drawn in videos.items()}
+    write_stores(
+        out,
+        _variable(config),
+        numbers,
+        lambda split: _attributes(videos[split]),
+        produce,
+        batch,
+        progress,
+    )
 
 
 BOOKKEEPING = 500

@@ -34,15 +34,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
 from framecast.datasets.simulate.trajectories import (
     Axis,
     Variable,
-    fill,
-    open_store,
     trajectory_seed,
+    write_stores,
 )
 
 Field = Float[Tensor, "N H W"]
@@ -336,14 +334,10 @@ def simulate(
         seeds = [trajectory_seed(seed, split, index) for index in indices]
         return trajectories(config, seeds).numpy()
 
-    with claim(out) as folder:
-        stores = {
-            split: open_store(
-                folder / f"{split}.zarr", variable, count, _attributes(config, split, seed)
-            )
-            for split, count in counts.items()
-        }
-        fill(stores, produce, batch, progress)
+    def attributes(split: str) -> dict[str, str | int | float]:
+        return _attributes(config, split, seed)
+
+    write_stores(out, variable, counts, attributes, produce, batch, progress)
 
 
 FIELDS = 16

@@ -27,7 +27,6 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 from torch import Tensor
 
-from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
 from framecast.datasets.simulate.jets import (
@@ -48,9 +47,8 @@ from framecast.datasets.simulate.sphere import Points, Sphere
 from framecast.datasets.simulate.trajectories import (
     Axis,
     Variable,
-    fill,
-    open_store,
     trajectory_seed,
+    write_stores,
 )
 
 SPLITS: Mapping[str, int] = MappingProxyType({"train": 100, "validation": 10, "test": 20})
@@ -212,14 +210,10 @@ def simulate(
         seeds = [trajectory_seed(seed, split, index) for index in indices]
         return trajectories(config, seeds).numpy()
 
-    with claim(out) as folder:
-        stores = {
-            split: open_store(
-                folder / f"{split}.zarr", variable, count, _attributes(config, split, seed)
-            )
-            for split, count in counts.items()
-        }
-        fill(stores, produce, GROUP, progress)
+    def attributes(split: str) -> dict[str, str | int | float]:
+        return _attributes(config, split, seed)
+
+    write_stores(out, variable, counts, attributes, produce, GROUP, progress)
 
 
 FIELDS = 40

@@ -24,6 +24,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from framecast.base.claim import claim
 from framecast.base.disk import full_disk_named
 from framecast.base.errors import UserError
 from framecast.base.limits import check_disk
@@ -169,6 +170,37 @@ def open_store(
 def unfinished(path: Path) -> Path:
     """Return where a store stands until it is complete: hidden, so that nothing reads it."""
     return path.with_name(f".{path.stem}.partial{path.suffix}")
+
+
+def write_stores(
+    out: Path,
+    variable: Variable,
+    counts: Mapping[str, int],
+    attributes: Callable[[str], Attributes],
+    produce: Callable[[str, range], NDArray[Any]],
+    batch: int,
+    progress: bool = True,
+) -> None:
+    """Make the stores of all splits in a folder, or go on with those that are unfinished.
+
+    Args:
+        out: the folder, which no other process writes into meanwhile.
+        variable: what each store holds.
+        counts: trajectories of each split.
+        attributes: of the store of a split (see `open_store`).
+        produce: as in `fill`.
+        batch: as in `fill`.
+        progress: as in `fill`.
+
+    Raises:
+        ValueError: as `open_store` and `fill`.
+    """
+    with claim(out) as folder:
+        stores = {
+            split: open_store(folder / f"{split}.zarr", variable, count, attributes(split))
+            for split, count in counts.items()
+        }
+        fill(stores, produce, batch, progress)
 
 
 def fill(
