@@ -168,8 +168,11 @@ def open_store(
 
 
 def unfinished(path: Path) -> Path:
-    """Return where a store stands until it is complete: hidden, so that nothing reads it."""
-    return path.with_name(f".{path.stem}.partial{path.suffix}")
+    """Return where a part stands until it is complete: hidden, so that nothing reads it.
+
+    The name is none of those by which `base/hidden.py` knows what nobody writes any more.
+    """
+    return path.with_name(f".{path.stem}.begun{path.suffix}")
 
 
 def write_stores(
