@@ -35,7 +35,7 @@ from framecast.train.batches import Batches, reading_ahead
 COUNT, GRID = 3000, (128, 128)
 """Of the frames: together more than the decoded chunks that a process keeps."""
 WINDOW, BATCH = 20, 8
-FILES = 500
+FILES = 150
 """Frames of the kinds that have a file for each."""
 
 
