@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -67,11 +68,15 @@ class Workers:
         return asked
 
     def close(self) -> None:
-        """End the processes; what they are at may finish within a moment."""
+        """End the processes, and those that they started.
+
+        What they are at may finish within a moment.
+        """
         self._threads.shutdown(wait=False, cancel_futures=True)
         wait(self._asked, GRACE)
         for process in self._processes:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         self._threads.shutdown()
         for process in self._processes:
             process.wait()
@@ -136,7 +141,8 @@ def _start() -> Any:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, **settings},
-        process_group=0,  # Ctrl-C at a terminal goes to the group of the program
+        # A group of its own, which is ended whole. Ctrl-C at a terminal goes to the program's.
+        process_group=0,
     )
 
 

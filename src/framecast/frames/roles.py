@@ -46,6 +46,7 @@ class FrameSpec:
         layout: what the axes of unlabelled arrays are, where the user said it, by data.layout.
         vectors: names of the channels that are components of vectors.
         classes: names of the classes that sequences are labelled with; none without labels.
+        action_names: of the actions, where they are named, in the order of their numbers.
     """
 
     channels: tuple[Channel, ...]
@@ -74,6 +75,7 @@ class FrameSpec:
     units: Mapping[str, str] = field(default_factory=dict)
     vectors: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    action_names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, frames: Frames, **settings: Any) -> "FrameSpec":
@@ -87,6 +89,7 @@ class FrameSpec:
             irregular=frames.irregular,
             northward=runs_northward(frames),
             classes=() if frames.labels is None else frames.labels.names,
+            action_names=frames.action_names,
             **settings,
         )
 

@@ -159,6 +159,29 @@ def open_readable(
     return videos, failures
 
 
+class Declared(NamedTuple):
+    """What a video file says of itself: its frames, their (H, W), and how many come in a second."""
+
+    frames: int
+    size: tuple[int, int]
+    rate: float
+
+
+def declared(path: Path) -> Declared:
+    """Return what a video file says of itself, without decoding it.
+
+    Raises:
+        UserError: if it is no video, or does not say.
+    """
+    with _open(path) as (_, stream):
+        size = stream.codec_context.height, stream.codec_context.width
+        frames, rate = stream.frames, stream.average_rate or stream.guessed_rate
+    frames = frames or _count_packets(path)
+    if not frames or not rate or 0 in size:
+        raise UserError(f"{path} holds no frames, or does not say how many it has a second")
+    return Declared(frames, size, float(rate))
+
+
 def check_complete(video: Video) -> None:
     """Raise a UserError if a video is cut off."""
     if not video.complete:

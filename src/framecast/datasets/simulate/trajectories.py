@@ -142,7 +142,7 @@ def open_store(
         raise UserError(f"{path}: the number of trajectories is {count}, must be at least 1")
     wanted = {
         "Conventions": "CF-1.11",
-        "framecast_version": _version(),
+        "framecast_version": package_version(),
         **attributes,
         "trajectories": count,
     }
@@ -168,8 +168,11 @@ def open_store(
 
 
 def unfinished(path: Path) -> Path:
-    """Return where a store stands until it is complete: hidden, so that nothing reads it."""
-    return path.with_name(f".{path.stem}.partial{path.suffix}")
+    """Return where a part stands until it is complete: hidden, so that nothing reads it.
+
+    The name is none of those by which `base/hidden.py` knows what nobody writes any more.
+    """
+    return path.with_name(f".{path.stem}.begun{path.suffix}")
 
 
 def write_stores(
@@ -287,7 +290,8 @@ def _remove_litter(path: Path) -> None:
         litter.unlink()
 
 
-def _version() -> str:
+def package_version() -> str:
+    """Return the version of framecast."""
     try:
         return metadata.version("framecast")
     except metadata.PackageNotFoundError:
