@@ -8,7 +8,7 @@ from framecast.base.config import load_config
 from framecast.base.keys import describe_keys
 from framecast.cli.parser import CommandParser, command_parser, overrides, whole_number
 from framecast.datasets import moving_mnist
-from framecast.datasets.simulate import navier_stokes, shallow_water
+from framecast.datasets.simulate import navier_stokes, opposites, shallow_water
 
 
 class Simulator(NamedTuple):
@@ -36,6 +36,11 @@ SIMULATORS = {
     ),
     "moving_mnist": Simulator(
         moving_mnist.MovingMnist, moving_mnist, "handwritten digits that move and bounce"
+    ),
+    "activities": Simulator(
+        opposites.SimulatedActivities,
+        opposites,
+        "labelled videos of opposite activities, which no single frame tells apart",
     ),
 }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from framecast.base.errors import UserError, nearest
+from framecast.base.hidden import unfinished_of
 from framecast.datasets.activities import ActivityVideos, Entry, check_every_class, hold_out
 from framecast.datasets.source import register_source
 from framecast.frames.frames import Frames
@@ -122,6 +123,8 @@ def _classes(folder: Path) -> dict[str, list[Entry]]:
 
 def _check_several(classes: Sequence[str], folder: Path) -> None:
     """Refuse what leaves nothing to tell apart."""
+    if unfinished_of(folder / "train").exists():
+        raise UserError(f"{folder}: train was begun and not finished; run what made it again")
     if len(classes) < 2:
         raise UserError(
             f"{folder} holds {len(classes)} folders of videos ({', '.join(SUFFIXES)}), but classes "
