@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from framecast.base.errors import UserError
 from framecast.datasets.activities import ActivityVideos
+from framecast.datasets.best_guess import BestGuess
 from framecast.evaluate.runs import Run
 from framecast.forecast.recognition import SHARES, name_classes
 from framecast.frames.frames import Frames
@@ -23,12 +24,14 @@ class Recognition:
         trained: the shares of the training.
         named: the sequences at each share.
         groups: name of the group of each class, in the order of the classes; None without groups.
+        best: how often the best possible guess is right; None where that is not known.
     """
 
     shares: tuple[float, ...]
     trained: tuple[float, ...]
     named: Mapping[float, Named]
     groups: tuple[str, ...] | None = None
+    best: BestGuess | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -38,6 +41,18 @@ class Recognition:
     def by_group(self, share: float) -> Named | None:
         """Return the groups that are named at a share; None without groups."""
         return None if self.groups is None else self.named[share].grouped(self.groups)
+
+    def best_per_class(self, share: float) -> Mapping[str, float] | None:
+        """Return the accuracy of the best possible guess of each class; None if it is not known."""
+        return None if self.best is None else self.best.at(share)
+
+    def best_accuracy(self, share: float) -> float | None:
+        """Return that of all videos, of each class as many as there are; None likewise."""
+        accuracies, named = self.best_per_class(share), self.named[share]
+        if accuracies is None:
+            return None
+        right = sum(accuracies[named.names[label]] for label in named.labels.tolist())
+        return right / len(named)
 
 
 def recognise(run: Run, data: Paths | None) -> Recognition | None:
@@ -70,7 +85,8 @@ def recognise(run: Run, data: Paths | None) -> Recognition | None:
     seen = frames.coordinates["seen"].values
     every_one = Named(probabilities, labels, names)
     named = {share: every_one.part((seen == share).tolist()) for share in shares}
-    return Recognition(shares, trained, named, _groups(frames, names))
+    best = source.best_guess(data, names)
+    return Recognition(shares, trained, named, _groups(frames, names), best)
 
 
 def _groups(frames: Frames, names: Sequence[str]) -> tuple[str, ...] | None:
