@@ -87,7 +87,7 @@ def test_a_report_says_how_well_classes_are_named(runs, place, capsys):
     out = place / "report"
     evaluation = evaluate_to(runs, out, progress=False)
     told = capsys.readouterr().out
-    assert "Classes named right (%), by the share of the video seen" in told
+    assert "Classes named right (%), by the share seen" in told
     (model,) = evaluation.models
     means = [one.named[0.5].accuracy() for one in model.recognition]
     described = json.loads((out / "metrics.json").read_text())["models"][0]
@@ -194,7 +194,7 @@ def test_the_best_possible_guess_is_shown_beside_where_it_is_known(runs, place):
     )
     page = (out / "report.html").read_text()
     assert "best possible guess, 25%" in page
-    table = page.split("by the share of the video seen</caption>")[1].split("</table>")[0]
+    table = page.split("by the share seen</caption>")[1].split("</table>")[0]
     assert "–" in table
     assert "60.0" in table
 

@@ -101,7 +101,7 @@ def recognition_tables(evaluation: Evaluation, confusion: bool = False) -> list[
 
 
 def draw_accuracy(evaluation: Evaluation) -> Figure:
-    """Draw the accuracy by the share of the videos that was seen, and of the usual guess."""
+    """Draw the accuracy by the share that was seen, and of the usual guess."""
     models = named_models(evaluation)
     figure = Figure(figsize=(6.2, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -119,7 +119,7 @@ def draw_accuracy(evaluation: Evaluation) -> Figure:
     best = {share: first.best_accuracy(share) for share in first.shares}
     if known := {100 * share: 100 * value for share, value in best.items() if value is not None}:
         axes.plot(list(known), list(known.values()), c="0.2", ls=":", label=BEST)
-    axes.set(xlabel="share of the video seen (%)", ylabel="classes named right (%)", ylim=(0, 100))
+    axes.set(xlabel="share seen (%)", ylabel="classes named right (%)", ylim=(0, 100))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
@@ -221,7 +221,7 @@ def _by_share(models: Sequence[Forecasts]) -> Table:
         best = [first.best_accuracy(share) for share in shares]
         rows.append([BEST, *("–" if b is None else f"{100 * b:.1f}" for b in best)])
     return Table(
-        "Classes named right (%), by the share of the video seen",
+        "Classes named right (%), by the share seen",
         ["", *(f"{share:.0%}" for share in shares)],
         rows,
     )
@@ -238,7 +238,14 @@ def _at_trained(models: Sequence[Forecasts]) -> Table:
         for model in models
         for share in model.recognition[0].trained
     ]
-    heads = ["", "top 1 (%)", "top 5 (%)", "calibration error (%)", "most frequent (%)", "videos"]
+    heads = [
+        "",
+        "top 1 (%)",
+        "top 5 (%)",
+        "calibration error (%)",
+        "most frequent (%)",
+        "sequences",
+    ]
     return Table("Naming of classes at the shares of the training", heads, rows)
 
 
@@ -275,4 +282,4 @@ def _confusion(model: Forecasts) -> Table:
         for name, counts in zip(named.names, named.confusion().tolist(), strict=True)
     ]
     heads = ["true class", *(f"named {name}" for name in named.names)]
-    return Table(f"What {model.label} named, {share:.0%} seen (videos)", heads, rows)
+    return Table(f"What {model.label} named, {share:.0%} seen (sequences)", heads, rows)
