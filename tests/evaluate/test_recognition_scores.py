@@ -87,7 +87,7 @@ def test_a_report_says_how_well_classes_are_named(runs, place, capsys):
     out = place / "report"
     evaluation = evaluate_to(runs, out, progress=False)
     told = capsys.readouterr().out
-    assert "Classes named right (%), by the share of the video seen" in told
+    assert "Classes named right (%), by the share seen" in told
     (model,) = evaluation.models
     means = [one.named[0.5].accuracy() for one in model.recognition]
     described = json.loads((out / "metrics.json").read_text())["models"][0]
@@ -171,3 +171,37 @@ def test_what_makes_no_sense_is_refused(runs, videos, arguments, message, capsys
     command = ["recognise", str(runs[0]), str(videos / "rise" / "0.avi"), *arguments]
     assert main(command) != 0
     assert message in capsys.readouterr().err
+
+
+def test_the_best_possible_guess_is_shown_beside_where_it_is_known(runs, place):
+    others = folder_of_classes(place / "known", each=2)
+    (others / "fall" / "1.avi").unlink()  # one that falls, two that rise
+    guesses = ["0.25,fall,0.4", "0.25,rise,0.7", "0.5,fall,0.85", "0.5,rise,1"]
+    (others / "best_guess.csv").write_text("\n".join(["seen,class,accuracy", *guesses]))
+    out = place / "known_report"
+    evaluation = evaluate_to(runs[:1], out, data=str(others), progress=False)
+    recognition = evaluation.models[0].recognition[0]
+    assert recognition.best_accuracy(0.1) is None
+    assert recognition.best_accuracy(0.3) == pytest.approx((0.4 + 2 * 0.7) / 3)
+    assert recognition.best_accuracy(1.0) == pytest.approx((0.85 + 2) / 3)
+    shares = json.loads((out / "metrics.json").read_text())["models"][0]["recognition"][0]["shares"]
+    assert "best_possible" not in shares["0.1"]
+    assert shares["0.5"]["best_possible"] == pytest.approx(0.95)
+    assert shares["0.25"]["best_possible_per_class"] == {"fall": 0.4, "rise": 0.7}
+    found = [row for row in rows(out / "classes.csv") if row["model"] == "best possible guess"]
+    assert [float(r["value"]) for r in found if r["seen"] == "0.5"] == pytest.approx(
+        [0.95, 0.85, 1]
+    )
+    page = (out / "report.html").read_text()
+    assert "best possible guess, 25%" in page
+    table = page.split("by the share seen</caption>")[1].split("</table>")[0]
+    assert "–" in table
+    assert "60.0" in table
+
+    (others / "best_guess.csv").write_text("seen,class,accuracy\n0.25,fall,0.4\n")
+    with pytest.raises(UserError, match=r"has no accuracy of rise at share 0\.25"):
+        evaluate(runs[:1], data=str(others))
+    for wrong in ("0,fall,0.4", "0.5,fall,1.2", "0.5,fall"):
+        (others / "best_guess.csv").write_text(f"seen,class,accuracy\n0.5,rise,1\n{wrong}\n")
+        with pytest.raises(UserError, match="line 3: a row has seen, above 0 and at most 1"):
+            evaluate(runs[:1], data=str(others))

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from framecast.base.errors import UserError
+from framecast.datasets.best_guess import BestGuess
 from framecast.datasets.source import Source
 from framecast.datasets.videos import check_size
 from framecast.frames.channels import COLOUR, GREY, Coordinate
@@ -96,6 +97,15 @@ class ActivityVideos(Source):
     def at(self, shares: Sequence[float]) -> "ActivityVideos":
         """Return the same data set with other shares of each video seen."""
         return replace(self, seen=list(shares))
+
+    def best_guess(self, place: Paths | None, classes: Sequence[str]) -> BestGuess | None:
+        """Return how often the best possible guess is right, where that is known.
+
+        Args:
+            place: of other videos; None for those of the data set itself.
+            classes: that it must know.
+        """
+        return None
 
     def read(self, place: Paths, selection: Selection) -> Frames:
         """Read a video, or the videos of a folder, without labels: each is seen whole.

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from framecast.base.errors import UserError, nearest
+from framecast.base.hidden import unfinished_of
 from framecast.datasets.activities import ActivityVideos, Entry, check_every_class, hold_out
+from framecast.datasets.best_guess import BestGuess, read_best_guess
 from framecast.datasets.source import register_source
 from framecast.frames.frames import Frames
 from framecast.frames.splits import Splits
@@ -23,7 +25,8 @@ class VideoClasses(ActivityVideos):
 
     A folder with folders named train, and perhaps validation and test, each of which holds the
     folders of classes, says itself what is what. Another folder is parted at random, the same
-    share of every class. Folders are in the order of their names.
+    share of every class. Folders are in the order of their names. Where it is known how often the
+    best possible guess is right, a file best_guess.csv in the folder may say so.
 
     Attributes:
         path: folder of folders of videos (.mp4, .avi, .gif, .mov, .mkv, .webm).
@@ -59,6 +62,15 @@ class VideoClasses(ActivityVideos):
         """
         parts, classes = self._parts()
         return self._part("test", parts, classes) if parts["test"] else None
+
+    def best_guess(self, place: Paths | None, classes: Sequence[str]) -> BestGuess | None:
+        """Read best_guess.csv, where the folder has one.
+
+        Raises:
+            UserError: if it is not such a table.
+        """
+        folder = self.path if place is None else place
+        return read_best_guess(Path(folder), classes) if isinstance(folder, str | Path) else None
 
     def read(self, place: Paths, selection: Selection) -> Frames:
         """Read other videos: with labels where a folder holds folders of classes.
@@ -122,6 +134,8 @@ def _classes(folder: Path) -> dict[str, list[Entry]]:
 
 def _check_several(classes: Sequence[str], folder: Path) -> None:
     """Refuse what leaves nothing to tell apart."""
+    if unfinished_of(folder / "train").exists():
+        raise UserError(f"{folder}: train was begun and not finished; run what made it again")
     if len(classes) < 2:
         raise UserError(
             f"{folder} holds {len(classes)} folders of videos ({', '.join(SUFFIXES)}), but classes "

@@ -14,7 +14,7 @@ from framecast.base.whole import PathLike
 from framecast.evaluate.baselines import fit_baselines
 from framecast.evaluate.examples import Example, affordable, choose, forecast_again
 from framecast.evaluate.network import Network, Together
-from framecast.evaluate.recognition import Recognition, recognise
+from framecast.evaluate.recognition import Recognition, Tested, recognise
 from framecast.evaluate.results import Evaluation, Forecasts
 from framecast.evaluate.runs import (
     Run,
@@ -112,7 +112,10 @@ def evaluate(
     windows = plan.scored(batch_size, _possible(networks), _usual(plan.frames, known))
     ensembles = [Together(networks, joined, variation)] if joined else []
     scored = score([*known.values(), *networks, *ensembles], windows, measure, progress)
-    named = [recognise(run, data) for run in loaded]
+    named = [
+        recognise(run, Tested(own, plan.places, plan.context), data)
+        for run, own in zip(loaded, plan.every, strict=True)
+    ]
     models = _models(loaded, scored[len(known) :], [*known], named)
     firsts: list[Competitor] = [networks[loaded.index(model.runs[0])] for model in models]
     if joined:

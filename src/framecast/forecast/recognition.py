@@ -68,7 +68,8 @@ def recognise_videos(
             "videos with model.classifier (docs/recognition.md)"
         )
     frames = source.at(shares).watch(place)
-    probabilities = name_classes(predictor, frames, predictor.checkpoint.context)
+    windows = Windows(frames, predictor.scaling, predictor.checkpoint.context)
+    probabilities = name_classes(predictor, windows, first_places(frames))
     names = frames.coordinates["video"].values[:: len(shares)].tolist()
     return Recognised(
         tuple(names),
@@ -78,20 +79,28 @@ def recognise_videos(
     )
 
 
-def name_classes(predictor: Predictor, frames: Frames, context: int) -> Float[Tensor, "N K"]:
-    """Return the probabilities of the classes of every sequence from its first frames.
+def name_classes(
+    predictor: Predictor, windows: Windows, places: Sequence[Place], seen: int | None = None
+) -> Float[Tensor, "N K"]:
+    """Return the probabilities of the classes of windows from their first frames.
 
     Args:
         predictor: of a recogniser.
-        frames: N sequences of `context` frames or more.
-        context: frames that are read of each.
+        windows: of the frames.
+        places: where N of them begin.
+        seen: frames that are read of each; None for all of a window.
 
     Raises:
         UserError: if the frames do not suit the model.
     """
-    predictor.checkpoint.check(frames)
-    windows, every = Windows(frames, predictor.scaling, context), range(len(frames.values))
-    parts = [every[first : first + AT_ONCE] for first in every[::AT_ONCE]]
-    return torch.cat([
-        predictor.name(windows.stack(windows.read([Place(n, 0) for n in part]))) for part in parts
-    ])  # fmt: skip
+    predictor.checkpoint.check(windows.frames)
+    named = []
+    for first in range(0, len(places), AT_ONCE):
+        batch = windows.stack(windows.read(places[first : first + AT_ONCE]))
+        named.append(predictor.name(batch.part(slice(0, seen))))
+    return torch.cat(named)
+
+
+def first_places(frames: Frames) -> list[Place]:
+    """Return where the sequences begin."""
+    return [Place(sequence, 0) for sequence in range(len(frames.values))]
