@@ -35,7 +35,7 @@ from framecast.train.batches import Batches, reading_ahead
 COUNT, GRID = 3000, (128, 128)
 """Of the frames: together more than the decoded chunks that a process keeps."""
 WINDOW, BATCH = 20, 8
-FILES = 500
+FILES = 150
 """Frames of the kinds that have a file for each."""
 
 
@@ -178,7 +178,7 @@ def epoch(frames: Frames, how: str, count: int) -> Iterator[tuple[Callable[[], o
     order = sampler if how == "random" else side_by_side(frames, WINDOW)
     batches = Batches(windows, order, BATCH)
     with reading_ahead(batches, None, count) as (ahead, _):
-        yield lambda: sum(len(batch) for batch in ahead), len(sampler) * WINDOW
+        yield lambda: sum(len(batch) for batch in ahead if batch is not None), len(sampler) * WINDOW
 
 
 def _read_bytes(path: Path) -> None:

@@ -18,6 +18,7 @@ from framecast.datasets.simulate.trajectories import (
     fill,
     open_store,
     trajectory_seed,
+    write_stores,
 )
 
 COUNT = 7
@@ -69,6 +70,27 @@ def whole(tmp_path: Path) -> dict[Path, bytes]:
     return contents(tmp_path / "whole.zarr")
 
 
+class TestStores:
+    def test_a_folder_that_was_stopped_goes_on_where_it_was(self, tmp_path: Path) -> None:
+        asked: list[int] = []
+
+        def make_or_die(split: str, indices: range) -> NDArray[np.float32]:
+            asked.extend(indices)
+            if len(asked) == 3:
+                raise KeyboardInterrupt
+            return make(split, indices)
+
+        def run() -> None:
+            write_stores(tmp_path, VARIABLE, {"train": 4}, lambda _: ATTRIBUTES, make_or_die, 1)
+
+        with pytest.raises(KeyboardInterrupt):
+            run()
+        run()
+        assert asked == [0, 1, 2, 2, 3]
+        data = xarray.open_zarr(tmp_path / "train.zarr", chunks=None)
+        np.testing.assert_array_equal(data.height, make("train", range(4)))
+
+
 class TestStore:
     def test_xarray_reads_it_as_a_data_set(self, tmp_path: Path) -> None:
         write(tmp_path / "a.zarr")
@@ -93,7 +115,7 @@ class TestStore:
     def test_trajectories_not_yet_computed_are_nan(self, tmp_path: Path) -> None:
         write_and_die(tmp_path / "a.zarr", after=1)
         assert not (tmp_path / "a.zarr").exists()
-        data = xarray.open_zarr(tmp_path / ".a.unfinished.zarr", chunks=None)
+        data = xarray.open_zarr(tmp_path / ".a.begun.zarr", chunks=None)
         assert data.attrs["trajectories_complete"] == 2
         assert np.isfinite(data.height[:2]).all()
         assert np.isnan(data.height[2:]).all()
@@ -138,7 +160,7 @@ class TestResume:
     def test_heals_a_batch_that_was_cut_off_while_it_was_written(
         self, tmp_path: Path, whole: dict[Path, bytes]
     ) -> None:
-        path, begun = tmp_path / "a.zarr", tmp_path / ".a.unfinished.zarr"
+        path, begun = tmp_path / "a.zarr", tmp_path / ".a.begun.zarr"
         write_and_die(path, after=1)
         chunk = Path("height", "c", "2", "0", "0", "0")
         (begun / chunk).parent.mkdir(parents=True)
@@ -203,7 +225,7 @@ class TestRefusal:
     ) -> None:
         write(tmp_path / "finished.zarr")
         write_and_die(tmp_path / "unfinished.zarr", after=1)
-        monkeypatch.setattr(trajectories, "_version", lambda: "9.9")
+        monkeypatch.setattr(trajectories, "package_version", lambda: "9.9")
         write(tmp_path / "finished.zarr")
         with pytest.raises(ValueError, match=r"framecast_version=.* not '9\.9'"):
             write(tmp_path / "unfinished.zarr")

@@ -148,8 +148,8 @@ def test_one_time_or_one_row_is_a_dimension_all_the_same(tmp_path):
 
 
 def test_a_data_set_that_is_not_finished_is_named(tmp_path):
-    dataset().to_zarr(tmp_path / ".train.partial.zarr", consolidated=False)
-    with pytest.raises(UserError, match=r"\.train\.partial\.zarr was begun and not finished"):
+    dataset().to_zarr(tmp_path / ".train.begun.zarr", consolidated=False)
+    with pytest.raises(UserError, match=r"\.train\.begun\.zarr was begun and not finished"):
         read_parts(tmp_path)
 
 

@@ -1,5 +1,7 @@
 """Many files that are one series."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from framecast.base.errors import UserError
 from framecast.datasets.config import DataConfig
 from framecast.frames import lazy
 from framecast.frames.lazy import LazyValues
+from framecast.readers import hdf5
 from framecast.readers import opened as opening
 from framecast.readers.open import read_frames
 
@@ -85,12 +88,25 @@ def test_a_series_is_read_where_it_is_asked_for_with_few_files_open(tmp_path, mo
     assert isinstance(frames.values, LazyValues)
     opened.clear()
     assert frames.values[0, 14:18][:, 0, 0, 0].tolist() == [84, 90, 96, 102]  # of two files
-    assert opened == ["w", "v"]
     assert frames.values[0, 15:17][:, 0, 0, 0].tolist() == [90, 96]
-    assert opened == ["w", "v"]  # both are open still
+    assert opened == []  # what is in them is known
     part = frames.select(times=slice(3, 9))
     assert part.values[0, :][:, 0, 0, 0].tolist() == [18, 24, 30, 36, 42, 48]
     assert len(frames.values.reader.parts[0].reader.opened.files) <= 2
+
+
+def test_few_files_of_a_series_are_open_at_once_and_none_once_it_is_gone(tmp_path, monkeypatch):
+    days(tmp_path)
+    monkeypatch.setattr(lazy, "HELD", 0)
+    monkeypatch.setattr(hdf5, "OPEN", 2)
+    frames = read_frames(tmp_path)
+    for start in (0, 8, 4, 12):
+        frames.values[0, start : start + 4]
+        assert len([p for p in hdf5._open if p.parent == tmp_path]) <= 2
+    assert hdf5._open
+    del frames
+    gc.collect()
+    assert not [p for p in hdf5._open if p.parent == tmp_path]
 
 
 def test_lazy_and_held_values_are_the_same(tmp_path, monkeypatch):
@@ -111,6 +127,17 @@ def test_a_file_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"x\.nc has changed since it was first read: .* 4 frames"):
         frames.values[0, :]
     assert files[2].name == "x.nc"
+
+
+def test_a_file_that_is_written_anew_with_other_values_is_read_anew(tmp_path, monkeypatch):
+    days(tmp_path)
+    monkeypatch.setattr(lazy, "HELD", 0)
+    frames = read_frames(tmp_path)
+    assert frames.values[0, 8:9][0, 0, 0, 0] == 48
+    doubled = piece(48, 24).assign(t=lambda d: 2 * d["t"])
+    doubled.to_netcdf(tmp_path / "new", engine="h5netcdf")
+    (tmp_path / "new").replace(tmp_path / "x.nc")
+    assert frames.values[0, 8:9][0, 0, 0, 0] == 96
 
 
 def test_an_overlap_is_refused_with_the_files_and_times(tmp_path):

@@ -11,6 +11,7 @@ EXTRAS = {
     "grib": "GRIB",
     "remote": "remote addresses",
     "units": "units",
+    "worlds": "simulated worlds",
 }
 """Extras of framecast, as in pyproject.toml, and what each is for."""
 

@@ -13,11 +13,12 @@ import traceback
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from framecast.base.errors import UserError
+from framecast.base.errors import FoundLateWarning, UserError
 from framecast.base.messages import pack, receive, send
 
 GRACE = 1.0
@@ -67,11 +68,15 @@ class Workers:
         return asked
 
     def close(self) -> None:
-        """End the processes; what they are at may finish within a moment."""
+        """End the processes, and those that they started.
+
+        What they are at may finish within a moment.
+        """
         self._threads.shutdown(wait=False, cancel_futures=True)
         wait(self._asked, GRACE)
         for process in self._processes:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         self._threads.shutdown()
         for process in self._processes:
             process.wait()
@@ -136,7 +141,8 @@ def _start() -> Any:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, **settings},
-        process_group=0,  # Ctrl-C at a terminal goes to the group of the program
+        # A group of its own, which is ended whole. Ctrl-C at a terminal goes to the program's.
+        process_group=0,
     )
 
 
@@ -146,6 +152,8 @@ def serve() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what a library prints must not come between answers
     warnings.simplefilter("ignore")  # the program that started this one has warned already
+    warnings.simplefilter("default", FoundLateWarning)  # but of what it did not read
+    warnings.showwarning = _show
     try:
         function = _receive_function(questions)
         while True:
@@ -153,6 +161,11 @@ def serve() -> None:
             send(answers, _packed_reply(function, question))
     except (EOFError, OSError):
         pass  # the program has ended
+
+
+def _show(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Write a warning as the command line does."""
+    print(f"framecast: note: {message}", file=sys.stderr)
 
 
 def _receive_function(questions: Any) -> Callable[[Any], Any]:

@@ -8,7 +8,7 @@ from framecast.base.config import load_config
 from framecast.base.keys import describe_keys
 from framecast.cli.parser import CommandParser, command_parser, overrides, whole_number
 from framecast.datasets import moving_mnist
-from framecast.datasets.simulate import navier_stokes, opposites, shallow_water
+from framecast.datasets.simulate import maze, navier_stokes, opposites, shallow_water, vizdoom
 
 
 class Simulator(NamedTuple):
@@ -34,6 +34,10 @@ SIMULATORS = {
         shallow_water,
         "jets, waves and vortices on the rotating Earth, a stand-in for geopotential at 500 hPa",
     ),
+    "vizdoom": Simulator(
+        vizdoom.VizDoom, vizdoom, "walks through the rooms of ViZDoom, as an agent sees them"
+    ),
+    "maze": Simulator(maze.Maze, maze, "walks through mazes of MiniWorld, a new one each time"),
     "moving_mnist": Simulator(
         moving_mnist.MovingMnist, moving_mnist, "handwritten digits that move and bounce"
     ),

@@ -61,6 +61,11 @@ def parser(everything: bool = False) -> CommandParser:
         metavar="N",
         help="of several seeds, so many at a time (default: 1)",
     )
+    parser.add_argument(
+        "--no-actions",
+        action="store_true",
+        help="leave the actions of episodes out (data.source dmlab, minecraft, habitat, episodes)",
+    )
     add_minutes(parser)
     add_cache(parser, shown=everything)
     add_device(parser)
@@ -74,6 +79,8 @@ def run(arguments: list[str]) -> None:
     if not options.recipe and not options.resume:
         raise UserError("name a recipe, a YAML file or data (framecast recipes lists the recipes)")
     given = overrides(Experiment, options)
+    if options.no_actions:
+        given["data.options.with_actions"] = "false"
     if _resumes_several(options, given):
         _train_several(begun(options.out), options)
         return

@@ -15,6 +15,7 @@ from framecast.datasets import (  # noqa: F401
     video_classes,
     videos,
     weatherbench,
+    worlds,
 )
 from framecast.datasets.source import SOURCES, Source
 from framecast.frames.coarsen import cell_sizes, check_coarsen
@@ -56,7 +57,8 @@ class DataConfig:
 
     Attributes:
         source: where frames come from: files, your own; videos; video_classes;
-            something_something; kth; moving_mnist; weatherbench.
+            something_something; kth; moving_mnist; weatherbench; dmlab, minecraft, habitat and
+            episodes, which have actions.
         path: file or folder to read; null stands for the source's own place. For files: a file
             of any kind that is read (docs/data.md); a folder that holds files, or folders, named
             train, validation and test; or many files that are one series, as a folder, a pattern

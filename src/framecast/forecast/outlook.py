@@ -143,7 +143,7 @@ class Outlook:
         parts = [actions[sequence, start:stop]]
         later = self.times[number][stop - start : count]
         if len(later) and self.further is not None:
-            further: Any = fitting_actions(self.further, self.windows.scaling.spec.actions)
+            further: Any = fitting_actions(self.further, self.windows.scaling.spec)
             place = min(sequence, len(further) - 1)
             parts += [further[place, [row]] for row in self._places(self.further, later)]
         known = torch.cat(parts)

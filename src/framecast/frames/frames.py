@@ -54,6 +54,7 @@ class Frames:
         source: where the frames come from, for messages.
         static: fields that are the same at all times; None if there are none.
         actions: what is done between each frame and the next, [N,T,A]; None if nothing is.
+        action_names: of A actions that are unit vectors, where they are named.
         labels: the class of each sequence, or of each frame; None if they have none.
         irregular: whether steps of any length are allowed, so that time axes are not cut.
         tolerance: share of a step that each time may be off.
@@ -71,6 +72,7 @@ class Frames:
     source: str = "frames"
     static: StaticFields | None = None
     actions: Float[Tensor, "N T A"] | None = None
+    action_names: tuple[str, ...] = ()
     labels: Labels | None = None
     irregular: bool = False
     tolerance: float = TOLERANCE

@@ -47,6 +47,7 @@ class FrameSpec:
         vectors: names of the channels that are components of vectors.
         classes: names of the classes that sequences are labelled with; none without labels.
         label: name of the labels in the data; None if there are none, or if files are not read.
+        action_names: of the actions, where they are named, in the order of their numbers.
     """
 
     channels: tuple[Channel, ...]
@@ -76,6 +77,7 @@ class FrameSpec:
     vectors: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     label: str | None = None
+    action_names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, frames: Frames, **settings: Any) -> "FrameSpec":
@@ -89,6 +91,7 @@ class FrameSpec:
             irregular=frames.irregular,
             northward=runs_northward(frames),
             classes=() if frames.labels is None else frames.labels.names,
+            action_names=frames.action_names,
             **settings,
         )
 

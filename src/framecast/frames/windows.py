@@ -15,6 +15,7 @@ from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames, Piece
 from framecast.frames.order import Order, by_runs
 from framecast.frames.places import area_weights
+from framecast.frames.roles import FrameSpec
 from framecast.frames.scaling import EXAMINED, Scaling, fill, stretches
 from framecast.frames.times import intervals
 
@@ -42,7 +43,7 @@ class Windows:
         self.frames, self.scaling, self.length = frames, scaling, length
         self.given = length if given is None else given
         self.area = area_weights(frames) if by_area else None
-        self.actions = fitting_actions(frames, scaling.spec.actions)
+        self.actions = fitting_actions(frames, scaling.spec)
         self.labels = None
         if frames.labels is not None and scaling.spec.classes:
             self.labels = frames.labels.among(scaling.spec.classes, frames.source)
@@ -132,16 +133,18 @@ class WindowsOfParts:
         return self.parts[part].read(places)
 
 
-def fitting_actions(frames: Frames, count: int) -> Float[Tensor, "N T A"] | None:
+def fitting_actions(frames: Frames, spec: FrameSpec) -> Float[Tensor, "N T A"] | None:
     """Return actions with as many numbers as the network reads, [N,T,A]; None if it reads none.
 
     Unit vectors are filled up with 0: a file may hold fewer of the numbered actions than the
-    training data.
+    training data. Where both name their actions, these are matched by their names.
 
     Raises:
-        UserError: if an action has another number of numbers.
+        UserError: if an action has another number of numbers, or is none that the network knows.
     """
-    actions = frames.actions
+    actions, count = frames.actions, spec.actions
+    if actions is not None and count and frames.action_names and spec.action_names:
+        return _by_name(actions, frames, spec.action_names)
     if not count or actions is None or actions.shape[-1] == count:
         return actions if count else None
     missing = count - actions.shape[-1]
@@ -153,6 +156,26 @@ def fitting_actions(frames: Frames, count: int) -> Float[Tensor, "N T A"] | None
             f"was trained on {count}"
         )
     return torch.nn.functional.pad(actions, (0, missing))
+
+
+def _by_name(
+    actions: Float[Tensor, "N T A"], frames: Frames, names: tuple[str, ...]
+) -> Float[Tensor, "N T A2"]:
+    """Put actions in the order of the names that a network knows."""
+    if frames.action_names == names:
+        return actions
+    done = actions.nan_to_num(0.0).any(1).any(0).tolist()
+    for name, there in zip(frames.action_names, done, strict=True):
+        if there and name not in names:
+            raise UserError(
+                f"{frames.source}: the action {name} is none of those that the model was trained "
+                f"on, {', '.join(names)}"
+            )
+    ordered = torch.zeros(*actions.shape[:2], len(names))
+    for place, name in enumerate(frames.action_names):
+        if name in names:
+            ordered[..., names.index(name)] = actions[..., place]
+    return ordered.where(actions.isfinite().all(-1, keepdim=True), torch.nan)
 
 
 def _known(values: Float[Tensor, "T C H W"]) -> Bool[Tensor, "T C H W"] | None:

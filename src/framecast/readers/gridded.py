@@ -211,6 +211,12 @@ class GriddedReader:
             parts.append(replace(part, variable=part.variable.isel(chosen)))
         return replace(self, parts=tuple(parts), blocks=Blocks())
 
+    def without_coordinates(self) -> "GriddedReader":
+        """Return a reader of the same values that holds nothing but where they are."""
+        bare = [part.variable.drop_vars(list(part.variable.coords)) for part in self.parts]
+        parts = [replace(part, variable=v) for part, v in zip(self.parts, bare, strict=True)]
+        return replace(self, parts=tuple(parts), blocks=Blocks())
+
     def everything(self) -> Float[Tensor, "N T C H W"]:
         """Return all values."""
         return self._read((slice(None),) * len(self.chunk))

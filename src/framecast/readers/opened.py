@@ -1,6 +1,7 @@
 """Files that are opened where they are read: a few at a time, and anew in another process."""
 
 import hashlib
+import pickle
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import LazyValues, Values, chunks_of
 from framecast.readers.file import open_file
+from framecast.readers.gridded import GriddedReader
+from framecast.readers.hdf5 import State, state_of
+from framecast.readers.kinds import kind_of
 from framecast.readers.selection import Selection
 from framecast.readers.stamps import Stamps
 
@@ -47,7 +51,8 @@ class OpenFiles:
         frames = self.open(path, selection)
         n, t, c, h, w = frames.values.shape
         chunks = chunks_of(frames.values)
-        reader = FileReader(path, selection, self, (n, t, c, h, w), frames.source, chunks)
+        within = _within(frames.values, path)
+        reader = FileReader(path, selection, self, (n, t, c, h, w), frames.source, chunks, within)
         ends = tuple(frames.lengths) if len(set(frames.lengths)) > 1 else None
         return replace(frames, values=LazyValues.of(reader, ends))
 
@@ -79,6 +84,8 @@ class FileReader:
         shape: (N, T, C, H, W), as it was when the file was first opened.
         source: what messages call it.
         chunks: how its frames are stored; None where each is on its own.
+        within: reads it without finding out anew what is in it, as long as it stays as it was;
+            None where it must be opened from the beginning.
     """
 
     path: Path
@@ -87,9 +94,12 @@ class FileReader:
     shape: tuple[int, int, int, int, int]
     source: str
     chunks: Chunks | None = None
+    within: "Within | None" = None
 
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
         """Return frames start to stop - 1 of a sequence."""
+        if self.within is not None and self.within.holds(self.path):
+            return self.within.reader.read(sequence, start, stop)
         values = self._values()
         if isinstance(values, LazyValues):
             return values.reader.read(sequence, start, stop)
@@ -103,6 +113,8 @@ class FileReader:
         return hashlib.blake2b(values.contiguous().numpy().data, digest_size=12).hexdigest()
 
     def _values(self) -> Values:
+        if self.within is not None and not self.within.holds(self.path):
+            self.opened.files.pop(self.path, None)  # what was found in it before
         values = self.opened.open(self.path, self.selection).values
         if tuple(values.shape) != tuple(self.shape):
             raise UserError(
@@ -110,3 +122,29 @@ class FileReader:
                 f"and has {values.shape[1]} now. Begin again when nothing is written to it"
             )
         return values
+
+
+@dataclass(frozen=True)
+class Within:
+    """Reads the variables of a file by what was found out about it, and how the file was then."""
+
+    reader: GriddedReader
+    state: State
+
+    def holds(self, path: Path) -> bool:
+        """Whether the file is there and has not been written to since."""
+        return path.exists() and state_of(path) == self.state
+
+
+def _within(values: Values, path: Path) -> Within | None:
+    """What reads the variables of a NetCDF or HDF5 file; None where nothing can open it again."""
+    if not isinstance(values, LazyValues) or not isinstance(values.reader, GriddedReader):
+        return None
+    if kind_of(path) != "netcdf":
+        return None
+    bare = values.reader.without_coordinates()
+    try:
+        pickle.dumps(bare)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return None  # it holds an open file, which cannot be opened again by what holds it
+    return Within(bare, state_of(path))

@@ -15,6 +15,7 @@ from framecast.base.limits import check_memory
 from framecast.readers.geotiff import open_geotiff
 from framecast.readers.grib import open_grib
 from framecast.readers.guard import check_file
+from framecast.readers.hdf5 import read_plainly
 from framecast.readers.kinds import ZARR_FILES, kind_of
 from framecast.readers.odim import is_odim, open_odim
 from framecast.readers.remote import CachedStore, address_of, open_remote_store
@@ -50,7 +51,8 @@ def open_raw(path: Path, group: str | None) -> xr.Dataset:
     place = choose_group(path, group)
     # HDF5 without names of dimensions opens, and is described.
     options = {**OPTIONS, "engine": engine, "phony_dims": "access"}
-    dataset = xr.open_dataset(path, group=place or None, **options)
+    labelled = xr.open_dataset(path, group=place or None, **options)
+    dataset = read_plainly(labelled, path, place)
     outer = [str(parent) for parent in PurePosixPath(place).parents] if place else []
     return _with_axes(dataset, outer, lambda group: xr.open_dataset(path, group=group, **options))
 

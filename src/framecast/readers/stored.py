@@ -62,10 +62,19 @@ class StoredArray:
         chunks = None if self.chunks is None else self.chunks[::-1]
         return StoredArray(self.shape[::-1], self.dtype, lambda p: self.read(p[::-1]).T, chunks)
 
-    def variable(self, dims: Sequence[str], attributes: Mapping[str, Any]) -> xr.Variable:
-        """Return it as a variable of xarray, of which nothing is read either."""
-        known = {} if self.chunks is None else _encoding(dims, self.chunks)
-        return xr.Variable(dims, LazilyIndexedArray(_Backend(self)), attributes, known)
+    def variable(
+        self,
+        dims: Sequence[str],
+        attributes: Mapping[str, Any],
+        encoding: Mapping[str, Any] | None = None,
+    ) -> xr.Variable:
+        """Return it as a variable of xarray, of which nothing is read either.
+
+        Without an encoding, that of the variable names its chunks.
+        """
+        if encoding is None:
+            encoding = {} if self.chunks is None else _encoding(dims, self.chunks)
+        return xr.Variable(dims, LazilyIndexedArray(_Backend(self)), attributes, encoding)
 
 
 Array = np.ndarray | StoredArray

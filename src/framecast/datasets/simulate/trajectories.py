@@ -143,7 +143,7 @@ def open_store(
         raise UserError(f"{path}: the number of trajectories is {count}, must be at least 1")
     wanted = {
         "Conventions": "CF-1.11",
-        "framecast_version": _version(),
+        "framecast_version": package_version(),
         **attributes,
         "trajectories": count,
     }
@@ -283,7 +283,8 @@ def _remove_litter(path: Path) -> None:
         litter.unlink()
 
 
-def _version() -> str:
+def package_version() -> str:
+    """Return the version of framecast."""
     try:
         return metadata.version("framecast")
     except metadata.PackageNotFoundError:

@@ -98,7 +98,7 @@ def render(
     viewed = None if show is None else _scene(show)
     data = {"charts": _json([chart.spec for chart in drawn or []])}
     if viewed is not None:
-        data |= {"land": _read("land.json"), "scene": _json(viewed)}
+        data |= {"scene": _json(viewed)}
     style, script = _read("style.css"), "\n".join(map(_read, SCRIPTS))
     policy = (
         f"default-src 'none'; script-src '{_checksum(script)}'; style-src '{_checksum(style)}'; "

@@ -46,27 +46,13 @@ function degrees(value, letters) {
   return `${short(Math.abs(turned))}°${letters[turned < 0 ? 1 : 0]}`;
 }
 
-// Draws the outlines of land onto a map whose upper left cell is at the origin.
-function drawCoasts(context, land, grid, cell) {
-  const { x, y, up, rows } = grid;
-  const across = [x.values[0], x.values[x.values.length - 1]];
-  const margin = 2 * Math.abs(x.values[1] - x.values[0]);
-  const [west, east] = [Math.min(...across) - margin, Math.max(...across) + margin];
+// Draws coasts onto a map whose upper left cell is at the origin.
+function drawCoasts(context, { coasts, up, rows }, cell) {
   context.beginPath();
-  for (const turn of [-360, 0, 360]) {
-    for (const ring of land.rings) {
-      let lon = 0, lat = 0, on = false, edge = false;
-      for (let n = 0; n < ring.length; n += 2) {
-        lon += ring[n] * land.degrees;
-        lat += ring[n + 1] * land.degrees;
-        const here = lon + turn, cut = Math.abs(lon) > 179.9 || lat < -89.9;
-        if (here < west || here > east) { on = false; edge = cut; continue; }
-        const row = placeOf(y.values, lat);
-        const point = [placeOf(x.values, here) * cell[0], (up ? rows - row : row) * cell[1]];
-        if (on && !(cut && edge)) context.lineTo(...point); else context.moveTo(...point);
-        on = true;
-        edge = cut;
-      }
+  for (const line of coasts) {
+    for (let n = 0; n < line.length; n += 2) {
+      const point = [line[n] * cell[0], (up ? rows - line[n + 1] : line[n + 1]) * cell[1]];
+      if (n) context.lineTo(...point); else context.moveTo(...point);
     }
   }
   context.stroke();
@@ -97,8 +83,8 @@ function picture(values, grid, colours, map, missing) {
 
 // A map with its axes, coasts, colour bar and marks, on a canvas as wide as its place.
 class MapPanel {
-  constructor(canvas, grid, land) {
-    Object.assign(this, { canvas, grid, land });
+  constructor(canvas, grid) {
+    Object.assign(this, { canvas, grid });
   }
 
   lay() {
@@ -132,12 +118,10 @@ class MapPanel {
     context.clip();
     context.translate(box.left, box.top);
     const cell = [box.width / grid.columns, box.height / grid.rows];
-    if (grid.geographic) {
-      for (const [style, width] of [["rgba(255,255,255,.75)", 2.6], ["rgba(20,20,20,.9)", 1.1]]) {
-        context.strokeStyle = style;
-        context.lineWidth = width;
-        drawCoasts(context, this.land, grid, cell);
-      }
+    for (const [style, width] of [["rgba(255,255,255,.75)", 2.6], ["rgba(20,20,20,.9)", 1.1]]) {
+      context.strokeStyle = style;
+      context.lineWidth = width;
+      drawCoasts(context, grid, cell);
     }
     for (const mark of marks) this.mark(mark, cell);
     context.restore();

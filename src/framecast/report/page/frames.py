@@ -21,6 +21,7 @@ from framecast.frames.frames import Frames
 from framecast.frames.lazy import load
 from framecast.frames.leads import lead_times, spoken
 from framecast.frames.times import readable
+from framecast.report.page.coasts import coasts
 from framecast.report.page.coding import Coding
 from framecast.report.page.grid import coarser, describe_grid
 
@@ -264,7 +265,7 @@ def _described(
     ]
     picture = names == COLOUR
     return {
-        "grid": describe_grid(first, effort.coarse),
+        "grid": describe_grid(first, effort.coarse) | {"coasts": coasts(first, effort.coarse)},
         "maps": {name: _colours(name) for name in (DIVERGING, SEQUENTIAL, PICTURE)},
         "channels": channels,
         "variables": [{"name": "colours", "channels": [0, 1, 2]}]

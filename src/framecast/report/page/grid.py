@@ -26,7 +26,7 @@ def coarser(fields: Float[np.ndarray, "*any H W"], size: int) -> Float[np.ndarra
 def describe_grid(frames: Frames, coarse: int) -> dict[str, Any]:
     """Return sides, axes and direction of the grid of a page, as plain values.
 
-    `geographic` is whether rows are latitudes and columns longitudes, so that coasts can be drawn.
+    `geographic` is whether rows are latitudes and columns longitudes, in degrees.
     """
     rows, columns = (_axis(frames, n) for n in (0, 1))
     height, width = (-(-side // coarse) for side in frames.grid)

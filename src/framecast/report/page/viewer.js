@@ -2,8 +2,8 @@
 // The viewer: what is chosen, the maps of it, and the series of a point.
 
 class Viewer {
-  constructor(root, scene, land) {
-    Object.assign(this, { root, scene, land, cache: new Map(), point: null, pinned: null });
+  constructor(root, scene) {
+    Object.assign(this, { root, scene, cache: new Map(), point: null, pinned: null });
     const find = (name) => root.querySelector(`[data-role=${name}]`);
     this.parts = Object.fromEntries(
       ["window", "variable", "model", "lead", "leadname", "play", "maps", "readout", "series", "status"]
@@ -117,7 +117,7 @@ class Viewer {
     canvas.setAttribute("role", "application");
     figure.append(document.createElement("figcaption"), canvas);
     this.parts.maps.append(figure);
-    figure.panel = new MapPanel(canvas, this.scene.grid, this.land);
+    figure.panel = new MapPanel(canvas, this.scene.grid);
     canvas.addEventListener("pointermove", (event) => this.move(figure.panel.cellAt(event)));
     canvas.addEventListener("pointerleave", () => this.move(null));
     canvas.addEventListener("click", (event) => this.pin(figure.panel.cellAt(event)));
@@ -267,4 +267,4 @@ const root = document.querySelector("[data-role=viewer]");
 if (root && typeof DecompressionStream === "undefined") {
   root.querySelector("[data-role=readout]").textContent =
     "This browser is too old for the maps; the numbers below are complete.";
-} else if (root) new Viewer(root, data("scene"), data("land"));
+} else if (root) new Viewer(root, data("scene"));

@@ -1,0 +1,357 @@
+"""Episodes of worlds in which an agent acts: DMLab, Minecraft, Habitat, and those of one's own.
+
+The layouts are those in which TECO [1] and ConvS5 [2] publish and read them: PATH/train/FOLDER/NAME
+and PATH/test/FOLDER/NAME, `.npz` files or videos (`readers/recordings.py`).
+
+[1] W. Yan, D. Hafner, S. James, P. Abbeel, Temporally Consistent Transformers for Video Generation,
+    ICML 2023.
+[2] J. T. H. Smith et al., Convolutional State Space Models for Long-Range Spatiotemporal Modeling,
+    NeurIPS 2023.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from framecast.base.errors import UserError
+from framecast.base.limits import check_memory
+from framecast.base.progress import track
+from framecast.datasets.source import Source, register_source
+from framecast.datasets.videos import check_size
+from framecast.frames.channels import COLOUR, Channel, Coordinate
+from framecast.frames.frames import Frames
+from framecast.frames.lazy import LazyValues
+from framecast.frames.splits import Splits
+from framecast.readers.decoding import SUFFIXES
+from framecast.readers.paths import Paths
+from framecast.readers.recordings import Recording, RecordingReader, read_recording
+from framecast.readers.selection import Selection
+
+POSE = ("x", "y", "z", "heading")
+"""Names of the coordinates of the agent, where the files have them."""
+
+
+@register_source("episodes")
+@dataclass(frozen=True)
+class Episodes(Source):
+    """Episodes of one's own: `.npz` files with `video` and `actions`, or videos beside such files.
+
+    A folder with folders named train, and perhaps validation and test, says itself what is what; in
+    another, or where validation is missing, episodes are held out at random. Files may lie at any
+    depth.
+
+    Attributes:
+        path: the folder.
+        validation_fraction: share of the training episodes that is held out for validation, where
+            no folder holds them, in [0, 1).
+        test_fraction: share of the episodes kept for the test, where no folder holds them, in
+            [0, 1).
+        action_names: names of the actions, by their numbers from 0; null for those that the files
+            name, or that the data set has.
+        action_shift: frames by which actions are stored late: 0, action t is done after frame t;
+            1, action t led to frame t. Null for the data set's own.
+        with_actions: whether actions are read.
+        rate: frames a second of `.npz` files, which do not say.
+        size: [rows, columns] to which the frames of videos are resized; their own if null.
+        seed: of what is held out.
+    """
+
+    path: str = "data/episodes"
+    validation_fraction: float = 0.05
+    test_fraction: float = 0.1
+    action_names: list[str] | None = None
+    action_shift: int | None = None
+    with_actions: bool = True
+    rate: float = 10.0
+    size: list[int] | None = None
+    seed: int = 0
+
+    OWN_NAMES: ClassVar[tuple[str, ...]] = ()
+    OWN_SHIFT: ClassVar[int | None] = None
+    SUFFIXES: ClassVar[tuple[str, ...]] = (".npz", *SUFFIXES)
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
+        if self.action_shift not in (None, 0, 1):
+            raise ValueError(f"action_shift {self.action_shift} must be 0 or 1")
+        if self.action_names is not None:
+            check_names(self.action_names)
+        if self.rate <= 0:
+            raise ValueError(f"rate {self.rate} must be positive")
+        if self.seed < 0:
+            raise ValueError(f"seed {self.seed} must not be negative")
+
+    def splits(self) -> Splits:
+        """Read the parts.
+
+        Raises:
+            UserError: if there are no episodes, a file is missing or damaged, or they are not
+                alike.
+        """
+        parts = self._parts()
+        read = {name: self.frames(files, f"{self.path} ({name})") for name, files in parts.items()}
+        return Splits(read["train"], read.get("validation"), read.get("test"))
+
+    def test(self) -> Frames | None:
+        """Read the test part.
+
+        Raises:
+            UserError: as `splits`.
+        """
+        files = self._parts().get("test")
+        return self.frames(files, f"{self.path} (test)") if files else None
+
+    def read(self, place: Paths, selection: Selection) -> Frames:
+        """Read other episodes: a file, or the files of a folder, or of its folder named test.
+
+        Raises:
+            UserError: as `splits`.
+        """
+        if not isinstance(place, str | Path):
+            raise UserError(f"{place}: name one episode, or one folder of episodes")
+        path = Path(place)
+        files = self.find(path / "test") or self.find(path)
+        if not files:
+            raise UserError(f"{path} holds no episode ({', '.join(self.SUFFIXES)})")
+        return self.frames(files, str(path))
+
+    def find(self, path: Path) -> list[Path]:
+        """Return the episodes in a folder, by name, its folders in the order of their numbers.
+
+        A `.npz` file that lies beside a video of its name holds its actions, and is no episode.
+        """
+        if path.is_file():
+            return [path] if path.suffix.lower() in self.SUFFIXES else []
+        files = [f for f in path.rglob("*") if f.suffix.lower() in self.SUFFIXES and f.is_file()]
+        videos = {f.with_suffix("") for f in files if f.suffix.lower() != ".npz"}
+        kept = [f for f in files if f.suffix.lower() != ".npz" or f.with_suffix("") not in videos]
+        return sorted(kept, key=lambda file: _by_numbers(file.relative_to(path)))
+
+    def frames(self, files: Sequence[Path], source: str) -> Frames:
+        """Read episodes, each a sequence.
+
+        Args:
+            files: at least one.
+            source: where they come from, for messages.
+        """
+        recordings = [
+            read_recording(file, self.size, self.with_actions)
+            for file in track(files, "read episodes", len(files), show=len(files) > 100)
+        ]
+        _check_alike(recordings)
+        names = self._names(recordings)
+        lengths = tuple(one.seen.shape[0] for one in recordings)
+        reader = RecordingReader([one.seen for one in recordings], source)
+        return Frames(
+            values=LazyValues.of(reader, lengths),
+            channels=tuple(Channel(name, {"valid_range": [0, 255]}) for name in COLOUR),
+            dims=("sequence", "time", "y", "x"),
+            coordinates=self._coordinates(recordings),
+            source=source,
+            actions=self._actions(recordings, names) if self.with_actions else None,
+            action_names=names if self.with_actions else (),
+        )
+
+    def _parts(self) -> dict[str, list[Path]]:
+        """The files of each part, without parts of none."""
+        folder = Path(self.path)
+        found = {name: self.find(folder / name) for name in ("train", "validation", "test")}
+        if not found["train"]:
+            everything = self.find(folder) if not (folder / "train").is_dir() else []
+            if not everything:
+                raise UserError(
+                    f"{folder} holds no episodes ({', '.join(self.SUFFIXES)}): data.path must be "
+                    "the folder with the folders train and test"
+                )
+            found["train"], found["test"] = self._held_out(everything, "test_fraction")
+        if not found["validation"]:
+            kept = self._held_out(found["train"], "validation_fraction")
+            found["train"], found["validation"] = kept
+        return {name: files for name, files in found.items() if files}
+
+    def _held_out(self, files: list[Path], name: str) -> tuple[list[Path], list[Path]]:
+        """Part episodes at random: what is kept, and what is held out."""
+        count = math.floor(len(files) * getattr(self, name) + 0.5)
+        if count == len(files) or (not count and getattr(self, name)):
+            raise UserError(
+                f"{self.path}: {name} {getattr(self, name)} of {len(files)} episodes leaves "
+                f"nothing; {'lower' if count else 'raise'} it, or set it to 0"
+            )
+        held = set(np.random.default_rng(self.seed).permutation(len(files))[:count].tolist())
+        parted = [[f for i, f in enumerate(files) if (i in held) is out] for out in (False, True)]
+        return parted[0], parted[1]
+
+    def _names(self, recordings: Sequence[Recording]) -> tuple[str, ...]:
+        """Names of the actions: those that are given, else the files', else the data set's own."""
+        if not self.with_actions:
+            return ()
+        first = recordings[0]
+        for one in recordings:
+            if one.names != first.names:
+                raise UserError(
+                    f"{one.path} names its actions {', '.join(one.names) or 'not at all'}, but "
+                    f"{first.path} {', '.join(first.names) or 'not at all'}: give one "
+                    "data.options.action_names"
+                )
+        names = self.action_names or first.names or self.OWN_NAMES
+        if not names:
+            raise UserError(
+                f"{first.path} does not name its actions: name them, by their numbers from 0, as "
+                "data.options.action_names, such as [left, right, forward]"
+            )
+        return tuple(names)
+
+    def _actions(
+        self, recordings: Sequence[Recording], names: Sequence[str]
+    ) -> Float[Tensor, "N T A"]:
+        """Actions as unit vectors; action t is done after frame t, NaN where none is known."""
+        shift = self._shift(recordings[0])
+        longest = max(one.seen.shape[0] for one in recordings)
+        check_memory(
+            4 * len(recordings) * longest * len(names),
+            f"{self.path}: actions of {len(recordings)} episodes",
+            "Learn from fewer episodes, or train without actions (--no-actions).",
+        )
+        actions = torch.full((len(recordings), longest, len(names)), torch.nan)
+        units = np.eye(len(names), dtype=np.float32)
+        for place, one in enumerate(recordings):
+            assert one.actions is not None
+            _check_known(one, names)
+            late = torch.from_numpy(units[one.actions[shift:]])
+            actions[place, : len(late)] = late
+        return actions
+
+    def _shift(self, first: Recording) -> int:
+        """Frames by which actions are stored late."""
+        own = 0 if first.names else self.OWN_SHIFT  # framecast simulate names its actions
+        shift = own if self.action_shift is None else self.action_shift
+        if shift is None:
+            raise UserError(
+                f"{first.path}: its actions can be read in two ways: set data.options.action_shift "
+                "0 if action t is done after frame t, or 1 if action t led to frame t"
+            )
+        return shift
+
+    def _coordinates(self, recordings: Sequence[Recording]) -> dict[str, Coordinate]:
+        """Time in seconds, names of the episodes, and the pose of the agent."""
+        longest = max(one.seen.shape[0] for one in recordings)
+        rate = recordings[0].seen.rate or self.rate
+        seconds = {"units": "s", "axis": "T", "long_name": "time since the first frame"}
+        root = Path(self.path)
+        named = [
+            str(one.path.relative_to(root) if root in one.path.parents else one.path)
+            for one in recordings
+        ]
+        coordinates = {
+            "time": Coordinate(("time",), np.arange(longest) / rate, seconds),
+            "sequence": Coordinate(("sequence",), np.array(named)),
+        }
+        if all(one.pose is not None for one in recordings):
+            poses = np.full((len(recordings), longest, len(POSE)), np.nan, np.float32)
+            for place, one in enumerate(recordings):
+                poses[place, : one.seen.shape[0]] = one.pose
+            for place, name in enumerate(POSE):
+                along = ("sequence", "time")
+                coordinates[f"agent_{name}"] = Coordinate(along, poses[..., place])
+        return coordinates
+
+
+@register_source("dmlab")
+@dataclass(frozen=True)
+class DMLab(Episodes):
+    """DMLab-40k of TECO: walks through mazes, 300 frames of 64×64; or what framecast simulates.
+
+    PATH/train/FOLDER/NUMBER.npz and PATH/test/FOLDER/NUMBER.npz, with `video` and `actions`. Action
+    t is chosen at frame t, and done after it. The authors' own code reads action t as what led to
+    frame t, as action_shift 1 does.
+
+    Attributes:
+        path: the folder with the folders train and test.
+        rate: frames a second.
+    """
+
+    path: str = "data/dmlab"
+    rate: float = 7.5
+
+    OWN_NAMES: ClassVar[tuple[str, ...]] = (
+        *("left", "right", "forward", "left_forward", "right_forward"),
+    )
+    OWN_SHIFT: ClassVar[int | None] = 0
+    SUFFIXES: ClassVar[tuple[str, ...]] = (".npz",)
+
+
+@register_source("minecraft")
+@dataclass(frozen=True)
+class Minecraft(Episodes):
+    """Minecraft-200k of TECO: walks through marshes, 301 frames of 128×128.
+
+    PATH/train/FOLDER/NAME.mp4 and PATH/test/FOLDER/NAME.mp4, each with its actions in NAME.npz.
+    Action t led to frame t, and action 0 is none.
+
+    Attributes:
+        path: the folder with the folders train and test.
+    """
+
+    path: str = "data/minecraft"
+
+    OWN_NAMES: ClassVar[tuple[str, ...]] = ("none", "forward", "left", "right")
+    OWN_SHIFT: ClassVar[int | None] = 1
+    SUFFIXES: ClassVar[tuple[str, ...]] = (".mp4",)
+
+
+@register_source("habitat")
+@dataclass(frozen=True)
+class Habitat(Episodes):
+    """Habitat-200k of TECO: ways through scanned houses, 300 frames of 128×128.
+
+    PATH/train/FOLDER/NAME.mp4 and PATH/test/FOLDER/NAME.mp4, each with its actions in NAME.npz.
+    Action t led to frame t.
+
+    Attributes:
+        path: the folder with the folders train and test.
+    """
+
+    path: str = "data/habitat"
+
+    OWN_NAMES: ClassVar[tuple[str, ...]] = ("stop", "forward", "left", "right")
+    OWN_SHIFT: ClassVar[int | None] = 1
+    SUFFIXES: ClassVar[tuple[str, ...]] = (".mp4",)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise a ValueError unless these can be names of actions: several, and no two alike."""
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"action_names {list(names)} must be different names, at least one")
+
+
+def _by_numbers(path: Path) -> tuple[tuple[bool, int, str], ...]:
+    """What sorts 2.npz before 10.npz."""
+    words = [(part.partition(".")[0], part) for part in path.parts]
+    return tuple((not w.isdecimal(), int(w) if w.isdecimal() else 0, part) for w, part in words)
+
+
+def _check_alike(recordings: Sequence[Recording]) -> None:
+    first = recordings[0]
+    for one in recordings:
+        if one.seen.shape[1:] != first.seen.shape[1:]:
+            sizes = [f"{s.seen.shape[2]}×{s.seen.shape[3]}" for s in (one, first)]
+            raise UserError(f"{one.path} has frames of {sizes[0]}, but {first.path} of {sizes[1]}")
+
+
+def _check_known(recording: Recording, names: Sequence[str]) -> None:
+    assert recording.actions is not None
+    outside = (recording.actions < 0) | (recording.actions >= len(names))
+    if outside.any():
+        place = int(np.argmax(outside))
+        raise UserError(
+            f"{recording.path}: action {recording.actions[place]} of frame {place} is none of the "
+            f"{len(names)} actions {', '.join(names)}: name all that there are as "
+            "data.options.action_names"
+        )
