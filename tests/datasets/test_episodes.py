@@ -256,7 +256,7 @@ class TestParts:
 
     def test_what_was_stopped_is_continued(self, tmp_path):
         self.simulate(tmp_path / "whole")
-        stopped, begun = tmp_path / "stopped", tmp_path / "stopped" / ".train.unfinished"
+        stopped, begun = tmp_path / "stopped", tmp_path / "stopped" / ".train.begun"
         self.simulate(stopped)
         (stopped / "train").rename(begun)
         kept = (begun / "0" / "0.npz").stat().st_mtime_ns

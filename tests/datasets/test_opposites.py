@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from framecast.base.errors import UserError
+from framecast.base.hidden import unfinished_of
 from framecast.datasets.best_guess import read_best_guess
 from framecast.datasets.config import DataConfig
 from framecast.datasets.simulate import opposites, scenes
@@ -229,7 +230,7 @@ def test_a_part_that_is_not_finished_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(opposites, "act", stop)
     with pytest.raises(KeyboardInterrupt):
         simulate(tmp_path / "data", CONFIG, COUNTS, progress=False)
-    (tmp_path / "data" / ".train.unfinished").mkdir(exist_ok=True)
+    unfinished_of(tmp_path / "data" / "train").mkdir()
     with pytest.raises(UserError, match="train was begun and not finished"):
         DataConfig("video_classes", str(tmp_path / "data")).open().splits()
 

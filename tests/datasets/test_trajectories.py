@@ -115,7 +115,7 @@ class TestStore:
     def test_trajectories_not_yet_computed_are_nan(self, tmp_path: Path) -> None:
         write_and_die(tmp_path / "a.zarr", after=1)
         assert not (tmp_path / "a.zarr").exists()
-        data = xarray.open_zarr(tmp_path / ".a.unfinished.zarr", chunks=None)
+        data = xarray.open_zarr(tmp_path / ".a.begun.zarr", chunks=None)
         assert data.attrs["trajectories_complete"] == 2
         assert np.isfinite(data.height[:2]).all()
         assert np.isnan(data.height[2:]).all()
@@ -160,7 +160,7 @@ class TestResume:
     def test_heals_a_batch_that_was_cut_off_while_it_was_written(
         self, tmp_path: Path, whole: dict[Path, bytes]
     ) -> None:
-        path, begun = tmp_path / "a.zarr", tmp_path / ".a.unfinished.zarr"
+        path, begun = tmp_path / "a.zarr", tmp_path / ".a.begun.zarr"
         write_and_die(path, after=1)
         chunk = Path("height", "c", "2", "0", "0", "0")
         (begun / chunk).parent.mkdir(parents=True)

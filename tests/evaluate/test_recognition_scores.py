@@ -10,11 +10,13 @@ from framecast.base.errors import UserError
 from framecast.cli import main
 from framecast.datasets.config import DataConfig
 from framecast.evaluate import evaluate
+from framecast.forecast.predictor import Predictor
 from framecast.forecast.recognition import recognise_videos
 from framecast.frames.batch import Place
 from framecast.frames.windows import Windows
 from framecast.models import ForecasterConfig
 from framecast.report import evaluate_to
+from framecast.report.sightings import draw_sightings
 from framecast.runs.checkpoint import load_checkpoint
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train import train
@@ -105,6 +107,7 @@ def test_a_report_says_how_well_classes_are_named(runs, place, capsys):
     assert "Naming of classes at the shares of the training" in page
     assert "named rise" in page
     assert (out / "accuracy.png").stat().st_size > 5000
+    assert (out / "classes.png").stat().st_size > 5000
 
 
 def test_labelled_videos_may_be_named_to_test_on(runs, place):
@@ -205,3 +208,41 @@ def test_the_best_possible_guess_is_shown_beside_where_it_is_known(runs, place):
         (others / "best_guess.csv").write_text(f"seen,class,accuracy\n0.5,rise,1\n{wrong}\n")
         with pytest.raises(UserError, match="line 3: a row has seen, above 0 and at most 1"):
             evaluate(runs[:1], data=str(others))
+
+
+def test_sequences_are_shown_with_what_models_make_of_them(runs, videos):
+    """Best, median and worst by the true class; predicted as `Predictor` does, shown as it is."""
+    evaluation = evaluate(runs)
+    sightings = evaluation.sightings
+    assert [sighting.names for sighting in sightings] == [("best",), ("median",), ("worst",)]
+    named = evaluation.models[0].recognition[0].named[0.5]
+    true = named.probabilities.gather(1, named.labels[:, None])[:, 0]
+    shown = [s.glances[0].probabilities[s.shares.index(0.5), s.label].item() for s in sightings]
+    ordered = sorted(true.tolist(), reverse=True)
+    assert shown == pytest.approx([ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1]])
+    source, checkpoint = plan(videos).data.open(), load_checkpoint(runs[0])
+    for sighting in sightings:
+        assert (sighting.lead, len(sighting.glances)) == (2, 1)
+        for number, share in enumerate(sighting.shares):
+            frames = source.at([share]).test()
+            place = frames.coordinates["video"].values.tolist().index(sighting.title)
+            values = frames.values[place, 0:6]
+            torch.testing.assert_close(sighting.seen[number], values[3])
+            torch.testing.assert_close(sighting.truth[number], values[5], equal_nan=True)
+            outlook = Predictor(checkpoint, "cpu").outlook(frames, [Place(place, 0)], 4, 2)
+            *_, ahead = Predictor(checkpoint, "cpu").forecast(outlook)
+            torch.testing.assert_close(sighting.glances[0].predicted[number], ahead[0])
+
+
+def test_the_picture_of_sequences_says_class_and_confidence(runs):
+    evaluation = evaluate(runs)
+    texts = {
+        axes.get_title()
+        for part in draw_sightings(evaluation).subfigs
+        for axes in part.axes
+        if axes.get_title()
+    }
+    sighting = evaluation.sightings[0]
+    probability, number = sighting.glances[0].probabilities[0].max(0)
+    assert f"{sighting.classes[int(number)]} {float(probability):.0%}" in texts
+    assert "100% seen" in texts

@@ -20,7 +20,7 @@ def unfinished_of(path: Path) -> Path:
 
     What makes it goes on there after it was stopped.
     """
-    return path.with_name(f".{path.stem}.unfinished{path.suffix}")
+    return path.with_name(f".{path.stem}.begun{path.suffix}")
 
 
 def former_of(path: Path) -> Path:

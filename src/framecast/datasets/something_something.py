@@ -84,7 +84,7 @@ class SomethingSomething(ActivityVideos):
         return Splits(
             self.labelled(train, classes, f"{self.path} (training)", complete=True),
             self.labelled(validation, classes, f"{self.path} (held out)") if validation else None,
-            self._test(entries["validation"], classes),
+            self._test(entries["validation"], classes, decode=False),
         )
 
     def test(self) -> Frames | None:
@@ -94,10 +94,13 @@ class SomethingSomething(ActivityVideos):
             UserError: as `splits`.
         """
         groups, entries = self._entries()
-        return self._test(entries["validation"], list(groups))
+        return self._test(entries["validation"], list(groups), decode=True)
 
-    def _test(self, entries: Sequence[Entry], classes: Sequence[str]) -> Frames | None:
-        return self.labelled(entries, classes, f"{self.path} (test)") if entries else None
+    def _test(
+        self, entries: Sequence[Entry], classes: Sequence[str], decode: bool
+    ) -> Frames | None:
+        source = f"{self.path} (test)"
+        return self.labelled(entries, classes, source, decode=decode) if entries else None
 
     def _entries(self) -> tuple[dict[str, str], dict[str, list[Entry]]]:
         """The group of each class, and the videos of both published parts that are of one."""

@@ -61,7 +61,7 @@ class VideoClasses(ActivityVideos):
             UserError: as `splits`.
         """
         parts, classes = self._parts()
-        return self._part("test", parts, classes) if parts["test"] else None
+        return self._part("test", parts, classes, decode=True) if parts["test"] else None
 
     def best_guess(self, place: Paths | None, classes: Sequence[str]) -> BestGuess | None:
         """Read best_guess.csv, where the folder has one.
@@ -83,13 +83,18 @@ class VideoClasses(ActivityVideos):
             folder = folder / "test"
         if folder is not None and (found := _classes(folder)):
             entries = [entry for own in found.values() for entry in own]
-            return self.labelled(entries, list(found), str(folder))
+            return self.labelled(entries, list(found), str(folder), decode=True)
         return super().read(place, selection)
 
     def _part(
-        self, name: str, parts: Mapping[str, Sequence[Entry]], classes: Sequence[str]
+        self,
+        name: str,
+        parts: Mapping[str, Sequence[Entry]],
+        classes: Sequence[str],
+        decode: bool = False,
     ) -> Frames:
-        return self.labelled(parts[name], classes, f"{self.path} ({name})", name == "train")
+        source, complete = f"{self.path} ({name})", name == "train"
+        return self.labelled(parts[name], classes, source, complete=complete, decode=decode)
 
     def _parts(self) -> tuple[dict[str, list[Entry]], list[str]]:
         """The videos of each part, and the names of the classes."""

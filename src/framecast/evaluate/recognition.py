@@ -10,7 +10,7 @@ from framecast.base.errors import UserError
 from framecast.datasets.activities import ActivityVideos
 from framecast.datasets.best_guess import BestGuess
 from framecast.evaluate.runs import Run
-from framecast.forecast.recognition import SHARES, first_places, name_classes
+from framecast.forecast.recognition import SHARES, name_classes
 from framecast.frames.batch import Place
 from framecast.frames.frames import Frames
 from framecast.frames.windows import Windows
@@ -20,13 +20,13 @@ from framecast.readers.paths import Paths
 from framecast.readers.selection import Selection
 
 
-class Tested(NamedTuple):
-    """The windows on which the forecasts of a run are scored.
+class View(NamedTuple):
+    """What is seen of each of some sequences, or windows.
 
     Attributes:
-        frames: that they lie in.
-        places: where they begin.
-        given: frames of each that are given, after which more follow.
+        frames: that it lies in.
+        places: where each begins.
+        given: frames that are seen of each; more may follow them.
     """
 
     frames: Frames
@@ -39,18 +39,23 @@ class Recognition:
     """What a run names, at each share of videos, or of the given frames of windows.
 
     Attributes:
-        shares: in (0, 1], ascending; those of the training among them.
+        views: what is seen at each share, in (0, 1], ascending; those of the training among them.
         trained: the shares of the training.
         named: the sequences at each share.
         groups: name of the group of each class, in the order of the classes; None without groups.
         best: how often the best possible guess is right; None where that is not known.
     """
 
-    shares: tuple[float, ...]
+    views: Mapping[float, View]
     trained: tuple[float, ...]
     named: Mapping[float, Named]
     groups: tuple[str, ...] | None = None
     best: BestGuess | None = None
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The shares, ascending."""
+        return tuple(self.views)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,7 +79,7 @@ class Recognition:
         return right / len(named)
 
 
-def recognise(run: Run, tested: Tested, data: Paths | None) -> Recognition | None:
+def recognise(run: Run, tested: View, data: Paths | None) -> Recognition | None:
     """Name the classes of the test part; None of a run that names none.
 
     Of videos, those are named that the run was trained on, or those at `data`, from each share of
@@ -109,32 +114,40 @@ def _recognise_videos(run: Run, source: ActivityVideos, data: Paths | None) -> R
             "test part of the data of the run; or, of a run on data.source video_classes, name a "
             "folder with a folder of videos for each class"
         )
-    names = run.checkpoint.frames.classes
-    labels = frames.labels.among(names, frames.source).numbers
+    # Each share of a video is a sequence of its own, those of one video after one another.
+    places = [Place(sequence, 0) for sequence in range(len(frames.values))]
+    views = {
+        share: View(frames, places[number :: len(shares)], run.checkpoint.context)
+        for number, share in enumerate(shares)
+    }
     windows = Windows(frames, run.predictor.scaling, run.checkpoint.context)
-    probabilities = name_classes(run.predictor, windows, first_places(frames))
-    seen = frames.coordinates["seen"].values
-    every_one = Named(probabilities, labels, names)
-    named = {share: every_one.part((seen == share).tolist()) for share in shares}
+    names = run.checkpoint.frames.classes
     best = source.best_guess(data, names)
-    return Recognition(shares, trained, named, _groups(frames, names), best)
+    return Recognition(views, trained, _named(run, windows, views), _groups(frames, names), best)
 
 
-def _recognise_windows(run: Run, tested: Tested) -> Recognition:
+def _recognise_windows(run: Run, tested: View) -> Recognition:
     frames, places, given = tested
     if frames.labels is None:
         raise UserError(f"{frames.source} has no labels to compare the classes with (data.label)")
-    names = run.checkpoint.frames.classes
-    labels = frames.labels.among(names, frames.source)
-    true = torch.cat([labels.at(place.sequence, place.start + given - 1) for place in places])
+    counts = sorted({max(1, int(share * given + 1e-9)) for share in SHARES})
+    views = {count / given: View(frames, places, count) for count in counts}
     # A step reads what is known ahead of the frame after it, so that windows are one longer.
     windows = Windows(frames, run.predictor.scaling, given + 1, given=given)
-    counts = sorted({max(1, int(share * given + 1e-9)) for share in SHARES})
-    named = {
-        count / given: Named(name_classes(run.predictor, windows, places, count), true, names)
-        for count in counts
-    }
-    return Recognition(tuple(named), (1.0,), named)
+    return Recognition(views, (1.0,), _named(run, windows, views))
+
+
+def _named(run: Run, windows: Windows, views: Mapping[float, View]) -> dict[float, Named]:
+    """What a run names at each share."""
+    names, frames = run.checkpoint.frames.classes, windows.frames
+    assert frames.labels is not None
+    labels = frames.labels.among(names, frames.source)
+    found = {}
+    for share, (_, places, given) in views.items():
+        probabilities = name_classes(run.predictor, windows, places, given)
+        last = [labels.at(place.sequence, place.start + windows.given - 1) for place in places]
+        found[share] = Named(probabilities, torch.cat(last), names)
+    return found
 
 
 def _groups(frames: Frames, names: Sequence[str]) -> tuple[str, ...] | None:

@@ -71,13 +71,17 @@ class Video:
     @property
     def channels(self) -> tuple[Channel, ...]:
         """One grey channel, or red, green and blue, with values from 0 to 255."""
-        names = GREY if self.shape[1] == 1 else COLOUR
-        return tuple(Channel(name, {"valid_range": [0, 255]}) for name in names)
+        return channels_of(GREY if self.shape[1] == 1 else COLOUR)
 
     def read(self, places: Sequence[int]) -> Float[Tensor, "T C H W"]:
         """Read the frames at some places, with values from 0 to 255."""
         frames = np.memmap(self.folder / FRAMES, np.uint8, "r", shape=self.shape)
         return torch.from_numpy(frames[np.asarray(places, np.int64)].astype(np.float32))
+
+
+def channels_of(names: Sequence[str]) -> tuple[Channel, ...]:
+    """Return the channels of a video, with values from 0 to 255."""
+    return tuple(Channel(name, {"valid_range": [0, 255]}) for name in names)
 
 
 def find_videos(path: Path) -> list[Path]:
@@ -127,36 +131,56 @@ def open_videos(
     return videos
 
 
-def open_readable(
-    paths: Sequence[Path], variables: Sequence[str], size: Sequence[int]
-) -> tuple[list[Video | None], dict[Path, str]]:
-    """Open videos as `open_videos` does, and go on past those that cannot be decoded.
+@dataclass(frozen=True)
+class VideoFile:
+    """A video that is decoded into the cache where it is first asked for.
+
+    Attributes:
+        path: of one of SUFFIXES, or what should be one.
+        names: GREY or COLOUR.
+        size: (H, W) of the frames.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    size: tuple[int, int]
+
+    def open(self) -> Video:
+        """Return the decoded video: whole, by whichever process came first.
+
+        Raises:
+            UserError: if it is missing, cut off or otherwise unreadable, or does not fit into
+                memory or onto the disk.
+        """
+        check_file(self.path)
+        video = _open_video(self.path, self.names, self.size, progress=False)
+        check_complete(video)
+        return video
+
+
+def failures_of(files: Sequence[VideoFile], decode: bool = True) -> dict[Path, str]:
+    """Look at videos, and go on past those that cannot be read.
 
     Args:
-        paths: files of one of SUFFIXES, or what should be one.
-        variables: GREY or COLOUR.
-        size: (H, W) of the frames.
+        files: the videos.
+        decode: whether they are decoded, which takes its time; else it is looked whether they are
+            there at all.
 
     Returns:
-        The videos, None in place of those that are missing, cut off or otherwise unreadable; and
-        what is wrong with each of these.
+        What is wrong with each that is missing; or, if they are decoded, unreadable or cut off.
 
     Raises:
         UserError: if one does not fit into memory or onto the disk.
     """
-    videos: list[Video | None] = []
     failures: dict[Path, str] = {}
-    for path in track(paths, "decode videos", len(paths), show=len(paths) > 1):
+    for file in track(files, "decode videos", len(files), show=decode and len(files) > 1):
         try:
-            check_file(path)
-            video = _open_video(path, tuple(variables), size, progress=False)
-            check_complete(video)
+            file.open() if decode else check_file(file.path)
         except (RoomError, FullDiskError):
             raise
         except UserError as error:
-            failures[path] = str(error)
-        videos.append(None if path in failures else video)
-    return videos, failures
+            failures[file.path] = str(error)
+    return failures
 
 
 class Declared(NamedTuple):

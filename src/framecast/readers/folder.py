@@ -95,6 +95,6 @@ def read_parts(path: Path, selection: Selection = EVERYTHING) -> Splits:
 
 def _hint(path: Path) -> str:
     """Say what a folder without a training part may be instead."""
-    if begun := sorted(path.glob(".train.unfinished*")):
+    if begun := sorted(path.glob(".train.begun*")):
         return f": {begun[0].name} was begun and not finished; run what made it again"
     return ", and holds no other file of frames"
