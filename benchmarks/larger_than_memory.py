@@ -72,7 +72,7 @@ def row(store: Path, chunk: int, workers: int) -> dict[str, object]:
         "training.epochs": 1,
         "training.batch_size": 4,
     }
-    command = [sys.executable, "-m", "framecast.cli", "train", "starter", "--out", str(out)]
+    command = [sys.executable, "-m", "framecast", "train", "starter", "--out", str(out)]
     command += [str(word) for key, value in settings.items() for word in (f"--{key}", value)]
     start = time.perf_counter()
     process = subprocess.Popen(command)

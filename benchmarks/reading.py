@@ -178,7 +178,7 @@ def epoch(frames: Frames, how: str, count: int) -> Iterator[tuple[Callable[[], o
     order = sampler if how == "random" else side_by_side(frames, WINDOW)
     batches = Batches(windows, order, BATCH)
     with reading_ahead(batches, None, count) as (ahead, _):
-        yield lambda: sum(len(batch) for batch in ahead), len(sampler) * WINDOW
+        yield lambda: sum(len(batch) for batch in ahead if batch is not None), len(sampler) * WINDOW
 
 
 def _read_bytes(path: Path) -> None:

@@ -287,7 +287,7 @@ def test_debug_shows_the_traceback(tmp_path):
 
 def test_the_console_script_answers():
     done = subprocess.run(
-        [sys.executable, "-m", "framecast.cli", "nonsense"], capture_output=True, text=True
+        [sys.executable, "-m", "framecast", "nonsense"], capture_output=True, text=True
     )
     assert done.returncode == 2
     assert "framecast: there is no command nonsense" in done.stderr

@@ -225,7 +225,7 @@ class TestRefusal:
     ) -> None:
         write(tmp_path / "finished.zarr")
         write_and_die(tmp_path / "unfinished.zarr", after=1)
-        monkeypatch.setattr(trajectories, "_version", lambda: "9.9")
+        monkeypatch.setattr(trajectories, "package_version", lambda: "9.9")
         write(tmp_path / "finished.zarr")
         with pytest.raises(ValueError, match=r"framecast_version=.* not '9\.9'"):
             write(tmp_path / "unfinished.zarr")

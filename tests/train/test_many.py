@@ -100,7 +100,7 @@ def test_what_fails_is_named_and_the_others_are_trained(tmp_path, capsys):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_all_and_they_go_on(tmp_path, number):
     options = [*TINY, "--training.epochs", "60", "--seeds", "2", "--jobs", "2", "--out", "runs"]
-    command = [sys.executable, "-m", "framecast.cli", "train", "starter", "--data.path", "x.npy"]
+    command = [sys.executable, "-m", "framecast", "train", "starter", "--data.path", "x.npy"]
     process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
     logs = [tmp_path / "runs" / "logs" / f"seed_{n}.txt" for n in (0, 1)]
     until = time.monotonic() + 120

@@ -8,6 +8,10 @@ class UserError(ValueError):
     """What was given cannot be used. The message says what is wrong, where, and the remedy."""
 
 
+class ToldError(UserError):
+    """The error of another process, which shares the work with this one and tells the user."""
+
+
 class StoppedError(Exception):
     """A signal asked to stop, and what had been reached is saved.
 

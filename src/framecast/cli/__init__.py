@@ -11,13 +11,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NoReturn
 
-from framecast.base.errors import StoppedError, UserError, nearest
+from framecast.base.errors import StoppedError, ToldError, UserError, nearest
 from framecast.cli.commands import COMMANDS
 
 __all__ = ["COMMANDS", "main"]
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     said = "framecast"
     try:
-        with _terminations_raised(), warnings.catch_warnings():
+        with _terminations_raised(), warnings.catch_warnings(), _one_voice():
             command = _known(_parser().parse_args([first]).command)
             said = f"framecast {command}"
             _say_own_warnings(said)
@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except BrokenPipeError:  # who read our output, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ToldError:
+        return 2
     except (UserError, OSError) as error:
         if "--debug" in rest:
             raise
@@ -67,6 +69,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say(said, UNFINISHED, 128 + signal.SIGINT)
     return 0
+
+
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Of processes that share the work, let the first alone print results and notes."""
+    if os.environ.get("RANK", "0") == "0":
+        yield
+        return
+    warnings.simplefilter("ignore")
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 def _say_own_warnings(said: str) -> None:

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from framecast.base.draws import Portion
+
 
 class Place(NamedTuple):
     """Where a window begins: its sequence, and the place of its first frame in it."""
@@ -94,6 +96,7 @@ class Batch:
         limits: what holds of every predicted frame.
         area: weight of each cell in the loss, with mean 1, [H,W]; None where all count alike.
         places: which window each is, so that anything found can be named to a user.
+        portion: which windows of a batch that several processes share these are; None for all.
     """
 
     frames: Float[Tensor, "B L C H W"]
@@ -106,6 +109,7 @@ class Batch:
     limits: Limits = NO_LIMITS
     area: Float[Tensor, "H W"] | None = None
     places: tuple[Place, ...] = ()
+    portion: Portion | None = None
 
     @classmethod
     def stack(cls, windows: Sequence["Batch"]) -> "Batch":

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from framecast.base.draws import Dropout
 from framecast.base.shapes import Frame, FrameSequence
 from framecast.layers.blocks import Norm
 from framecast.layers.recurrence import Recurrence, State, per_frame
@@ -48,7 +49,7 @@ class Stack(Recurrence):
         blocks: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(layers)
         self.norms = nn.ModuleList(norms)
         self.norm_position = norm_position

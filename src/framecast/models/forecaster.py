@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from framecast.base.draws import normal
 from framecast.base.shapes import Frame, FrameSequence
 from framecast.frames.batch import NO_CONDITIONS, Batch, Conditions, Limits, repeated
 from framecast.layers.recurrence import State, per_frame
@@ -204,8 +205,7 @@ class Forecaster(Model):
         """
         frames, mask = batch.frames, batch.mask
         if unrolling.noise:
-            noise = torch.randn(frames.shape, device=frames.device, dtype=frames.dtype)
-            frames = frames + unrolling.noise * noise
+            frames = frames + unrolling.noise * normal(tuple(frames.shape), frames)
         inputs = self.read(frames, mask)[:, :-1]
         batches, steps = inputs.shape[:2]
         given = draw_given(batches, steps, unrolling.context, unrolling.teacher_forcing)
@@ -253,8 +253,7 @@ class Forecaster(Model):
         if not channels:
             return None
         batch, steps, _, height, width = inputs.shape
-        size = batch, steps, channels, height, width
-        return torch.randn(size, device=inputs.device, dtype=inputs.dtype)
+        return normal((batch, steps, channels, height, width), inputs)
 
     def _see(self, frames: Tensor, conditions: Conditions) -> Tensor:
         """Return all that is encoded of [...,C,H,W]: frames, fields that are known, noise."""

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from framecast.base.draws import normal
 from framecast.base.shapes import FrameSequence
 from framecast.frames.batch import NO_CONDITIONS, Batch, Conditions
 from framecast.layers.recurrence import State
@@ -163,8 +164,7 @@ class Recogniser(Forecaster):
         """Score the classes after the given frames; and measure the predicted frames of windows."""
         frames, context = batch.frames, unrolling.context
         if unrolling.noise:
-            noise = torch.randn(frames.shape, device=frames.device, dtype=frames.dtype)
-            frames = frames + unrolling.noise * noise
+            frames = frames + unrolling.noise * normal(tuple(frames.shape), frames)
         inputs, conditions = self.read(frames, batch.mask)[:, :-1], batch.conditions()
         windows, steps = inputs.shape[:2]
         given = draw_given(windows, steps, context, unrolling.teacher_forcing)

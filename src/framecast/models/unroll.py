@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
+from framecast.base.draws import uniform
 from framecast.frames.batch import NO_CONDITIONS, NO_LIMITS, Conditions, Limits
 from framecast.layers.recurrence import State
 from framecast.models.losses import Loss
@@ -103,7 +104,7 @@ def draw_given(batch: int, inputs: int, context: int, teacher_forcing: float) ->
     Returns:
         Booleans [B,T], on the CPU.
     """
-    given = torch.rand(batch, inputs) < teacher_forcing
+    given = uniform((batch, inputs)) < teacher_forcing
     given[:, :context] = True
     return given
 

@@ -87,6 +87,8 @@ class TrainingConfig:
         save_minutes: minutes after which the state is saved within an epoch, so that a run that is
             killed can be resumed from there; null for the ends of epochs alone.
         compile: whether the unrolled network is compiled with torch.compile.
+        devices: processes that train together, each on a GPU of its own or with its share of the
+            cores, and on its part of every batch: at least 1; auto for all GPUs, or 1 without one.
         seed: of weights, windows, noise and scheduled sampling.
     """
 
@@ -138,6 +140,7 @@ class TrainingConfig:
     init: str | None = None
     save_minutes: float | None = 10.0
     compile: bool = False
+    devices: int | Literal["auto"] = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -158,6 +161,7 @@ class TrainingConfig:
             *("crps_epsilon", "spectral_weight", "prediction_weight", "prediction_weight_decay"),
         ):
             self._require(name, getattr(self, name) >= 0, "must not be negative")
+        self._require("devices", self.devices == "auto" or self.devices >= 1, "must be at least 1")
         self._require("seed", self.seed < 2**32, "must be below 4294967296 (2^32)")
         for name in ("learning_rate", "gradient_clip", "patience", "chunk", "save_minutes"):
             value = getattr(self, name)

@@ -1,12 +1,30 @@
 """The device that a model runs on."""
 
+import os
+from typing import Literal
+
 import torch
 
 from framecast.base.errors import UserError
+from framecast.base.ranks import is_shared
+
+
+def count_devices(count: int | Literal["auto"], name: str = "auto") -> int:
+    """Return how many processes train a network, each on a device of its own.
+
+    Args:
+        count: as many; auto for the GPUs that are here, and for 1 where there are none.
+        name: of the device, as in `choose_device`; one with a number is one device.
+    """
+    if count != "auto":
+        return count
+    if name not in ("auto", "cuda") or not torch.cuda.is_available():
+        return 1
+    return torch.cuda.device_count()
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return a device by its name.
+    """Return a device by its name; of several, the one that is this process's.
 
     Args:
         name: cpu, cuda, cuda:1, mps, ...; auto for a GPU where there is one, else the CPU.
@@ -14,6 +32,8 @@ def choose_device(name: str = "auto") -> torch.device:
     Raises:
         UserError: if there is no such device here.
     """
+    if name in ("auto", "cuda") and is_shared() and torch.cuda.is_available():
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     if name == "auto":
         found = torch.accelerator.current_accelerator(check_available=True)
         return found or torch.device("cpu")

@@ -24,8 +24,8 @@ def diagnose() -> dict[str, str]:
     return found | describe()
 
 
-def describe_run(device: torch.device) -> dict[str, str]:
-    """Return what a run was made with: versions, the device and the processor.
+def describe_run(device: torch.device, processes: int = 1) -> dict[str, str]:
+    """Return what a run was made with: versions, the device, the processor, how many processes.
 
     Where the work is done in a checkout of git, its commit is there too.
     """
@@ -35,6 +35,7 @@ def describe_run(device: torch.device) -> dict[str, str]:
         "processor": _processor(),
         "device": _name(device),
         "threads": str(torch.get_num_threads()),
+        "processes": str(processes),
     }
     commit = _git("rev-parse", "HEAD")
     if commit is not None:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from framecast.base.draws import Portion
+from framecast.base.ranks import ALONE, Ranks
 from framecast.base.workers import Workers
 from framecast.frames.batch import Batch, Place
 from framecast.frames.order import Order
@@ -30,6 +32,8 @@ class Batches:
         size: windows in a batch; the last may have fewer.
         workers: processes that read ahead; None to read where a batch is asked for.
         part: by which the workers know the windows.
+        ranks: processes that share the batches.
+        whole: whether they share whole batches, in turns, or the windows of each.
     """
 
     windows: Windows
@@ -37,23 +41,49 @@ class Batches:
     size: int
     workers: Workers | None = None
     part: int = 0
+    ranks: Ranks = ALONE
+    whole: bool = False
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
         return -(-len(self.order) // self.size)
 
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches of the epoch that are left."""
+    def __iter__(self) -> Iterator[Batch | None]:
+        """Yield the batches of the epoch that are left; what this process has of each, or None."""
         order = self._order()
-        reads, count = order.reads(self.size), len(order.starts)
-        answers = zip(reads, self._read(list(order.at(r).places()) for r in reads), strict=True)
+        count = len(order.starts)
+        shares = [self._share(start, count) for start in range(0, count, self.size)]
+        mine = order.at(np.array([n for share in shares for n in range(*share[:2])], int))
+        reads = mine.reads(self.size)
+        answers = zip(reads, self._read(list(mine.at(r).places()) for r in reads), strict=True)
         there: dict[int, Batch] = {}
-        for start in range(0, count, self.size):
-            wanted = range(start, min(start + self.size, count))
+        done = 0
+        for first, stop, portion in shares:
+            wanted = range(done, done + stop - first)
             while not all(window in there for window in wanted):
                 read, batches = next(answers)
                 there |= zip(read.tolist(), batches, strict=True)
-            yield self.windows.stack([there.pop(window) for window in wanted])
+            done = wanted.stop
+            if wanted:
+                batch = self.windows.stack([there.pop(window) for window in wanted])
+                yield replace(batch, portion=portion)
+            else:
+                yield None
+
+    def _share(self, start: int, count: int) -> tuple[int, int, Portion | None]:
+        """From where to where this process has the windows of a batch, of so many in all."""
+        windows = min(self.size, count - start)
+        rank, ranks = self.ranks.rank, self.ranks.count
+        if self.whole or ranks == 1:
+            mine = start // self.size % ranks == rank
+            return start, start + windows * mine, None
+        first, stop = rank * windows // ranks, (rank + 1) * windows // ranks
+        return start + first, start + stop, Portion(first, stop, windows)
+
+    def count(self, first: int, stop: int) -> int:
+        """Return how many windows the batches first to stop - 1 of an epoch have."""
+        windows = len(self.order)
+        return min(stop * self.size, windows) - min(first * self.size, windows)
 
     def begin_epoch(self, epoch: int, done: int) -> None:
         """Choose the epoch whose batches come next, and how many windows of it are done."""

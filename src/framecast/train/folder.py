@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,9 @@ from framecast.runs.contents import CONFIG
 from framecast.runs.environment import describe_run
 from framecast.train.state import RunState
 
-DATA = "data.json"
+DATA, ENVIRONMENT = "data.json", "environment.json"
+FREE = ("training.devices",)
+"""Keys that may differ where a run is resumed: they change no more than the order of sums."""
 
 
 def find_config(out: Path) -> Path:
@@ -49,15 +52,17 @@ def check_new(out: Path) -> None:
         raise UserError(f"{out} exists already: choose another --out, or {remedy}")
 
 
-def create(out: Path, experiment: Experiment, splits: Splits, device: torch.device) -> RunState:
+def create(
+    out: Path, experiment: Experiment, splits: Splits, device: torch.device, processes: int = 1
+) -> RunState:
     """Make a run folder that can be resumed from its first moment on."""
     state = RunState(dump_config(experiment))
     with whole(out, replaces_folder=True) as folder:
         folder.mkdir()
         write_text(folder / CONFIG, state.config)
         write_text(folder / DATA, _describe_data(splits))
-        environment = json.dumps(describe_run(device), indent=2) + "\n"
-        write_text(folder / "environment.json", environment)
+        environment = json.dumps(describe_run(device, processes), indent=2) + "\n"
+        write_text(folder / ENVIRONMENT, environment)
         state.save(folder)
     return state
 
@@ -89,12 +94,24 @@ def check_data(out: Path, experiment: Experiment, splits: Splits) -> None:
         )
 
 
+def tell_of_processes(out: Path, count: int) -> None:
+    """Warn where a run goes on with another number of processes than it was begun with."""
+    file = out / ENVIRONMENT
+    before = json.loads(read_text(file)).get("processes", "1") if file.exists() else str(count)
+    if before != str(count):
+        warnings.warn(
+            f"{out} was begun with {before} processes, and goes on with {count}: the same windows "
+            "and noise, but sums in another order, so that the last digits may differ",
+            stacklevel=2,
+        )
+
+
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key in now:
         old, new, name = before.get(key), now[key], f"{prefix}{key}"
         if isinstance(old, Mapping) and isinstance(new, Mapping) and not prefix:
             yield from _changes(old, new, f"{name}.")
-        elif key in before and old != new:
+        elif key in before and old != new and name not in FREE:
             yield f"{name} was {_shown(old)}, and is {_shown(new)} now"
 
 

@@ -1,4 +1,10 @@
-"""The training loop: Fabric gives device, precision and processes, the model its losses."""
+"""The training loop: Fabric gives device and precision, the model its losses.
+
+Several processes may train the same weights. A step then is that of one process with all of the
+batch, but for the order of sums: each has some of its windows, what is random is drawn for all of
+them, and gradients are summed once a step. DDP would sum them in each backward pass, of which a
+step may make several (`accumulate`, `chunk`), and wraps a forward call that there is not one of.
+"""
 
 import logging
 import math
@@ -7,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
@@ -14,8 +21,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from framecast.base.disk import FullDiskError
-from framecast.base.errors import UserError
+from framecast.base.draws import drawing_for
+from framecast.base.errors import ToldError, UserError
 from framecast.base.progress import open_bar
+from framecast.base.ranks import ALONE, Ranks
 from framecast.frames.batch import Batch
 from framecast.models.losses import Losses
 from framecast.models.model import Model
@@ -46,6 +55,7 @@ class Training:
         shares: weight of each term of the loss.
         optimiser: of the model's weights.
         batches: in an epoch.
+        ranks: processes that train the same weights, each on its part of every batch.
     """
 
     fabric: Fabric
@@ -54,34 +64,74 @@ class Training:
     shares: Tensor
     optimiser: Optimizer
     batches: int
+    ranks: Ranks = ALONE
 
     def learn(
-        self, group: tuple[Batch, ...], epoch: int, index: int, unrolling: Unrolling
+        self, group: tuple[Batch | None, ...], epoch: int, index: int, unrolling: Unrolling
     ) -> Losses:
         """Make one step of the optimiser from a group of batches; return their loss.
 
         What is random depends on the seed and the place of a batch in the run alone, so
-        that a resumed run repeats it.
+        that a resumed run repeats it. The step is that of whole batches, however many processes
+        share them.
 
         Args:
-            group: batches whose gradients make the step, on any device.
+            group: batches whose gradients make the step, on any device; of each what this
+                process has of it, or None.
             epoch: epochs done before.
             index: place of the first of the batches in the epoch.
             unrolling: how windows are gone through in this epoch.
         """
-        group = tuple(batch.to(self.fabric.device) for batch in group)
-        whole = sum((self.model.weigh(batch) for batch in group[1:]), self.model.weigh(group[0]))
-        total: Losses | None = None
-        for place, batch in enumerate(group, start=index):
-            torch.manual_seed((self.config.seed << 32) + epoch * self.batches + place)
-            part = self.accumulate(batch, whole, unrolling)
-            total = part if total is None else total + part
+        first = epoch * self.batches + index
+        mine = {
+            place: batch.to(self.fabric.device)
+            for place, batch in enumerate(group, start=first)
+            if batch is not None
+        }
+        whole = torch.zeros(self.model.terms, dtype=torch.float64, device=self.fabric.device)
+        for batch in mine.values():
+            whole += self.model.weigh(batch)
+        self.ranks.add([whole])
+        total = Losses(torch.zeros_like(whole, dtype=torch.float32), torch.zeros_like(whole))
+        failed: FailedLossError | None = None
+        for place, batch in mine.items():
+            torch.manual_seed((self.config.seed << 32) + place)
+            try:
+                with drawing_for(batch.portion):
+                    total = total + self.accumulate(batch, whole, unrolling)
+            except FailedLossError as error:
+                failed = error
+                break
+        self._check(failed)
+        self._join_gradients()
+        self.ranks.add([total.sums])
+        self.ranks.add([total.weights])
         if self.config.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         self.optimiser.step()
         self.optimiser.zero_grad()
-        assert total is not None
         return total
+
+    def _check(self, failed: "FailedLossError | None") -> None:
+        """Raise where the loss of any process failed: there what failed, and in others that."""
+        if self.ranks.any(failed is not None):
+            raise failed or ToldError("the loss of another process became NaN or infinite")
+
+    def _join_gradients(self) -> None:
+        """Sum the gradients of all processes; a weight has none where none has."""
+        if self.ranks.count == 1:
+            return
+        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        used = torch.tensor([float(w.grad is not None) for w in weights])
+        for weight in weights:
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+        gradients = [cast(Tensor, weight.grad) for weight in weights]
+        used = used.to(self.fabric.device)
+        self.ranks.add([used, *gradients])
+        for weight, count in zip(weights, used.tolist(), strict=True):
+            if not count:
+                weight.grad = None
 
     def accumulate(self, batch: Batch, whole: Tensor, unrolling: Unrolling) -> Losses:
         """Add the gradients of a batch's share of the loss to those of the weights.
@@ -104,23 +154,37 @@ class Training:
         return total
 
     @torch.no_grad()
-    def validate(self, batches: Iterable[Batch]) -> Losses | None:
+    def validate(self, batches: Iterable[Batch | None]) -> Losses | None:
         """Return the loss of forecasts from all windows of the validation part; None of none.
 
         What is random is the same in every epoch, so that epochs can be compared.
+
+        Args:
+            batches: all of them in their order; None where another process has one.
         """
         self.model.eval()
-        total: Losses | None = None
+        losses: list[Losses] = []
+        failed: FailedLossError | None = None
         for place, batch in enumerate(batches):
+            if batch is None:
+                continue
             torch.manual_seed((self.config.seed << 32) + (1 << 32) - 1 - place)
             batch = batch.to(self.fabric.device)
             with self.fabric.autocast():
                 loss = self.model.validate(batch, self.config.unrolling())
             if not torch.isfinite(self.model.compare(loss, self.shares)):
-                raise FailedLossError(batch)
-            total = loss if total is None else total + loss
+                failed = FailedLossError(batch)
+                break
+            losses.append(loss)
         self.model.train()
-        return total
+        self._check(failed)
+        return _total(self.ranks.gather(_total(losses)))
+
+
+def _total(losses: Iterable[Losses | None]) -> Losses | None:
+    """The sum of losses, in their order; None of none."""
+    known = [loss for loss in losses if loss is not None]
+    return sum(known[1:], start=known[0]) if known else None
 
 
 class FailedLossError(Exception):
@@ -132,7 +196,12 @@ class FailedLossError(Exception):
 
 
 def fit(
-    experiment: Experiment, start: Start, out: Path, state: RunState, device: torch.device
+    experiment: Experiment,
+    start: Start,
+    out: Path,
+    state: RunState,
+    device: torch.device,
+    ranks: Ranks = ALONE,
 ) -> Journal:
     """Train, writing into the run folder `out` as it goes.
 
@@ -142,6 +211,7 @@ def fit(
         out: the run folder.
         state: what the run has reached.
         device: that the network is trained on.
+        ranks: processes that train the same weights; the first of them writes.
 
     Returns:
         What was written: its `rows` are the log, an epoch each.
@@ -152,18 +222,19 @@ def fit(
         StoppedError: if a signal asked the run to stop, which has saved what it reached.
     """
     training = make_training(
-        start.model, experiment.training, len(start.batches), start.shares, device
+        start.model, experiment.training, len(start.batches), start.shares, device, ranks
     )
-    fabric, shares, resume = training.fabric, training.shares, f"{RESUMES} {out}"
+    shares, resume = training.shares, f"{RESUMES} {out}"
     state.put_into(training.model, training.optimiser, out / RESUME)
-    writes, workers = fabric.is_global_zero, experiment.data.workers
+    writes, workers = ranks.first, experiment.data.workers
     with (
         reading_ahead(start.batches, start.validation, workers) as (batches, validation),
         Journal(out, experiment.training, state, start.scaling, shares, writes) as journal,
     ):
         try:
             journal.take_up()
-            with kept_memory(), stopping(f"framecast train: {LATE} {resume}") as stop:
+            farewell = f"framecast train: {LATE} {resume}"
+            with kept_memory(), stopping(farewell, insists=ranks.count == 1) as stop:
                 _run(training, journal, batches, validation, stop)
         except FullDiskError as error:
             raise FullDiskError(f"{error}: {resume}") from error
@@ -188,6 +259,7 @@ def make_training(
     batches: int = 1,
     shares: Tensor | None = None,
     device: torch.device = CPU,
+    ranks: Ranks = ALONE,
 ) -> Training:
     """Put a model into training: on its device, in its precision, with an optimiser.
 
@@ -197,6 +269,7 @@ def make_training(
         batches: in an epoch.
         shares: weight of each term of the loss; equal if None.
         device: that it is trained on.
+        ranks: processes that train the same weights.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # it tells what the config says
     fabric = Fabric(
@@ -210,7 +283,7 @@ def make_training(
         recompute_layers(model)
     shares = torch.ones(model.terms) if shares is None else shares
     optimiser = make_optimiser(model, config)
-    return Training(fabric, model, config, shares.to(device), optimiser, batches)
+    return Training(fabric, model, config, shares.to(device), optimiser, batches, ranks)
 
 
 def _run(
@@ -221,9 +294,9 @@ def _run(
     stop: Stop,
 ) -> None:
     """Go through the epochs that are left, until the end, until patience is lost, or a stop."""
-    config = training.config
+    config, ranks = training.config, training.ranks
     steps = math.ceil(training.batches / config.accumulate)
-    with open_bar("samples/s") as bar:
+    with open_bar("samples/s", show=ranks.first) as bar:
         done = len(journal.rows) * steps + journal.state.epoch.steps
         task = bar.begin("", config.epochs * steps, done)
         while not journal.finished:
@@ -235,13 +308,14 @@ def _run(
             if validation is not None:
                 with _failures_named(training, last, epoch, config.unrolling(0.0)):
                     validated = training.validate(_until(stop, validation))
-            if stop.asked is not None:
+            if stop.agreed(ranks):
                 journal.save_within(training.model, training.optimiser, now=True)
                 return
             rate = learning_rate(last, config.epochs * steps, journal.losses, config)
             journal.end_epoch(training.model, training.optimiser, rate, course, validated)
-            journal.tell(bar)
-            if stop.asked is not None:
+            if ranks.first:
+                journal.tell(bar)
+            if stop.agreed(ranks):
                 return
 
 
@@ -258,21 +332,22 @@ def _learn(
             parameters["lr"] = rate
         with _failures_named(training, step, epoch, course):
             loss = training.learn(group, epoch, place * config.accumulate, course)
-        journal.count(loss, sum(map(len, group)))
+        first = place * config.accumulate
+        journal.count(loss, batches.count(first, first + config.accumulate))
         yield
-        if stop.asked is not None:
+        if stop.agreed(training.ranks):
             return
         journal.save_within(training.model, training.optimiser)
 
 
-def _until(stop: Stop, batches: Iterable[Batch]) -> Iterator[Batch]:
+def _until(stop: Stop, batches: Iterable[Batch | None]) -> Iterator[Batch | None]:
     """The batches that come before a stop."""
     return takewhile(lambda _: stop.asked is None, batches)
 
 
 def _groups(
     batches: Batches, epoch: int, config: TrainingConfig, done: int
-) -> Iterator[tuple[Batch, ...]]:
+) -> Iterator[tuple[Batch | None, ...]]:
     """Batches of an epoch, in groups that make one step of the optimiser, without those done."""
     batches.begin_epoch(epoch, done * config.accumulate * config.batch_size)
     windows = iter(batches)

@@ -148,7 +148,7 @@ def _run_all(
 def _start(name: str, folder: Path, device: str, threads: int) -> "subprocess.Popen[bytes]":
     run = folder / name
     what = ["--resume"] if run.exists() else [str(folder / CONFIGS / f"{name}.yaml")]
-    command = [sys.executable, "-m", "framecast.cli", "train", *what]
+    command = [sys.executable, "-m", "framecast", "train", *what]
     logs = folder / LOGS
     logs.mkdir(parents=True, exist_ok=True)
     with (logs / f"{name}.txt").open("ab") as log:

@@ -1,5 +1,7 @@
 """A training run and its folder, from a configuration to a trained network."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,13 +10,22 @@ import yaml
 
 from framecast.base.claim import PathLike, claim
 from framecast.base.errors import UserError
+from framecast.base.ranks import Ranks, is_shared, joined
 from framecast.frames.splits import Splits
 from framecast.frames.windows import check_length
 from framecast.runs.config import Experiment, TrainingConfig
-from framecast.runs.device import choose_device
-from framecast.train.folder import check_data, check_new, check_same, create, find_config
+from framecast.runs.device import choose_device, count_devices
+from framecast.train.folder import (
+    check_data,
+    check_new,
+    check_same,
+    create,
+    find_config,
+    tell_of_processes,
+)
+from framecast.train.launch import launch
 from framecast.train.precision import resolve_precision
-from framecast.train.start import prepare
+from framecast.train.start import Start, prepare
 from framecast.train.state import RunState, read_state
 
 
@@ -42,27 +53,85 @@ def train(
             another configuration or other data), another process trains it, the data do not
             fit, or training fails.
         StoppedError: if a signal asked the run to stop, which has saved what it reached.
+
+    Under torchrun, or with `training.devices` above 1, several processes train the same weights:
+    each has a part of every batch, and the first of them writes.
     """
+    count = count_devices(experiment.training.devices, device)
+    if count > 1 and not is_shared():
+        return launch(experiment, Path(out), resume, device, count)
     chosen = choose_device(device)
-    with claim(out) as folder:
-        state = read_state(find_config(folder).parent) if resume else None
-        if state is None:
-            check_new(folder)
-        experiment = _with_precision(experiment, state, chosen)
-        if state is not None:
-            check_same(folder, experiment, state)
-        _check_window(experiment)
-        splits = experiment.data.open().splits()
-        _check_data(splits, experiment.training)
+    with joined(chosen) as ranks, _claimed(out, ranks) as folder:
+        state = ranks.first_does(lambda: _reached(folder, resume))
+        experiment = ranks.first_does(lambda: _resolved(folder, experiment, state, chosen))
+        splits, start = ranks.all_do(lambda: _begin(experiment, ranks))
         from framecast.train.loop import fit  # Lightning takes seconds to import
 
-        start = prepare(experiment, splits)
-        if state is None:
-            state = create(folder, experiment, splits, chosen)
-        else:
-            check_data(folder, experiment, splits)
-        fit(experiment, start, folder, state, chosen)
+        state = ranks.first_does(
+            lambda: _taken_up(folder, experiment, splits, state, chosen, ranks)
+        )
+        fit(experiment, start, folder, state, chosen, ranks)
     return Path(out)
+
+
+@contextmanager
+def _claimed(out: PathLike, ranks: Ranks) -> Iterator[Path]:
+    """While it is open, nobody else writes into the run folder; one process holds it for all."""
+    with ExitStack() as held:
+        yield ranks.first_does(lambda: held.enter_context(claim(out)))
+
+
+def _reached(folder: Path, resume: bool) -> RunState | None:
+    """Return what a run has reached; None for a new one."""
+    if resume:
+        return read_state(find_config(folder).parent)
+    check_new(folder)
+    return None
+
+
+def _resolved(
+    folder: Path, experiment: Experiment, state: RunState | None, device: torch.device
+) -> Experiment:
+    """Decide what is left open, and refuse to go on with another configuration."""
+    experiment = _with_precision(experiment, state, device)
+    if state is not None:
+        check_same(folder, experiment, state)
+    return experiment
+
+
+def _begin(experiment: Experiment, ranks: Ranks) -> tuple[Splits, Start]:
+    """Open the data, and build what a run begins with."""
+    _check_window(experiment)
+    _check_shares(experiment.training, ranks)
+    splits = experiment.data.open().splits()
+    _check_data(splits, experiment.training)
+    return splits, prepare(experiment, splits, ranks)
+
+
+def _taken_up(
+    folder: Path,
+    experiment: Experiment,
+    splits: Splits,
+    state: RunState | None,
+    device: torch.device,
+    ranks: Ranks,
+) -> RunState:
+    """Make the folder of a new run, or see that a run goes on with the data it was begun with."""
+    if state is None:
+        return create(folder, experiment, splits, device, ranks.count)
+    check_data(folder, experiment, splits)
+    tell_of_processes(folder, ranks.count)
+    return state
+
+
+def _check_shares(config: TrainingConfig, ranks: Ranks) -> None:
+    """Refuse batches of which some processes would have nothing."""
+    if config.batch_size < ranks.count:
+        raise UserError(
+            f"{ranks.count} processes share each batch, but training.batch_size "
+            f"{config.batch_size} leaves nothing for some of them: choose {ranks.count} or more, "
+            "or fewer processes"
+        )
 
 
 def _with_precision(

@@ -12,6 +12,7 @@ from torch import Tensor
 from framecast.base.errors import UserError, nearest
 from framecast.base.fetch import fetched
 from framecast.base.limits import check_memory
+from framecast.base.ranks import ALONE, Ranks
 from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
 from framecast.frames.grids import find_grid
@@ -59,8 +60,13 @@ class Start:
     validation: Batches | None
 
 
-def prepare(experiment: Experiment, splits: Splits) -> Start:
+def prepare(experiment: Experiment, splits: Splits, ranks: Ranks = ALONE) -> Start:
     """Build what a run begins with; nothing is written yet.
+
+    Args:
+        experiment: the configuration.
+        splits: the parts of the data.
+        ranks: processes that share the batches.
 
     Raises:
         UserError: if the data, the network and their settings do not fit together.
@@ -85,8 +91,8 @@ def prepare(experiment: Experiment, splits: Splits) -> Start:
         model=model,
         scaling=scaling,
         shares=_shares(model, scaling, config),
-        batches=_batches(train, scaling, experiment),
-        validation=_validation_batches(splits.validation, scaling, experiment),
+        batches=_batches(train, scaling, experiment, ranks),
+        validation=_validation_batches(splits.validation, scaling, experiment, ranks),
     )
 
 
@@ -208,7 +214,7 @@ def _check_mixture(frames: Frames, chunks: Chunks, length: int) -> None:
         )
 
 
-def _batches(frames: Frames, scaling: Scaling, experiment: Experiment) -> Batches:
+def _batches(frames: Frames, scaling: Scaling, experiment: Experiment, ranks: Ranks) -> Batches:
     data, config = experiment.data, experiment.training
     chunks = chunks_of(frames.values)
     if chunks is not None:
@@ -230,11 +236,11 @@ def _batches(frames: Frames, scaling: Scaling, experiment: Experiment) -> Batche
         )
     _check_batch(frames, len(sampler), config)
     windows = Windows(frames, scaling, config.window, config.area_weights)
-    return Batches(windows, sampler, config.batch_size)
+    return Batches(windows, sampler, config.batch_size, ranks=ranks)
 
 
 def _validation_batches(
-    frames: Frames | None, scaling: Scaling, experiment: Experiment
+    frames: Frames | None, scaling: Scaling, experiment: Experiment, ranks: Ranks
 ) -> Batches | None:
     if frames is None:
         return None
@@ -249,7 +255,7 @@ def _validation_batches(
     windows = Windows(frames, scaling, config.window, config.area_weights)
     most = min(VALIDATION_FRAMES, VALIDATION_VALUES // math.prod(frames.values.shape[2:]))
     size = max(config.batch_size, most // (config.window * config.members))
-    return Batches(windows, places, size)
+    return Batches(windows, places, size, ranks=ranks, whole=True)
 
 
 def _allowed(frames: Frames, scaling: Scaling, experiment: Experiment) -> Any:

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from framecast.base.errors import StoppedError
+from framecast.base.ranks import Ranks
 
 __all__ = ["PATIENCE", "Stop", "StoppedError", "stopping"]
 
@@ -24,19 +25,25 @@ class Stop:
         asked: number of the signal; None until then.
     """
 
-    def __init__(self, farewell: str) -> None:
+    def __init__(self, farewell: str, insists: bool = True) -> None:
         self.asked: int | None = None
-        self._farewell = farewell
+        self._farewell, self._insists = farewell, insists
         self._timer = threading.Timer(PATIENCE, self._leave)
         self._timer.daemon = True
 
     def ask(self, number: int, _: FrameType | None = None) -> None:
-        """Ask to stop, as a handler of signals. A second time, leave at once."""
+        """Ask to stop, as a handler of signals. A second time, leave at once, if it insists."""
         if self.asked is None:
             self.asked = number
             self._timer.start()
-        else:
+        elif self._insists:
             self._leave()
+
+    def agreed(self, ranks: Ranks) -> bool:
+        """Return whether any of the processes that share the work was asked; then all are."""
+        if ranks.any(self.asked is not None) and self.asked is None:
+            self.asked = signal.SIGTERM
+        return self.asked is not None
 
     def cancel(self) -> None:
         """Take the time limit back."""
@@ -50,15 +57,17 @@ class Stop:
 
 
 @contextmanager
-def stopping(farewell: str) -> Iterator[Stop]:
+def stopping(farewell: str, insists: bool = True) -> Iterator[Stop]:
     """While it is open, SIGINT and SIGTERM ask to stop rather than break the program off.
 
     Outside the main thread nothing changes, since only that may handle signals.
 
     Args:
         farewell: what is said where the step at hand takes too long to be waited for.
+        insists: whether a second signal ends the process at once. What starts several processes
+            hands a signal on that the terminal has sent to all of them already.
     """
-    stop, former = Stop(farewell), {}
+    stop, former = Stop(farewell, insists), {}
     if threading.current_thread() is threading.main_thread():
         former = {n: _handle(n, stop.ask) for n in (signal.SIGINT, signal.SIGTERM)}
     try:

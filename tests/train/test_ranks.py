@@ -1,0 +1,155 @@
+"""Several processes that share the batches train what one would, but for the order of sums."""
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from shared_runs import RUNS, experiment, frames
+
+from framecast.cli import main
+from framecast.train import train
+from small import travelling_wave
+
+WORK = Path(__file__).with_name("shared_runs.py")
+
+
+def together(count, command, **environment):
+    """Run a command in several processes that share its work."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    shared |= {"WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1", **environment}
+    return [
+        subprocess.Popen(
+            [sys.executable, *command],
+            env={**os.environ, **shared, "RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The frames, and all runs trained by one process."""
+    folder = tmp_path_factory.mktemp("runs")
+    np.save(folder / "frames.npy", frames())
+    for name in RUNS:
+        train(experiment(name, folder / "frames.npy"), folder / "1" / name)
+    return folder
+
+
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
+def count(folder, request):
+    """Of the processes that have trained all runs together."""
+    for process in together(request.param, [str(WORK), str(folder)]):
+        _, said = process.communicate(timeout=600)
+        assert process.returncode == 0, said
+    return request.param
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_losses_and_weights_are_those_of_one_process(folder, name, count):
+    logs = []
+    for processes in (1, count):
+        text = (folder / str(processes) / name / "log.csv").read_text()
+        rows = list(csv.DictReader(text.splitlines()))
+        logs.append([[float(row[c]) for c in ("train_loss", "val_loss")] for row in rows])
+    np.testing.assert_allclose(logs[1], logs[0], rtol=2e-6)
+    one, several = (load_file(folder / str(n) / name / "last.safetensors") for n in (1, count))
+    assert one.keys() == several.keys()
+    for key, weight in one.items():
+        torch.testing.assert_close(several[key], weight, rtol=1e-4, atol=1e-5)
+
+
+TINY = "--data.path waves.npy --training.context 4 --training.horizon 3 --training.batch_size 4"
+SHARED = f"{TINY} --training.precision 32 --training.devices 2 --out shared"
+
+
+@pytest.fixture
+def waves(tmp_path, monkeypatch):
+    """Frames in the folder at hand."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    np.save("waves.npy", travelling_wave())
+
+
+def started(options):
+    """A training in two processes, once an epoch of it is done."""
+    command = [sys.executable, "-m", "framecast", "train", "starter", *options.split()]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 200
+    while not Path("shared/log.csv").exists():
+        assert time.monotonic() < until, process.communicate()
+        time.sleep(0.1)
+    return process
+
+
+def children(process):
+    """The processes that share a training."""
+    file = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(child) for child in file.read_text().split()]
+
+
+def columns(run):
+    """What the log says, but for the time it took."""
+    rows = csv.DictReader((Path(run) / "log.csv").read_text().splitlines())
+    return [{k: v for k, v in row.items() if "second" not in k} for row in rows]
+
+
+@pytest.mark.slow
+def test_stopped_and_resumed_by_as_many_it_is_as_if_never_stopped(waves, capfd):
+    process = started(f"{SHARED} --training.epochs 40")
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "what was reached is saved" in said
+    assert len(columns("shared")) < 40
+    assert main(["train", "--resume", "--out", "shared"]) == 0
+    whole = SHARED.replace("--out shared", "--training.epochs 40 --out whole")
+    assert main(["train", "starter", *whole.split()]) == 0
+    assert columns("shared") == columns("whole")
+    capfd.readouterr()
+    assert main(["train", "--resume", "--out", "whole", "--training.devices", "1"]) == 0
+    assert "was begun with 2 processes, and goes on with 1" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_where_one_is_killed_all_end_and_say_so(waves):
+    process = started(f"{SHARED} --training.epochs 4000")
+    os.kill(children(process)[1], signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "process 2 of 2 was killed" in said
+    assert "go on with framecast train --resume --out shared" in said
+
+
+@pytest.mark.slow
+def test_torchrun_starts_them_too_and_one_speaks(waves):
+    command = "-m torch.distributed.run --standalone --nproc-per-node 2 -m framecast train starter"
+    options = SHARED.replace("--training.devices 2", "--training.epochs 2")
+    command = [sys.executable, *command.split(), *options.split()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Trained shared") == 1
+    assert done.stderr.count("epoch 2/2") == 1
+    assert len(columns("shared")) == 2
+
+
+def test_an_error_is_said_once(waves, capfd):
+    assert main(["train", "starter", *SHARED.replace("size 4", "size 1").split()]) == 2
+    said = capfd.readouterr().err
+    assert said.count("2 processes share each batch, but training.batch_size 1") == 1
+    assert "Traceback" not in said
+    assert not Path("shared").exists()
