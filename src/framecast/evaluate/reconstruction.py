@@ -105,6 +105,7 @@ def reconstruct(
     network = Lpips.load(weights).to(chosen) if weights is not None and large else None
     tokeniser.to(chosen)
     places = _places(seen, frames)
+    chosen_to_show = set(_spread(places, SHOWN))
     sums: dict[str, list[Tensor]] = {"psnr": [], "ssim": [], "lpips": []}
     counts, shown = torch.zeros(tokeniser.codes, dtype=torch.float64), []
     parts = [places[start : start + AT_ONCE] for start in range(0, len(places), AT_ONCE)]
@@ -120,7 +121,8 @@ def reconstruct(
             sums["ssim"].append(ssim(made, truth))
         if network is not None:
             sums["lpips"].append(network(made, truth))
-        shown.append(torch.stack([truth[:1], made[:1]]).cpu())
+        kept = [place for place, one in enumerate(part) if one in chosen_to_show]
+        shown.append(torch.stack([truth[kept], made[kept]]).cpu())
     means = {k: float(torch.cat(v).mean()) if v else None for k, v in sums.items()}
     result = Reconstructed(
         frames=len(places),
@@ -149,14 +151,16 @@ def _places(frames: Frames, most: int) -> list[tuple[int, int]]:
     """Sequence and place of frames that are spread evenly over all, in order."""
     if most < 1:
         raise UserError(f"{most} frames: at least 1 is needed")
-    every = [(n, t) for n, length in enumerate(frames.lengths) for t in range(length)]
-    chosen = np.linspace(0, len(every) - 1, min(most, len(every))).round().astype(int)
-    return [every[place] for place in chosen]
+    return _spread([(n, t) for n, length in enumerate(frames.lengths) for t in range(length)], most)
 
 
-def _picture(pairs: Float[Tensor, "_K N C H W"]) -> UInt8[np.ndarray, "_H _W _C"]:
+def _spread(places: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    chosen = np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)
+    return [places[number] for number in chosen]
+
+
+def _picture(pairs: Float[Tensor, "2 N C H W"]) -> UInt8[np.ndarray, "_H _W _C"]:
     """Frames side by side, with their reconstructions below."""
-    spread = torch.linspace(0, pairs.shape[1] - 1, min(SHOWN, pairs.shape[1])).round().long()
-    rows = [torch.cat(list(row[spread]), dim=-1) for row in pairs]
+    rows = [torch.cat(list(row), dim=-1) for row in pairs]
     picture = torch.cat(rows, dim=-2).movedim(0, -1)
     return (picture * 255).round().to(torch.uint8).numpy()
