@@ -44,6 +44,9 @@ COMMANDS = {
     "recognise": Command(
         "results", "name what goes on in a video, as more and more of it is seen", "recognise"
     ),
+    "reconstruct": Command(
+        "results", "show and measure what a tokeniser keeps of frames", "reconstruct"
+    ),
     "doctor": Command(
         "this computer", "show the versions, devices, kernels and threads in use", "doctor"
     ),
