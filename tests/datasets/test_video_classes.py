@@ -235,9 +235,30 @@ def test_grey_frames_have_one_channel(folder):
     assert torch.equal(frames.values[0, 0:2][:, :, 0, 0], frames.values[0, 0:2][:, :, 5, 7])
 
 
+def test_other_folders_may_be_one_class_more_or_left_out(folder):
+    for name in ("turn", "wave"):
+        video(folder / name / "0.avi")
+        video(folder / name / "1.avi")
+    chosen = {"classes": ["lift", "turn"], **PARTS}
+    alone = source(folder, **chosen).splits().train
+    assert alone.labels.names == ("lift", "turn")
+    more = source(folder, none_of_these=True, **chosen).splits().train
+    assert more.labels.names == ("lift", "turn", "none of these")
+    assert coordinate(more, "class").count("none of these") == 2 * (4 + 2)
+    read = source(folder, none_of_these=True, **chosen).read(folder, EVERYTHING)
+    assert read.labels.names == more.labels.names
+    with pytest.raises(UserError, match=r"no folder lifts \(did you mean lift\?\)"):
+        source(folder, classes=["lifts", "turn"]).splits()
+    everything = ["drop", "lift", "turn", "wave"]
+    with pytest.raises(UserError, match="has no other folders than"):
+        source(folder, classes=everything, none_of_these=True).splits()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"none_of_these": True}, "none_of_these would change nothing"),
+        ({"classes": ["lift", "lift"]}, "names a folder twice"),
         ({"seen": []}, "must be shares"),
         ({"seen": [0.0]}, "must be shares"),
         ({"seen": [1.5]}, "must be shares"),

@@ -125,7 +125,9 @@ def test_a_run_without_a_classifier_names_nothing(place, videos):
     out = place / "plain_report"
     assert evaluate_to([run], out, progress=False).models[0].recognition == ()
     assert not (out / "classes.csv").exists()
-    with pytest.raises(UserError, match="names no classes: it must be the folder of a run"):
+    with pytest.raises(
+        UserError, match="names no classes of videos: it must be the folder of a run"
+    ):
         recognise_videos(run, videos / "rise" / "0.avi")
 
 
@@ -225,7 +227,9 @@ def test_sequences_are_shown_with_what_models_make_of_them(runs, videos):
         assert (sighting.lead, len(sighting.glances)) == (2, 1)
         for number, share in enumerate(sighting.shares):
             frames = source.at([share]).test()
-            place = frames.coordinates["video"].values.tolist().index(sighting.title)
+            known = [frames.coordinates[name].values.tolist() for name in ("video", "class")]
+            shown = sighting.title, sighting.classes[sighting.label]
+            place = list(zip(*known, strict=True)).index(shown)
             values = frames.values[place, 0:6]
             torch.testing.assert_close(sighting.seen[number], values[3])
             torch.testing.assert_close(sighting.truth[number], values[5], equal_nan=True)

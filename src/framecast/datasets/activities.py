@@ -8,8 +8,9 @@ import math
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,11 +31,14 @@ from framecast.readers.decoding import (
     channels_of,
     failures_of,
     find_videos,
+    stream_pictures,
 )
 from framecast.readers.paths import Paths
 from framecast.readers.samples import Sample, SampleReader, Sampling
 from framecast.readers.selection import Selection
 
+NONE = "none of these"
+"""The class of what belongs to no other, where it is asked for."""
 LISTED = 20
 """Videos that a message lists by name."""
 
@@ -136,6 +140,18 @@ class ActivityVideos(Source):
             )
         entries = self._readable([Entry(file, "") for file in files], str(place))
         return self._sample(entries, 0, str(place))
+
+    def stream(self, video: Path | BufferedIOBase) -> Iterator[Frames]:
+        """Yield the frames of a video one by one, as they are decoded, each a sequence.
+
+        Raises:
+            UserError: if it is no video, or cannot be decoded further.
+        """
+        source = str(video) if isinstance(video, Path) else "standard input"
+        for picture in stream_pictures(video, self._names, (self.size[0], self.size[1])):
+            values = torch.from_numpy(picture.astype(np.float32))[None, None]
+            dims = ("sequence", "time", "y", "x")
+            yield Frames(values, channels_of(self._names), dims, source=source)
 
     def labelled(
         self,

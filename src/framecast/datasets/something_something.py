@@ -17,7 +17,7 @@ from typing import Any
 
 from framecast.base.errors import UserError, nearest
 from framecast.base.texts import parse_yaml, read_text, read_yaml
-from framecast.datasets.activities import ActivityVideos, Entry, hold_out
+from framecast.datasets.activities import NONE, ActivityVideos, Entry, hold_out
 from framecast.datasets.source import register_source
 from framecast.frames.frames import Frames
 from framecast.frames.splits import Splits
@@ -35,8 +35,6 @@ FOLDERS = ("20bn-something-something-v2", "videos", ".")
 """Folders of videos, within the path."""
 DEFAULT = "something_something.yaml"
 """The categories that are shipped, beside this file."""
-NONE = "none of these"
-"""The class of what is in no category, where it is asked for."""
 
 
 @register_source("something_something")

@@ -12,7 +12,6 @@ from framecast.base.whole import PathLike
 from framecast.datasets.activities import ActivityVideos, check_shares
 from framecast.forecast.predictor import Predictor
 from framecast.frames.batch import Place
-from framecast.frames.frames import Frames
 from framecast.frames.windows import Windows
 from framecast.models import Recogniser
 from framecast.readers.paths import Paths
@@ -64,12 +63,14 @@ def recognise_videos(
     predictor, source = Predictor(load_checkpoint(run), device), source_of(run)
     if not isinstance(predictor.model, Recogniser) or not isinstance(source, ActivityVideos):
         raise UserError(
-            f"{run} names no classes: it must be the folder of a run that was trained on labelled "
-            "videos with model.classifier (docs/recognition.md)"
+            f"{run} names no classes of videos: it must be the folder of a run that was trained on "
+            "labelled videos with model.classifier; of one that was trained on labelled files, "
+            "give --every N (docs/recognition.md)"
         )
     frames = source.at(shares).watch(place)
     windows = Windows(frames, predictor.scaling, predictor.checkpoint.context)
-    probabilities = name_classes(predictor, windows, first_places(frames))
+    places = [Place(sequence, 0) for sequence in range(len(frames.values))]
+    probabilities = name_classes(predictor, windows, places)
     names = frames.coordinates["video"].values[:: len(shares)].tolist()
     return Recognised(
         tuple(names),
@@ -99,8 +100,3 @@ def name_classes(
         batch = windows.stack(windows.read(places[first : first + AT_ONCE]))
         named.append(predictor.name(batch.part(slice(0, seen))))
     return torch.cat(named)
-
-
-def first_places(frames: Frames) -> list[Place]:
-    """Return where the sequences begin."""
-    return [Place(sequence, 0) for sequence in range(len(frames.values))]

@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import BufferedWriter
+from io import BufferedIOBase, BufferedWriter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 from framecast.base.disk import FullDiskError
@@ -234,11 +234,11 @@ def _open_video(
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Open a file: its container and its first video stream."""
+def _open(path: Path, content: BufferedIOBase | None = None) -> Iterator[tuple[Any, Any]]:
+    """Open a file, or what it is called and a stream: its container and first video stream."""
     hint = "it may be truncated, or in another format than its name says"
     with guarded(path, "cannot be read as video", hint):
-        container = av.open(path)
+        container = av.open(path if content is None else content)
     with container:
         if not container.streams.video:
             raise UserError(f"{path} holds no video, only {_other_streams(container)}")
@@ -358,15 +358,43 @@ def _timing(
     }
 
 
+def stream_pictures(
+    video: Path | BufferedIOBase, names: tuple[str, ...], size: Sequence[int]
+) -> Iterator[UInt8[np.ndarray, "C H W"]]:
+    """Yield the frames of a video as they are decoded, before the whole is there.
+
+    Args:
+        video: a file, which may be a named pipe; or a stream of bytes, such as standard input.
+        names: GREY or COLOUR.
+        size: (H, W) of the frames.
+
+    Raises:
+        UserError: if it is no video, or cannot be decoded further.
+    """
+    path = video if isinstance(video, Path) else Path("standard input")
+    with (
+        _open(path, None if isinstance(video, Path) else video) as (container, stream),
+        guarded(path, "cannot be decoded", "it may be damaged, or cut off"),
+    ):
+        # Threads for whole frames would keep some of them back.
+        pictures = _pictures(path, container, stream, names, size, threads="SLICE")
+        yield from (picture for _, picture in pictures)
+
+
 def _pictures(
-    path: Path, container: Any, stream: Any, names: tuple[str, ...], size: Sequence[int] | None
+    path: Path,
+    container: Any,
+    stream: Any,
+    names: tuple[str, ...],
+    size: Sequence[int] | None,
+    threads: str = "AUTO",
 ) -> Iterator[tuple[float | None, np.ndarray]]:
     """The frames of a stream, uint8 [C,H,W], each after its time in seconds, where it has one.
 
     They are turned as players show them, and `size` is that of turned frames.
     """
     form = "gray" if names == GREY else "rgb24"
-    stream.thread_type = "AUTO"
+    stream.thread_type = threads
     first = None
     for number, frame in enumerate(container.decode(stream)):
         turn = turn_of(frame, str(path))
