@@ -18,7 +18,7 @@ from framecast.models.spec import Ports
 from framecast.models.tokeniser import Tokeniser, TokeniserSpec
 from framecast.runs.config import Experiment
 from framecast.runs.recipes import find_recipe, recipes
-from framecast.train.loop import make_training
+from framecast.train.step import make_training
 
 KEYS = (
     *("learning_rate", "weight_decay", "schedule", "warmup_steps", "epochs", "batch_size"),
