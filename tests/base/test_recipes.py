@@ -15,6 +15,7 @@ from framecast.models import make_network
 from framecast.models.cost import classifier_multiplications, multiplications
 from framecast.models.losses import Losses
 from framecast.models.spec import Ports
+from framecast.models.tokeniser import Tokeniser, TokeniserSpec
 from framecast.runs.config import Experiment
 from framecast.runs.recipes import find_recipe, recipes
 from framecast.train.loop import make_training
@@ -59,6 +60,7 @@ OWN = (
     "moving-mnist-min-conv-gru",
     "long-moving-mnist-*-small",
     "activities-*",
+    "vizdoom-*",
 )
 """Recipes that follow no paper."""
 
@@ -88,6 +90,8 @@ def test_every_recipe_loads_and_builds_its_network(name):
     experiment = load_config(Experiment, find_recipe(name))
     side = 32 if experiment.data.source == "moving_mnist" else 16
     model = make_network(experiment.model, Ports(1, classes=41), (side, side))
+    if experiment.tokenises:
+        model = Tokeniser(TokeniserSpec(experiment.tokeniser, 3, (64, 64)))
     assert recipes()[name]
     parameters = sum(p.numel() for p in model.parameters())
     if name.startswith("navier-stokes") and not name.endswith("-small"):

@@ -102,11 +102,11 @@ def _read(file: Path) -> _Plan:
 
 def _rows(values: list[Any], runs: list[Path]) -> list[dict[str, Any]]:
     """What was tried and reached, the best first."""
-    from framecast.runs.checkpoint import load_checkpoint
+    from framecast.runs.checkpoint import load_saved
 
     rows = []
     for own, run in zip(values, runs, strict=True):
-        checkpoint = load_checkpoint(run)
+        checkpoint = load_saved(run)
         parameters = sum(p.numel() for p in checkpoint.model.parameters())
         reached = {"loss": checkpoint.loss, "epoch": checkpoint.epoch, "parameters": parameters}
         rows.append({"run": run.name, **own, **reached})

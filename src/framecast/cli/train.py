@@ -102,7 +102,10 @@ def run(arguments: list[str]) -> None:
         _train_seeds(experiment, options)
         return
     train(experiment, options.out, options.resume, options.device)
-    print(f"Trained {options.out}. Next: framecast evaluate {options.out} --out EVALUATION")
+    following = f"evaluate {options.out} --out EVALUATION"
+    if experiment.tokenises:
+        following = f"reconstruct {options.out} --out PICTURE.png"
+    print(f"Trained {options.out}. Next: framecast {following}")
 
 
 def _resumes_several(options: argparse.Namespace, given: dict[str, str]) -> bool:

@@ -46,8 +46,8 @@ class FrameSpec:
         layout: what the axes of unlabelled arrays are, where the user said it, by data.layout.
         vectors: names of the channels that are components of vectors.
         classes: names of the classes that sequences are labelled with; none without labels.
-        label: name of the labels in the data; None if there are none, or if files are not read.
         action_names: of the actions, where they are named, in the order of their numbers.
+        label: name of the labels in the data; None if there are none, or if files are not read.
     """
 
     channels: tuple[Channel, ...]
@@ -76,8 +76,8 @@ class FrameSpec:
     units: Mapping[str, str] = field(default_factory=dict)
     vectors: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
-    label: str | None = None
     action_names: tuple[str, ...] = ()
+    label: str | None = None
 
     @classmethod
     def of(cls, frames: Frames, **settings: Any) -> "FrameSpec":

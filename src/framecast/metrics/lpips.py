@@ -104,7 +104,7 @@ class Lpips(nn.Module):
 
     def compare(self, images: Taps, truth: Taps) -> Float64[Tensor, " N"]:
         """Return the distance of images that `describe` has described."""
-        total = torch.zeros(len(truth[0]), dtype=torch.float64)
+        total = torch.zeros(len(truth[0]), dtype=torch.float64, device=truth[0].device)
         for place, (ours, theirs) in enumerate(zip(images, truth, strict=True)):
             weights = self.get_parameter(f"lin{place}.weight")
             squares = (ours - theirs).square().mean((2, 3), dtype=torch.float64)

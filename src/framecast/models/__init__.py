@@ -4,5 +4,13 @@ from framecast.models.config import ForecasterConfig
 from framecast.models.forecaster import Forecaster
 from framecast.models.networks import make_network
 from framecast.models.recogniser import Recogniser
+from framecast.models.tokeniser import Tokeniser, TokeniserConfig
 
-__all__ = ["Forecaster", "ForecasterConfig", "Recogniser", "make_network"]
+__all__ = [
+    "Forecaster",
+    "ForecasterConfig",
+    "Recogniser",
+    "Tokeniser",
+    "TokeniserConfig",
+    "make_network",
+]

@@ -14,7 +14,7 @@ from framecast.models.unroll import Unrolling
 
 
 class Model(nn.Module, ABC):
-    """A module that says what its loss is: `Forecaster`, and `Recogniser`.
+    """A module that says what its loss is: `Forecaster`, `Recogniser` and `Tokeniser`.
 
     Attributes:
         kind: the name that it is registered by.

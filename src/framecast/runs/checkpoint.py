@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -22,6 +22,7 @@ from framecast.frames.scaling import Scaling
 from framecast.frames.statistics import Statistics
 from framecast.models import Forecaster
 from framecast.models.codecs.codec import check_reduction
+from framecast.models.model import Model
 from framecast.runs.compat import upgrade_statistics
 from framecast.runs.header import KEY, Header, build_from, check_statistics, read_header
 
@@ -29,11 +30,11 @@ BEST, LAST = "best.safetensors", "last.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
-class Checkpoint:
-    """A trained forecaster with all that is needed to use it.
+class Saved:
+    """A trained model of any kind with all that is needed to use it.
 
     Attributes:
-        model: the network, in evaluation mode once loaded.
+        model: in evaluation mode once loaded.
         statistics: of the training frames.
         frames: what the training frames looked like, and what the network reads and predicts.
         context: frames given before each forecast in training.
@@ -42,7 +43,7 @@ class Checkpoint:
         loss: the loss by which the best epoch was chosen.
     """
 
-    model: Forecaster
+    model: Model
     statistics: Statistics
     frames: FrameSpec
     context: int
@@ -71,6 +72,17 @@ class Checkpoint:
         with whole(path) as partial:
             stored = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
             save_file(stored, partial, {KEY: header.to_json()})
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint(Saved):
+    """A trained forecaster with all that is needed to use it.
+
+    Attributes:
+        model: the network.
+    """
+
+    model: Forecaster
 
     def check(self, frames: Frames) -> None:
         """Raise a UserError if `frames` are not like the training frames."""
@@ -117,6 +129,28 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
         path: a run folder, whose best weights are taken, or a `.safetensors` file.
 
     Raises:
+        UserError: as `load_saved`, or if it is a model of another kind.
+    """
+    saved = load_saved(path)
+    if not isinstance(saved.model, Forecaster):
+        raise UserError(
+            f"{path} is a {saved.model.kind}, which forecasts nothing: name the run of a network "
+            "that does" + USES.get(saved.model.kind, "")
+        )
+    return Checkpoint(**vars(saved))
+
+
+USES = {"tokeniser": "; framecast reconstruct shows what a tokeniser keeps of frames"}
+"""What models of other kinds are for."""
+
+
+def load_saved(path: PathLike) -> Saved:
+    """Load a trained model of any kind.
+
+    Args:
+        path: a run folder, whose best weights are taken, or a `.safetensors` file.
+
+    Raises:
         UserError: if there is none, it is damaged, or it is not a safetensors file. A
             pickled checkpoint is refused unread, since reading it could run code.
     """
@@ -130,13 +164,13 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
         shapes = {name: tuple(content.get_slice(name).get_shape()) for name in names}
         _check_names(shapes, file)
         check_statistics(upgrade_statistics(_part(shapes, "statistics.")), header.frames, file)
-        model = cast(Forecaster, build_from(header, _part(shapes, "model."), file))
+        model = build_from(header, _part(shapes, "model."), file)
         tensors = {name: content.get_tensor(name) for name in names}
     try:
         model.load_state_dict(_part(tensors, "model."))
     except RuntimeError as error:
         raise UserError(f"{file} is damaged: {error}") from error
-    return Checkpoint(
+    return Saved(
         model=model.eval(),
         statistics=Statistics(**upgrade_statistics(_part(tensors, "statistics."))),
         frames=header.frames,

@@ -7,6 +7,7 @@ from typing import Literal
 from framecast.datasets.config import DataConfig
 from framecast.models import ForecasterConfig
 from framecast.models.losses import Loss
+from framecast.models.tokeniser import TokeniserConfig
 from framecast.models.unroll import Unrolling
 
 Precision = Literal["auto", 32, "bf16-mixed"]
@@ -20,7 +21,8 @@ class TrainingConfig:
         context: frames given before each forecast (teacher forcing), at least 1.
         horizon: lead times of the forecast in training, at least 1. Lead 1 follows from the
             last given frame; from lead 2 on the network reads its own predictions. The loss
-            is over all context + horizon - 1 predictions.
+            is over all context + horizon - 1 predictions. A tokeniser, which forecasts nothing,
+            has 0, and reads windows of context frames, each by itself.
         teacher_forcing: probability, in [0, 1], that in training the network reads the truth
             instead of its own prediction, for each sequence and each frame after the context
             (scheduled sampling). With 1 a window trains in one pass. Validation is always a
@@ -57,6 +59,8 @@ class TrainingConfig:
         accumulate: batches whose gradients make one step of the optimiser, at least 1.
         optimiser: rule of the steps: adam (weight decay is added to the gradient) or adamw
             (decoupled).
+        betas: decay of the optimiser's running means of gradients, and of their squares, both in
+            [0, 1).
         learning_rate: learning rate at its highest, positive.
         weight_decay: strength of the decay of weights, at least 0.
         schedule: course of the learning rate: constant; cosine, down to zero at the last step;
@@ -119,6 +123,7 @@ class TrainingConfig:
     batch_size: int = 1
     accumulate: int = 1
     optimiser: Literal["adam", "adamw"] = "adam"
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
     learning_rate: float = 5e-4
     weight_decay: float = 0.0
     schedule: Literal["constant", "cosine", "epoch_cosine", "plateau", "staircase"] = "cosine"
@@ -143,8 +148,11 @@ class TrainingConfig:
         self._check_sense()
 
     def _check_ranges(self) -> None:
-        for name in ("context", "horizon", "epochs", "batch_size", "accumulate", "members"):
+        for name in ("context", "epochs", "batch_size", "accumulate", "members"):
             self._require(name, getattr(self, name) >= 1, "must be at least 1")
+        self._require("horizon", self.horizon >= 0, "must not be negative")
+        right = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        self._require("betas", right, "must be two numbers in [0, 1)")
         self._require("staircase_epochs", self.staircase_epochs >= 1, "must be at least 1")
         fewest = 1 if self.schedule == "plateau" or self.prediction_weight_decay else 0
         self._require("plateau_epochs", self.plateau_epochs >= fewest, f"must be at least {fewest}")
@@ -275,13 +283,25 @@ class Experiment:
         data: the frames to learn from.
         model: the network.
         training: how it is trained.
+        tokeniser: what is trained in place of the network, where it has a quantiser.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ForecasterConfig = field(default_factory=ForecasterConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    tokeniser: TokeniserConfig = field(default_factory=TokeniserConfig)
 
     def __post_init__(self) -> None:
+        if self.tokenises:
+            self._check_tokeniser()
+            return
+        if self.tokeniser != TokeniserConfig():
+            raise ValueError(
+                "the section tokeniser is read where tokeniser.quantiser is not none: set it to "
+                "euclidean, cosine or levels"
+            )
+        if self.training.horizon < 1:
+            raise ValueError(f"training.horizon {self.training.horizon} must be at least 1")
         noise, members = self.model.noise_channels, self.training.members
         self._check_classifier()
         if (self.model.head != "point") != (self.training.loss == "head"):
@@ -299,6 +319,32 @@ class Experiment:
             raise ValueError(
                 f"training.members {members} would all be alike: set model.noise_channels, such "
                 "as 4, by which they differ"
+            )
+
+    @property
+    def tokenises(self) -> bool:
+        """Whether a tokeniser is trained."""
+        return self.tokeniser.quantiser != "none"
+
+    def _check_tokeniser(self) -> None:
+        """Refuse keys that training a tokeniser does not read."""
+        if self.model != ForecasterConfig():
+            raise ValueError(
+                "the section model is not read where a tokeniser is trained "
+                f"(tokeniser.quantiser {self.tokeniser.quantiser}): leave it out"
+            )
+        if self.training.horizon:
+            raise ValueError(
+                f"training.horizon {self.training.horizon}: a tokeniser forecasts nothing: set it "
+                "to 0, and training.context to the frames of a window, such as 1"
+            )
+        for name in FORECASTS:
+            if getattr(self.training, name) != getattr(TrainingConfig(), name):
+                raise ValueError(f"training.{name} is not read where a tokeniser is trained")
+        if self.data.normalise != "symmetric":
+            raise ValueError(
+                f"data.normalise {self.data.normalise}: a tokeniser reads values in [-1, 1]: set "
+                "it to symmetric"
             )
 
     def _check_classifier(self) -> None:
@@ -319,6 +365,13 @@ class Experiment:
                 )
 
 
+FORECASTS = (
+    *("teacher_forcing", "teacher_forcing_decay", "noise", "loss", "members", "crps_epsilon"),
+    *("spectral_weight", "variable_weights", "prediction_weight", "prediction_weight_decay"),
+    *("prediction_sum", "label_smoothing", "class_weights", "area_weights", "chunk", "truncate"),
+    *("recompute_layers", "compile", "init"),
+)
+"""Keys that training a tokeniser does not read."""
 CLASSES = (
     *("prediction_weight", "prediction_weight_decay", "prediction_sum"),
     *("label_smoothing", "class_weights"),

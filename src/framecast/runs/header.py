@@ -49,7 +49,7 @@ class Header:
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise ValueError(f"format {self.format} is of a later version of framecast")
-        for name, least in (("context", 1), ("horizon", 1), ("epoch", 0)):
+        for name, least in (("context", 1), ("horizon", 0), ("epoch", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least {least}")
 

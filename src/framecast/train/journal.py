@@ -5,7 +5,6 @@ import io
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 
 import torch
 from torch.optim import Optimizer
@@ -13,11 +12,10 @@ from torch.optim import Optimizer
 from framecast.base.progress import Bar
 from framecast.base.whole import write_text
 from framecast.frames.scaling import Scaling
-from framecast.models import Forecaster
 from framecast.models.losses import Losses
 from framecast.models.model import Model
 from framecast.models.unroll import Unrolling
-from framecast.runs.checkpoint import BEST, LAST, Checkpoint
+from framecast.runs.checkpoint import BEST, LAST, Saved
 from framecast.runs.config import TrainingConfig
 from framecast.train.board import Board
 from framecast.train.schedules import decay_epochs, plateaus
@@ -183,13 +181,15 @@ class Journal:
         if self.config.samples:
             told["teacher forcing"] = row["teacher_forcing"]
         told["accuracy"] = row.get("val_accuracy")
+        told["PSNR"] = row.get("val_psnr")
+        told["perplexity"] = row.get("val_perplexity")
         told["prediction weight"] = row.get("prediction_weight")
         return "".join(f"{name} {n:.4g}  " for name, n in told.items() if n is not None)
 
     def _save_weights(self, model: Model) -> None:
         loss = self.losses[-1]
-        checkpoint = Checkpoint(
-            model=cast(Forecaster, model),
+        checkpoint = Saved(
+            model=model,
             statistics=self.scaling.statistics,
             frames=self.scaling.spec,
             context=self.config.context,

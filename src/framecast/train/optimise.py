@@ -15,8 +15,9 @@ def make_optimiser(model: nn.Module, config: TrainingConfig) -> Optimizer:
     }
     kind = kinds[config.optimiser]
     return kind(
-        model.parameters(),
+        [weight for weight in model.parameters() if weight.requires_grad],
         lr=config.learning_rate,
+        betas=(config.betas[0], config.betas[1]),
         weight_decay=config.weight_decay,
         fused=True,
     )

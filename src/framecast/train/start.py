@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from framecast.base.errors import UserError, nearest
+from framecast.base.fetch import fetched
 from framecast.base.limits import check_memory
 from framecast.base.ranks import ALONE, Ranks
 from framecast.frames.chunks import Chunks
@@ -23,10 +24,12 @@ from framecast.frames.splits import Splits
 from framecast.frames.statistics import Statistics
 from framecast.frames.windows import CropSampler, Windows, allowed_starts, side_by_side
 from framecast.layers.blocks import SPHERES
-from framecast.models import Forecaster, Recogniser, make_network
+from framecast.metrics.lpips import SMALLEST, Lpips
+from framecast.models import Recogniser, Tokeniser, TokeniserConfig, make_network
 from framecast.models.model import Model
 from framecast.models.size import TRAINING_COPIES, weight_shapes
 from framecast.models.spec import Ports
+from framecast.models.tokeniser import Perceptual, TokeniserSpec
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.batches import Batches
 from framecast.train.inherit import inherit
@@ -50,7 +53,7 @@ class Start:
         validation: of the validation part; None if there is none.
     """
 
-    model: Forecaster
+    model: Model
     scaling: Scaling
     shares: Tensor
     batches: Batches
@@ -75,13 +78,15 @@ def prepare(experiment: Experiment, splits: Splits, ranks: Ranks = ALONE) -> Sta
     try:
         scaling = Scaling(experiment.data.describe(train, statistics), statistics)
         _tell_of_vectors(experiment, scaling.spec)
-        model = _make_model(experiment, Ports.of(scaling.spec), train.grid)
+        model = _make_model(experiment, scaling, train)
     except ValueError as error:
         raise UserError(f"the network cannot be built: {error}") from error
     if isinstance(model, Recogniser):
         assert train.labels is not None
         train.labels.check_every(scaling.spec.classes, train.source)
         model.class_weights = _class_weights(scaling.spec.classes, config)
+    if isinstance(model, Tokeniser):
+        model.perceptual = _perceptual(experiment.tokeniser, train)
     if config.init is not None:
         inherit(model, scaling.spec, config.init)
     return Start(
@@ -119,14 +124,43 @@ def _tell_of_vectors(experiment: Experiment, spec: FrameSpec) -> None:
         )
 
 
-def _make_model(experiment: Experiment, ports: Ports, grid: tuple[int, int]) -> Forecaster:
+def _make_model(experiment: Experiment, scaling: Scaling, train: Frames) -> Model:
     """Build the network, once it is known that its training fits into memory."""
+    if experiment.tokenises:
+        _check_frames_alone(scaling, train)
 
-    def make() -> Forecaster:
-        return make_network(experiment.model, ports, grid)
+    def make() -> Model:
+        if experiment.tokenises:
+            channels = len(scaling.spec.channels)
+            return Tokeniser(TokeniserSpec(experiment.tokeniser, channels, train.grid))
+        return make_network(experiment.model, Ports.of(scaling.spec), train.grid)
 
     weight_shapes(make, "training the network", TRAINING_COPIES)
     return make()
+
+
+def _check_frames_alone(scaling: Scaling, train: Frames) -> None:
+    """Refuse what a tokeniser does not read."""
+    others = [c.name for c in scaling.spec.channels if c.role != "prognostic"]
+    others += [*scaling.spec.derived, *scaling.spec.derived_static]
+    others += [channel.name for channel in scaling.spec.static]
+    if others or any(scaling.statistics.gaps):
+        what = f"no {', '.join(others)}" if others else "frames of which all is known"
+        raise UserError(f"{train.source}: a tokeniser reads {what}: leave the rest out of data")
+
+
+def _perceptual(config: TokeniserConfig, train: Frames) -> Perceptual | None:
+    """What measures perceptual distance, by weights that are not trained; None if none counts."""
+    if not config.perceptual:
+        return None
+    folder = fetched("lpips")
+    if folder is None or min(train.grid) < SMALLEST:
+        raise UserError(
+            f"tokeniser.perceptual {config.perceptual} needs the weights of LPIPS (framecast fetch "
+            f"lpips), and frames of at least {SMALLEST}×{SMALLEST}: give these, or set it to 0"
+        )
+    network = Lpips.load(folder)
+    return lambda made, frames: network.to(made.device)(made, frames)
 
 
 def _check_batch(frames: Frames, windows: int, config: TrainingConfig) -> None:
@@ -153,7 +187,7 @@ def _class_weights(classes: Sequence[str], config: TrainingConfig) -> Tensor:
 
 def _shares(model: Model, scaling: Scaling, config: TrainingConfig) -> Tensor:
     """Weight of each term of the loss, [V]: that of each predicted variable."""
-    if isinstance(model, Recogniser):
+    if isinstance(model, Recogniser | Tokeniser):
         return torch.ones(model.terms)
     names = [channel.name for channel in scaling.spec.predicted]
     for name in config.variable_weights:
