@@ -198,9 +198,11 @@ def _accuracy_table(numbers: dict[str, Any], share: str) -> str:
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     seen = f"Named from {float(share):.0%} of each video: t" if share else "T"
     count = next(iter(first["shares"].values()))["sequences"]
+    several = any(len(model["runs"]) > 1 for model in models)
+    spread = ", the mean over seeds ± their standard deviation" if several else ""
     return (
-        f"\n{table}\n{seen}he share of {count:,} sequences named right (%), the mean over seeds ± "
-        "their standard deviation. Bold: the best network.\n\n"
+        f"\n{table}\n{seen}he share of {count:,} sequences named right (%){spread}. Bold: the best "
+        "network.\n\n"
     )
 
 

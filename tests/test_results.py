@@ -246,6 +246,9 @@ def test_classes_named_right_by_share_and_by_class():
     assert "| best possible guess |  | 75.0 | 100.0 |" in table
     assert "| most frequent class |  | 6.2 | 6.2 |" in table
     assert "1,600 sequences" in table
+    assert "named right (%), the mean over seeds ±" in table
+    alone = tables.make_table(numbers | {"models": [one]}, "accuracy")
+    assert "named right (%). Bold" in alone
     classes = tables.make_table(numbers, "accuracy@0.25")
     assert "| class | `conv_lstm` (2 seeds) | `conv_gru` | best possible guess |" in classes
     assert "| move left | **35.0 ± 7.1** | 34.0 | 40.0 |" in classes
