@@ -140,7 +140,9 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     return Checkpoint(**vars(saved))
 
 
-USES = {"tokeniser": "; framecast reconstruct shows what a tokeniser keeps of frames"}
+USES = {
+    "tokeniser": "; framecast reconstruct shows what a tokeniser keeps of frames",
+}
 """What models of other kinds are for."""
 
 
