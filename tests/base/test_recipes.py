@@ -1,5 +1,6 @@
 """Recipes: what they set, what they inherit, and what the papers published."""
 
+from dataclasses import replace
 from fnmatch import fnmatch
 
 import pytest
@@ -69,6 +70,7 @@ OWN = (
     "moving-mnist-demo",
     "moving-mnist-min-conv-gru",
     "long-moving-mnist-*-small",
+    "activities-*",
     "vizdoom-*",
 )
 """Recipes that follow no paper."""
@@ -232,6 +234,24 @@ def test_mappings_merge_and_null_takes_what_was_inherited():
 def test_mistakes_of_inheritance_name_the_file_and_the_remedy(tmp_path, files, message):
     with pytest.raises(UserError, match=message):
         load_config(Experiment, write(tmp_path, **files))
+
+
+def test_the_networks_for_simulated_activities_differ_in_their_layers_alone():
+    """As many parameters, within 3 %, and all else alike but for the windows of an epoch."""
+    names = [name for name in recipes() if name.startswith("activities-")]
+    found = [load_config(Experiment, find_recipe(name)) for name in names]
+    layers = {"conv_lstm", "conv_tt_lstm", "causal_conv_3d", "min_conv_gru"}
+    assert {one.model.layer for one in found} == layers
+    sizes = []
+    for one in found:
+        model = make_network(one.model, Ports(1, classes=16), (32, 32))
+        sizes.append(sum(p.numel() for p in model.parameters()))
+        own = {"layer": "conv_lstm", "options": {}, "hidden": [1, 1, 1, 1]}
+        assert replace(one.model, **own) == replace(found[0].model, **own)
+        assert one.training == found[0].training
+        windows = {"windows_per_epoch": 1}
+        assert replace(one.data, **windows) == replace(found[0].data, **windows)
+    assert max(sizes) < 1.03 * min(sizes)
 
 
 RECOGNISERS = {

@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
-from framecast.base.errors import UserError
+from framecast.base.errors import FoundLateWarning, UserError
 from framecast.datasets.config import DataConfig
 from framecast.datasets.something_something import SomethingSomething
 from videos import write_video
@@ -135,11 +136,17 @@ def test_missing_and_broken_videos_are_skipped_with_a_list_or_refused(release, t
         content = (release / "20bn-something-something-v2" / f"{name}.webm").read_bytes()
         (tmp_path / f"{name}.webm").write_bytes(content)
     (tmp_path / "104.webm").write_bytes(b"no video")
-    with pytest.warns(UserWarning, match=r"2 of 4 videos .* skipped: 104\.webm, 999\.webm\. The f"):
+    with pytest.warns(UserWarning, match=r"1 of 4 videos .* found, .* skipped: 999\.webm\. The f"):
         train = source(tmp_path, held_out=0.0, categories=listed).splits().train
-    assert coordinate(train, "video") == ["100.webm", "101.webm"]
-    with pytest.raises(UserError, match=r"2 of 4 videos cannot be decoded: 104\.webm, 999\.webm"):
+    assert coordinate(train, "video") == ["100.webm", "101.webm", "104.webm"]
+    with pytest.warns(FoundLateWarning, match=r"104\.webm"):
+        assert torch.equal(train.values[2, 0:5], train.values[0, 0:5])
+    with pytest.raises(UserError, match=r"1 of 4 videos cannot be read: 999\.webm"):
         source(tmp_path, held_out=0.0, categories=listed, strict=True).splits()
+    write(tmp_path, [("100", 0), ("101", 1)], [("104", 0), ("200", 0)])
+    with pytest.warns(UserWarning, match=r"1 of 2 videos cannot be decoded.* skipped: 104\.webm"):
+        test = source(tmp_path, held_out=0.0, categories=listed).test()
+    assert coordinate(test, "video") == ["200.webm"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
 """Labelled videos in folders of their classes."""
 
+import operator
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,9 +16,12 @@ from framecast import (
     load_checkpoint,
     train,
 )
-from framecast.base.errors import UserError
+from framecast.base.errors import FoundLateWarning, UserError
+from framecast.base.fetch import cache_folder
+from framecast.base.workers import Workers
 from framecast.datasets.config import DataConfig
 from framecast.doctor import examine, propose
+from framecast.readers import decoding
 from framecast.readers.selection import EVERYTHING
 from videos import write_video
 
@@ -109,29 +116,100 @@ def test_other_videos_are_seen_whole_and_have_no_labels(folder):
         source(folder).read(folder / "nothing", EVERYTHING)
 
 
-def test_what_cannot_be_decoded_is_skipped_with_a_list_or_refused(folder):
+PARTS = {"validation_fraction": 0.0, "test_fraction": 0.0}
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The videos that are decoded."""
+    paths, decode = [], decoding._decode
+
+    def counted(path, *arguments):
+        paths.append(path.name)
+        decode(path, *arguments)
+
+    monkeypatch.setattr(decoding, "_decode", counted)
+    return paths
+
+
+def test_a_video_is_decoded_where_it_is_first_read_and_once(folder, decoded):
+    parts = source(folder, validation_fraction=0.25, test_fraction=0.25).splits()
+    fingerprint = parts.train.fingerprint()
+    assert decoded == []
+    train, name = parts.train, coordinate(parts.train, "video")[2]
+    train.values[2, 0:3]
+    train.values[3, 0:6]  # the other share of the same
+    assert decoded == [name]
+    assert train.fingerprint() == fingerprint
+    source(folder, validation_fraction=0.25, test_fraction=0.25).splits().train.values[2, 0:6]
+    assert decoded == [name]
+
+
+def test_for_a_damaged_video_to_learn_from_the_next_of_its_class_is_read(folder):
+    for number in (0, 3):
+        (folder / "lift" / f"{number}.avi").write_bytes(b"no video at all")
+    train = source(folder, seen=[0.25], **PARTS).splits().train
+    assert len(train.values) == 8
+    with pytest.warns(FoundLateWarning, match=r"lift/0\.avi.*\(video 1 that cannot be decoded\)"):
+        first = train.values[4, 0:6]
+    assert torch.equal(first, train.values[5, 0:6])
+    with pytest.warns(FoundLateWarning, match=r"lift/3\.avi.*\(video 2 that cannot be decoded\)"):
+        assert torch.equal(train.values[7, 0:6], first)  # on from the first of the class
+    train.values[4, 0:6]  # it is said once
+    strict = source(folder, strict=True, **PARTS).splits().train
+    with pytest.raises(UserError, match=r"lift/0\.avi cannot be read as video"):
+        strict.values[8, 0:6]
+
+
+def test_a_class_of_which_no_video_can_be_decoded_is_refused(folder):
+    for file in (folder / "lift").iterdir():
+        file.write_bytes(b"no video at all")
+    train = source(folder, **PARTS).splits().train
+    with (
+        pytest.warns(FoundLateWarning),
+        pytest.raises(UserError, match="no video of lift can be decoded"),
+    ):
+        train.values[8, 0:6]
+
+
+def test_what_is_tested_on_is_decoded_and_skipped_with_a_list_or_refused(folder, decoded):
     (folder / "lift" / "0.avi").write_bytes(b"no video at all")
-    settings = {"validation_fraction": 0.0, "test_fraction": 0.0}
     with pytest.warns(UserWarning, match=r"1 of 8 videos cannot be decoded.* skipped: 0\.avi\."):
-        train = source(folder, **settings).splits().train
-    assert ("lift", "0.avi") not in named(train)
-    assert len(named(train)) == 7
-    assert train.labels.numbers.tolist() == [0] * 8 + [1] * 6
-    with pytest.raises(UserError, match=r"1 of 8 videos cannot be decoded: 0\.avi\."):
-        source(folder, strict=True, **settings).splits()
+        frames = source(folder).read(folder, EVERYTHING)
+    assert len(decoded) == 8
+    assert ("lift", "0.avi") not in named(frames)
+    assert len(named(frames)) == 7
+    assert frames.labels.numbers.tolist() == [0] * 8 + [1] * 6
+    with pytest.raises(UserError, match=r"1 of 8 videos cannot be read: 0\.avi\."):
+        source(folder, strict=True).read(folder, EVERYTHING)
+
+
+def test_worker_processes_share_the_cache_and_say_what_is_damaged(folder, capfd):
+    (folder / "lift" / "0.avi").write_bytes(b"no video at all")
+    reader = source(folder, **PARTS).splits().train.values.reader
+    with Workers(3, operator.methodcaller("read", 8, 0, 6), "data.workers") as workers:
+        answers = [workers.ask(reader) for _ in range(6)]
+        found = [answer.result() for answer in answers]
+    assert "framecast: note: " in (said := capfd.readouterr().err)
+    assert "lift/0.avi cannot be read as video" in said
+    expected = reader.read(10, 0, 6)  # 1.avi, the next of its class
+    assert all(torch.equal(one, expected) for one in found)
+
+
+def test_training_with_worker_processes_gives_the_same_weights(folder, tmp_path):
+    runs = []
+    for workers in (0, 3):
+        plan = experiment(folder)
+        data = replace(plan.data, workers=workers)
+        run = train(replace(plan, data=data), tmp_path / f"run_{workers}")
+        runs.append(load_checkpoint(run).model.state_dict())
+        shutil.rmtree(cache_folder("videos"))
+    assert all(torch.equal(runs[0][key], runs[1][key]) for key in runs[0])
 
 
 def test_a_class_without_videos_is_refused(folder):
     (folder / "turn").mkdir()
     with pytest.raises(UserError, match="1 of 3 classes have no video to learn from: turn"):
-        source(folder).splits()
-
-
-@pytest.mark.filterwarnings("ignore:.*cannot be decoded")
-def test_a_class_of_which_no_video_can_be_decoded_is_refused(folder):
-    for file in (folder / "lift").iterdir():
-        file.write_bytes(b"no video at all")
-    with pytest.raises(UserError, match="1 of 2 classes have no video to learn from: lift"):
         source(folder).splits()
 
 
@@ -157,9 +235,30 @@ def test_grey_frames_have_one_channel(folder):
     assert torch.equal(frames.values[0, 0:2][:, :, 0, 0], frames.values[0, 0:2][:, :, 5, 7])
 
 
+def test_other_folders_may_be_one_class_more_or_left_out(folder):
+    for name in ("turn", "wave"):
+        video(folder / name / "0.avi")
+        video(folder / name / "1.avi")
+    chosen = {"classes": ["lift", "turn"], **PARTS}
+    alone = source(folder, **chosen).splits().train
+    assert alone.labels.names == ("lift", "turn")
+    more = source(folder, none_of_these=True, **chosen).splits().train
+    assert more.labels.names == ("lift", "turn", "none of these")
+    assert coordinate(more, "class").count("none of these") == 2 * (4 + 2)
+    read = source(folder, none_of_these=True, **chosen).read(folder, EVERYTHING)
+    assert read.labels.names == more.labels.names
+    with pytest.raises(UserError, match=r"no folder lifts \(did you mean lift\?\)"):
+        source(folder, classes=["lifts", "turn"]).splits()
+    everything = ["drop", "lift", "turn", "wave"]
+    with pytest.raises(UserError, match="has no other folders than"):
+        source(folder, classes=everything, none_of_these=True).splits()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"none_of_these": True}, "none_of_these would change nothing"),
+        ({"classes": ["lift", "lift"]}, "names a folder twice"),
         ({"seen": []}, "must be shares"),
         ({"seen": [0.0]}, "must be shares"),
         ({"seen": [1.5]}, "must be shares"),

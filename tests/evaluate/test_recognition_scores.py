@@ -10,11 +10,13 @@ from framecast.base.errors import UserError
 from framecast.cli import main
 from framecast.datasets.config import DataConfig
 from framecast.evaluate import evaluate
+from framecast.forecast.predictor import Predictor
 from framecast.forecast.recognition import recognise_videos
 from framecast.frames.batch import Place
 from framecast.frames.windows import Windows
 from framecast.models import ForecasterConfig
 from framecast.report import evaluate_to
+from framecast.report.sightings import draw_sightings
 from framecast.runs.checkpoint import load_checkpoint
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train import train
@@ -87,7 +89,7 @@ def test_a_report_says_how_well_classes_are_named(runs, place, capsys):
     out = place / "report"
     evaluation = evaluate_to(runs, out, progress=False)
     told = capsys.readouterr().out
-    assert "Classes named right (%), by the share of the video seen" in told
+    assert "Classes named right (%), by the share seen" in told
     (model,) = evaluation.models
     means = [one.named[0.5].accuracy() for one in model.recognition]
     described = json.loads((out / "metrics.json").read_text())["models"][0]
@@ -105,6 +107,7 @@ def test_a_report_says_how_well_classes_are_named(runs, place, capsys):
     assert "Naming of classes at the shares of the training" in page
     assert "named rise" in page
     assert (out / "accuracy.png").stat().st_size > 5000
+    assert (out / "classes.png").stat().st_size > 5000
 
 
 def test_labelled_videos_may_be_named_to_test_on(runs, place):
@@ -122,7 +125,9 @@ def test_a_run_without_a_classifier_names_nothing(place, videos):
     out = place / "plain_report"
     assert evaluate_to([run], out, progress=False).models[0].recognition == ()
     assert not (out / "classes.csv").exists()
-    with pytest.raises(UserError, match="names no classes: it must be the folder of a run"):
+    with pytest.raises(
+        UserError, match="names no classes of videos: it must be the folder of a run"
+    ):
         recognise_videos(run, videos / "rise" / "0.avi")
 
 
@@ -171,3 +176,77 @@ def test_what_makes_no_sense_is_refused(runs, videos, arguments, message, capsys
     command = ["recognise", str(runs[0]), str(videos / "rise" / "0.avi"), *arguments]
     assert main(command) != 0
     assert message in capsys.readouterr().err
+
+
+def test_the_best_possible_guess_is_shown_beside_where_it_is_known(runs, place):
+    others = folder_of_classes(place / "known", each=2)
+    (others / "fall" / "1.avi").unlink()  # one that falls, two that rise
+    guesses = ["0.25,fall,0.4", "0.25,rise,0.7", "0.5,fall,0.85", "0.5,rise,1"]
+    (others / "best_guess.csv").write_text("\n".join(["seen,class,accuracy", *guesses]))
+    out = place / "known_report"
+    evaluation = evaluate_to(runs[:1], out, data=str(others), progress=False)
+    recognition = evaluation.models[0].recognition[0]
+    assert recognition.best_accuracy(0.1) is None
+    assert recognition.best_accuracy(0.3) == pytest.approx((0.4 + 2 * 0.7) / 3)
+    assert recognition.best_accuracy(1.0) == pytest.approx((0.85 + 2) / 3)
+    shares = json.loads((out / "metrics.json").read_text())["models"][0]["recognition"][0]["shares"]
+    assert "best_possible" not in shares["0.1"]
+    assert shares["0.5"]["best_possible"] == pytest.approx(0.95)
+    assert shares["0.25"]["best_possible_per_class"] == {"fall": 0.4, "rise": 0.7}
+    found = [row for row in rows(out / "classes.csv") if row["model"] == "best possible guess"]
+    assert [float(r["value"]) for r in found if r["seen"] == "0.5"] == pytest.approx(
+        [0.95, 0.85, 1]
+    )
+    page = (out / "report.html").read_text()
+    assert "best possible guess, 25%" in page
+    table = page.split("by the share seen</caption>")[1].split("</table>")[0]
+    assert "–" in table
+    assert "60.0" in table
+
+    (others / "best_guess.csv").write_text("seen,class,accuracy\n0.25,fall,0.4\n")
+    with pytest.raises(UserError, match=r"has no accuracy of rise at share 0\.25"):
+        evaluate(runs[:1], data=str(others))
+    for wrong in ("0,fall,0.4", "0.5,fall,1.2", "0.5,fall"):
+        (others / "best_guess.csv").write_text(f"seen,class,accuracy\n0.5,rise,1\n{wrong}\n")
+        with pytest.raises(UserError, match="line 3: a row has seen, above 0 and at most 1"):
+            evaluate(runs[:1], data=str(others))
+
+
+def test_sequences_are_shown_with_what_models_make_of_them(runs, videos):
+    """Best, median and worst by the true class; predicted as `Predictor` does, shown as it is."""
+    evaluation = evaluate(runs)
+    sightings = evaluation.sightings
+    assert [sighting.names for sighting in sightings] == [("best",), ("median",), ("worst",)]
+    named = evaluation.models[0].recognition[0].named[0.5]
+    true = named.probabilities.gather(1, named.labels[:, None])[:, 0]
+    shown = [s.glances[0].probabilities[s.shares.index(0.5), s.label].item() for s in sightings]
+    ordered = sorted(true.tolist(), reverse=True)
+    assert shown == pytest.approx([ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1]])
+    source, checkpoint = plan(videos).data.open(), load_checkpoint(runs[0])
+    for sighting in sightings:
+        assert (sighting.lead, len(sighting.glances)) == (2, 1)
+        for number, share in enumerate(sighting.shares):
+            frames = source.at([share]).test()
+            known = [frames.coordinates[name].values.tolist() for name in ("video", "class")]
+            shown = sighting.title, sighting.classes[sighting.label]
+            place = list(zip(*known, strict=True)).index(shown)
+            values = frames.values[place, 0:6]
+            torch.testing.assert_close(sighting.seen[number], values[3])
+            torch.testing.assert_close(sighting.truth[number], values[5], equal_nan=True)
+            outlook = Predictor(checkpoint, "cpu").outlook(frames, [Place(place, 0)], 4, 2)
+            *_, ahead = Predictor(checkpoint, "cpu").forecast(outlook)
+            torch.testing.assert_close(sighting.glances[0].predicted[number], ahead[0])
+
+
+def test_the_picture_of_sequences_says_class_and_confidence(runs):
+    evaluation = evaluate(runs)
+    texts = {
+        axes.get_title()
+        for part in draw_sightings(evaluation).subfigs
+        for axes in part.axes
+        if axes.get_title()
+    }
+    sighting = evaluation.sightings[0]
+    probability, number = sighting.glances[0].probabilities[0].max(0)
+    assert f"{sighting.classes[int(number)]} {float(probability):.0%}" in texts
+    assert "100% seen" in texts

@@ -47,7 +47,7 @@ def test_the_fingerprint_knows_the_labels():
 @pytest.mark.parametrize(
     ("numbers", "names", "message"),
     [
-        ((0, 1), NAMES, "2 labels do not fit 4 sequences"),
+        ((0, 1), NAMES, r"labels \[2\] do not fit 4 sequences of 5 frames"),
         ((0, 1, 2, 3), NAMES, "label 3 is none of the 3 classes"),
         ((0, -1, 2, 0), NAMES, "label -1 is none of the 3 classes"),
         ((0, 1, 0, 1), ("lift", "lift"), "two classes have one name"),

@@ -12,6 +12,10 @@ class ToldError(UserError):
     """The error of another process, which shares the work with this one and tells the user."""
 
 
+class FoundLateWarning(UserWarning):
+    """Something is wrong with the data that only reading them shows: worker processes say it."""
+
+
 class StoppedError(Exception):
     """A signal asked to stop, and what had been reached is saved.
 

@@ -15,6 +15,14 @@ def partial_of(path: Path) -> Path:
     return path.with_name(f".{path.stem}.partial{path.suffix}")
 
 
+def unfinished_of(path: Path) -> Path:
+    """Return where `path` stands that is made in parts, until all are there: no claim removes it.
+
+    What makes it goes on there after it was stopped.
+    """
+    return path.with_name(f".{path.stem}.begun{path.suffix}")
+
+
 def former_of(path: Path) -> Path:
     """Return where a folder at `path` stands while another one takes its place."""
     return path.with_name(f".{path.stem}.former{path.suffix}")

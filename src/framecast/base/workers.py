@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from framecast.base.errors import UserError
+from framecast.base.errors import FoundLateWarning, UserError
 from framecast.base.messages import pack, receive, send
 
 GRACE = 1.0
@@ -152,6 +152,8 @@ def serve() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what a library prints must not come between answers
     warnings.simplefilter("ignore")  # the program that started this one has warned already
+    warnings.simplefilter("default", FoundLateWarning)  # but of what it did not read
+    warnings.showwarning = _show
     try:
         function = _receive_function(questions)
         while True:
@@ -159,6 +161,11 @@ def serve() -> None:
             send(answers, _packed_reply(function, question))
     except (EOFError, OSError):
         pass  # the program has ended
+
+
+def _show(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Write a warning as the command line does."""
+    print(f"framecast: note: {message}", file=sys.stderr)
 
 
 def _receive_function(questions: Any) -> Callable[[Any], Any]:

@@ -26,6 +26,9 @@ COMMANDS = {
     "recipes": Command("training", "list the recipes, or print one", "recipes"),
     "models": Command("training", "list the recurrent layers, their papers and options", "models"),
     "train": Command("training", "train a forecaster from data, a recipe or a YAML file", "train"),
+    "profile": Command(
+        "training", "show where the time and memory of a training step go", "profiling"
+    ),
     "sweep": Command("training", "train runs with other values of some keys", "sweep"),
     "import": Command(
         "training", "make a run from a published ConvLSTM or Conv-TT-LSTM network", "importing"

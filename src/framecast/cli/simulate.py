@@ -8,7 +8,7 @@ from framecast.base.config import load_config
 from framecast.base.keys import describe_keys
 from framecast.cli.parser import CommandParser, command_parser, overrides, whole_number
 from framecast.datasets import moving_mnist
-from framecast.datasets.simulate import maze, navier_stokes, shallow_water, vizdoom
+from framecast.datasets.simulate import maze, navier_stokes, opposites, shallow_water, vizdoom
 
 
 class Simulator(NamedTuple):
@@ -40,6 +40,11 @@ SIMULATORS = {
     "maze": Simulator(maze.Maze, maze, "walks through mazes of MiniWorld, a new one each time"),
     "moving_mnist": Simulator(
         moving_mnist.MovingMnist, moving_mnist, "handwritten digits that move and bounce"
+    ),
+    "activities": Simulator(
+        opposites.SimulatedActivities,
+        opposites,
+        "labelled videos of opposite activities, which no single frame tells apart",
     ),
 }
 

@@ -8,8 +8,9 @@ import math
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,17 +18,27 @@ import numpy as np
 import torch
 
 from framecast.base.errors import UserError
+from framecast.datasets.best_guess import BestGuess
 from framecast.datasets.source import Source
 from framecast.datasets.videos import check_size
 from framecast.frames.channels import COLOUR, GREY, Coordinate
 from framecast.frames.frames import Frames
 from framecast.frames.labels import Labels
 from framecast.frames.lazy import LazyValues
-from framecast.readers.decoding import SUFFIXES, Video, find_videos, open_readable
+from framecast.readers.decoding import (
+    SUFFIXES,
+    VideoFile,
+    channels_of,
+    failures_of,
+    find_videos,
+    stream_pictures,
+)
 from framecast.readers.paths import Paths
-from framecast.readers.samples import SampleReader, Sampling, sample_places
+from framecast.readers.samples import Sample, SampleReader, Sampling
 from framecast.readers.selection import Selection
 
+NONE = "none of these"
+"""The class of what belongs to no other, where it is asked for."""
 LISTED = 20
 """Videos that a message lists by name."""
 
@@ -60,8 +71,9 @@ class ActivityVideos(Source):
         targets: number of frames after it that are to be predicted, at least 1: training.horizon.
         sampling: which frames: even, spread over the seen share, and targets at the same step; or
             last, the last ones of the seen share, and the targets right after them.
-        strict: whether a video that cannot be decoded is an error; it is skipped otherwise, and
-            said.
+        strict: whether a video that cannot be decoded is an error. Otherwise, of those to learn
+            from, the next one of its class is read in its place; of others, it is skipped; and
+            that is said.
         seed: of what is random in how the videos are parted.
     """
 
@@ -97,6 +109,15 @@ class ActivityVideos(Source):
         """Return the same data set with other shares of each video seen."""
         return replace(self, seen=list(shares))
 
+    def best_guess(self, place: Paths | None, classes: Sequence[str]) -> BestGuess | None:
+        """Return how often the best possible guess is right, where that is known.
+
+        Args:
+            place: of other videos; None for those of the data set itself.
+            classes: that it must know.
+        """
+        return None
+
     def read(self, place: Paths, selection: Selection) -> Frames:
         """Read a video, or the videos of a folder, without labels: each is seen whole.
 
@@ -117,11 +138,29 @@ class ActivityVideos(Source):
                 f"{place} holds no video: a file or a folder of files is needed, "
                 f"{', '.join(SUFFIXES)}"
             )
-        entries = [Entry(file, "") for file in files]
-        return self._sample(entries, self._open(entries, str(place)), 0, str(place))
+        entries = self._readable([Entry(file, "") for file in files], str(place))
+        return self._sample(entries, 0, str(place))
+
+    def stream(self, video: Path | BufferedIOBase) -> Iterator[Frames]:
+        """Yield the frames of a video one by one, as they are decoded, each a sequence.
+
+        Raises:
+            UserError: if it is no video, or cannot be decoded further.
+        """
+        source = str(video) if isinstance(video, Path) else "standard input"
+        for picture in stream_pictures(video, self._names, (self.size[0], self.size[1])):
+            values = torch.from_numpy(picture.astype(np.float32))[None, None]
+            dims = ("sequence", "time", "y", "x")
+            yield Frames(values, channels_of(self._names), dims, source=source)
 
     def labelled(
-        self, entries: Sequence[Entry], classes: Sequence[str], source: str, complete: bool = False
+        self,
+        entries: Sequence[Entry],
+        classes: Sequence[str],
+        source: str,
+        *,
+        complete: bool = False,
+        decode: bool = False,
     ) -> Frames:
         """Read labelled videos.
 
@@ -130,56 +169,55 @@ class ActivityVideos(Source):
             classes: names of all classes, in the order of their numbers.
             source: where they come from, for messages.
             complete: whether there must be a video of every class, as there must be to learn from.
+            decode: whether all are decoded now, and those that cannot be are skipped, which is
+                said. Else those that are not there are skipped, and each is decoded where it is
+                first read; for one that cannot be, the next of its class is read.
 
         Raises:
-            UserError: if none can be decoded, or, where this is strict, one cannot; or a class has
-                no video where it must have one.
+            UserError: if there is none; or, where this is strict, one cannot be read; or a class
+                has no video where it must have one.
         """
-        videos = self._open(entries, source)
-        kept = [entry for entry, video in zip(entries, videos, strict=True) if video is not None]
+        kept = self._readable(entries, source, decode)
         if complete:
             check_every_class(kept, classes, source)
-        frames = self._sample(entries, videos, self.targets, source)
+        frames = self._sample(kept, self.targets, source)
         number = {name: place for place, name in enumerate(classes)}
         numbers = [number[entry.label] for entry in kept for _ in self.seen]
         labels = Labels(torch.tensor(numbers, dtype=torch.int64), tuple(classes))
         return replace(frames, labels=labels)
 
-    def _open(self, entries: Sequence[Entry], source: str) -> list[Video | None]:
-        """Decode videos; None in place of each that is skipped."""
-        names = COLOUR if self.variables is None else self.variables
-        videos, failures = open_readable([entry.video for entry in entries], names, self.size)
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return COLOUR if self.variables is None else tuple(self.variables)
+
+    def _file(self, entry: Entry) -> VideoFile:
+        return VideoFile(entry.video, self._names, (self.size[0], self.size[1]))
+
+    def _readable(self, entries: Sequence[Entry], source: str, decode: bool = True) -> list[Entry]:
+        """Look at videos, and return those that can be read; what is skipped is said."""
+        failures = failures_of([self._file(entry) for entry in entries], decode)
         if failures and (self.strict or len(failures) == len(entries)):
             raise UserError(_refusal(failures, len(entries), source))
         if failures:
             listed = _listed([path.name for path in failures])
             warnings.warn(
-                f"{source}: {len(failures)} of {len(entries)} videos cannot be decoded, and are "
-                f"skipped: {listed}. The first: {next(iter(failures.values()))}",
+                f"{source}: {len(failures)} of {len(entries)} videos cannot be "
+                f"{'decoded' if decode else 'found'}, and are skipped: {listed}. The first: "
+                f"{next(iter(failures.values()))}",
                 stacklevel=2,
             )
-        return videos
+        return [entry for entry in entries if entry.video not in failures]
 
-    def _sample(
-        self, entries: Sequence[Entry], videos: Sequence[Video | None], targets: int, source: str
-    ) -> Frames:
-        """A sequence of each video that was opened, at each share."""
-        taken = [
-            (entry, video, share)
-            for entry, video in zip(entries, videos, strict=True)
-            if video is not None
-            for share in self.seen
-        ]
-        places = [
-            sample_places(video.shape[0], share, self.frames, targets, self.sampling)
-            for _, video, share in taken
-        ]
-        reader = SampleReader([video for _, video, _ in taken], np.stack(places), source)
+    def _sample(self, entries: Sequence[Entry], targets: int, source: str) -> Frames:
+        """A sequence of each video, at each share."""
+        taken = [(entry, share) for entry in entries for share in self.seen]
+        samples = [Sample(self._file(entry), share, entry.label) for entry, share in taken]
+        reader = SampleReader(samples, self.frames, targets, self.sampling, source, self.strict)
         along = {"axis": "T", "long_name": "place in the sample of frames"}
         time = Coordinate(("time",), np.arange(reader.shape[1]), along)
         return Frames(
             values=LazyValues.of(reader),
-            channels=taken[0][1].channels,
+            channels=channels_of(self._names),
             dims=("sequence", "time", "y", "x"),
             coordinates={"time": time, **_coordinates(taken)},
             source=source,
@@ -229,17 +267,17 @@ def hold_out(
     return kept, [entry for entry in entries if entry.video in held]
 
 
-def _coordinates(taken: Sequence[tuple[Entry, Video, float]]) -> dict[str, Coordinate]:
+def _coordinates(taken: Sequence[tuple[Entry, float]]) -> dict[str, Coordinate]:
     """What is known of each sequence, by which scores may be kept apart."""
     known: dict[str, list[Any]] = {
-        "sequence": [f"{entry.video.name}, {share:.0%} seen" for entry, _, share in taken],
-        "video": [entry.video.name for entry, _, _ in taken],
-        "seen": [share for _, _, share in taken],
+        "sequence": [f"{entry.video.name}, {share:.0%} seen" for entry, share in taken],
+        "video": [entry.video.name for entry, _ in taken],
+        "seen": [share for _, share in taken],
     }
     if taken[0][0].label:
-        known["class"] = [entry.label for entry, _, _ in taken]
+        known["class"] = [entry.label for entry, _ in taken]
     for name in taken[0][0].further:
-        known[name] = [entry.further[name] for entry, _, _ in taken]
+        known[name] = [entry.further[name] for entry, _ in taken]
     return {name: Coordinate(("sequence",), np.array(values)) for name, values in known.items()}
 
 
@@ -249,7 +287,7 @@ def _refusal(failures: Mapping[Path, str], count: int, source: str) -> str:
     if count == 1:
         return first
     listed = _listed([path.name for path in failures])
-    return f"{source}: {len(failures)} of {count} videos cannot be decoded: {listed}. {first}"
+    return f"{source}: {len(failures)} of {count} videos cannot be read: {listed}. {first}"
 
 
 def _listed(names: Sequence[str]) -> str:

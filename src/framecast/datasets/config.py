@@ -43,7 +43,8 @@ ARRANGED = (
 """Keys that only data sets of files read: how they are put together, and what is cut of them."""
 
 SELECTED = (
-    *("diagnostic", "forcings", "static", "missing", "actions", "action_shift", "irregular"),
+    *("diagnostic", "forcings", "static", "missing", "actions", "action_shift", "label"),
+    "irregular",
     *ARRANGED,
     "cache",
 )
@@ -80,6 +81,9 @@ class DataConfig:
         actions: variable of what is done between one frame and the next; null stands for none.
         action_shift: frames by which actions are stored late, 0 or 1. With 0, an action acts
             between its frame and the next; with 1, it led to its frame.
+        label: variable or coordinate of the classes of a labelled file, which model.classifier
+            learns to name: of each sequence; or of each frame, where that of the last given frame
+            is the label of a window. Null stands for none.
         irregular: whether the time between frames varies throughout, and the network reads it.
         join: how several files belong together: time, one after the other in the order of their
             times; or sequences, each a series of its own. Null stands for time, where they have
@@ -146,6 +150,7 @@ class DataConfig:
     bounds: dict[str, list[float | None]] = field(default_factory=dict)
     actions: str | None = None
     action_shift: int = 0
+    label: str | None = None
     irregular: bool = False
     join: Join | None = None
     times_from: str | None = None
@@ -230,6 +235,7 @@ class DataConfig:
             missing=tuple(self.missing),
             actions=self.actions,
             action_shift=self.action_shift,
+            label=self.label,
             irregular=self.irregular,
             join=self.join,
             times_from=self.times_from,
@@ -291,6 +297,7 @@ class DataConfig:
             missing=tuple(self.missing),
             action_variable=self.actions,
             action_shift=self.action_shift,
+            label=self.label,
             dims=self.dims,
             select=self.select,
             time_tolerance=self.time_tolerance,

@@ -17,7 +17,7 @@ from typing import Any
 
 from framecast.base.errors import UserError, nearest
 from framecast.base.texts import parse_yaml, read_text, read_yaml
-from framecast.datasets.activities import ActivityVideos, Entry, hold_out
+from framecast.datasets.activities import NONE, ActivityVideos, Entry, hold_out
 from framecast.datasets.source import register_source
 from framecast.frames.frames import Frames
 from framecast.frames.splits import Splits
@@ -35,8 +35,6 @@ FOLDERS = ("20bn-something-something-v2", "videos", ".")
 """Folders of videos, within the path."""
 DEFAULT = "something_something.yaml"
 """The categories that are shipped, beside this file."""
-NONE = "none of these"
-"""The class of what is in no category, where it is asked for."""
 
 
 @register_source("something_something")
@@ -84,7 +82,7 @@ class SomethingSomething(ActivityVideos):
         return Splits(
             self.labelled(train, classes, f"{self.path} (training)", complete=True),
             self.labelled(validation, classes, f"{self.path} (held out)") if validation else None,
-            self._test(entries["validation"], classes),
+            self._test(entries["validation"], classes, decode=False),
         )
 
     def test(self) -> Frames | None:
@@ -94,10 +92,13 @@ class SomethingSomething(ActivityVideos):
             UserError: as `splits`.
         """
         groups, entries = self._entries()
-        return self._test(entries["validation"], list(groups))
+        return self._test(entries["validation"], list(groups), decode=True)
 
-    def _test(self, entries: Sequence[Entry], classes: Sequence[str]) -> Frames | None:
-        return self.labelled(entries, classes, f"{self.path} (test)") if entries else None
+    def _test(
+        self, entries: Sequence[Entry], classes: Sequence[str], decode: bool
+    ) -> Frames | None:
+        source = f"{self.path} (test)"
+        return self.labelled(entries, classes, source, decode=decode) if entries else None
 
     def _entries(self) -> tuple[dict[str, str], dict[str, list[Entry]]]:
         """The group of each class, and the videos of both published parts that are of one."""

@@ -14,7 +14,7 @@ from framecast.base.whole import PathLike
 from framecast.evaluate.baselines import fit_baselines
 from framecast.evaluate.examples import Example, affordable, choose, forecast_again
 from framecast.evaluate.network import Network, Together
-from framecast.evaluate.recognition import Recognition, recognise
+from framecast.evaluate.recognition import Recognition, View, recognise
 from framecast.evaluate.results import Evaluation, Forecasts
 from framecast.evaluate.runs import (
     Run,
@@ -26,6 +26,7 @@ from framecast.evaluate.runs import (
     training_frames,
 )
 from framecast.evaluate.scoring import Scored, ScoredWindows, Usual, score
+from framecast.evaluate.sightings import sight
 from framecast.evaluate.strides import Stride, strides_of
 from framecast.forecast.baselines import Following
 from framecast.forecast.competitor import Competitor
@@ -112,9 +113,13 @@ def evaluate(
     windows = plan.scored(batch_size, _possible(networks), _usual(plan.frames, known))
     ensembles = [Together(networks, joined, variation)] if joined else []
     scored = score([*known.values(), *networks, *ensembles], windows, measure, progress)
-    named = [recognise(run, data) for run in loaded]
+    named = [
+        recognise(run, View(own, plan.places, plan.context), data)
+        for run, own in zip(loaded, plan.every, strict=True)
+    ]
     models = _models(loaded, scored[len(known) :], [*known], named)
     firsts: list[Competitor] = [networks[loaded.index(model.runs[0])] for model in models]
+    watchers = [(model.runs[0], model.recognition[0]) for model in models if model.recognition]
     if joined:
         models += (_join(f"all {len(loaded)} runs", (), scored[-1:]),)
     return Evaluation(
@@ -131,6 +136,7 @@ def evaluate(
             scored[len(known)].errors,
             measure.clip,
         ),
+        sightings=sight(watchers, plan.steps),
         measure=measure,
         by=by or "",
         groups={g: len(places) for g, places in plan.groups.items()} if by else {},

@@ -11,6 +11,7 @@ from torch import Tensor
 from framecast.evaluate.examples import Example
 from framecast.evaluate.recognition import Recognition
 from framecast.evaluate.runs import Run
+from framecast.evaluate.sightings import Sighting
 from framecast.frames.frames import Frames
 from framecast.metrics import METRICS, Interval, Measure, Scores
 from framecast.metrics.bootstrap import FEWEST, by_steps, draw
@@ -198,6 +199,7 @@ class Evaluation:
         groups: number of windows in each group.
         examples: windows that are shown, with the forecasts of the first run of each model, then
             of each baseline; the first window is the first of them.
+        sightings: sequences that are shown with the classes that models name; none without classes.
     """
 
     first: Frames
@@ -209,6 +211,7 @@ class Evaluation:
     by: str = ""
     groups: Mapping[str, int] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
     strides: tuple[int, ...] = ()
 
     @property

@@ -15,6 +15,7 @@ from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
 from framecast.frames.windows import Windows
 from framecast.models import Recogniser
+from framecast.models.recogniser import Watched
 from framecast.models.unroll import Carry, closed_loop
 from framecast.runs.checkpoint import Checkpoint
 from framecast.runs.device import choose_device
@@ -122,6 +123,25 @@ class Predictor:
         inputs = self.model.read(batch.frames, batch.mask)
         scores = self.model.score(inputs, batch.conditions(batch.length))
         return scores.float().softmax(1).cpu()
+
+    @torch.inference_mode()
+    def watch(
+        self, batch: Batch, watched: Watched | None = None
+    ) -> tuple[Float[Tensor, "B T K"], Watched]:
+        """Return the probabilities of the classes after each frame, of frames that go on.
+
+        Args:
+            batch: the frames, all of which are read.
+            watched: what the call before returned, of the frames before these; None for a start.
+        """
+        assert isinstance(self.model, Recogniser)
+        batch = batch.to(self.device)
+        inputs, conditions = (
+            self.model.read(batch.frames, batch.mask),
+            batch.conditions(batch.length),
+        )
+        _, scores, watched = self.model.watch(inputs, watched, conditions)
+        return scores.float().softmax(2).cpu(), watched
 
     def forecast(
         self, outlook: Outlook, draws: Draws | None = None

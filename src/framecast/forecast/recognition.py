@@ -12,7 +12,6 @@ from framecast.base.whole import PathLike
 from framecast.datasets.activities import ActivityVideos, check_shares
 from framecast.forecast.predictor import Predictor
 from framecast.frames.batch import Place
-from framecast.frames.frames import Frames
 from framecast.frames.windows import Windows
 from framecast.models import Recogniser
 from framecast.readers.paths import Paths
@@ -64,11 +63,14 @@ def recognise_videos(
     predictor, source = Predictor(load_checkpoint(run), device), source_of(run)
     if not isinstance(predictor.model, Recogniser) or not isinstance(source, ActivityVideos):
         raise UserError(
-            f"{run} names no classes: it must be the folder of a run that was trained on labelled "
-            "videos with model.classifier (docs/recognition.md)"
+            f"{run} names no classes of videos: it must be the folder of a run that was trained on "
+            "labelled videos with model.classifier; of one that was trained on labelled files, "
+            "give --every N (docs/recognition.md)"
         )
     frames = source.at(shares).watch(place)
-    probabilities = name_classes(predictor, frames, predictor.checkpoint.context)
+    windows = Windows(frames, predictor.scaling, predictor.checkpoint.context)
+    places = [Place(sequence, 0) for sequence in range(len(frames.values))]
+    probabilities = name_classes(predictor, windows, places)
     names = frames.coordinates["video"].values[:: len(shares)].tolist()
     return Recognised(
         tuple(names),
@@ -78,20 +80,23 @@ def recognise_videos(
     )
 
 
-def name_classes(predictor: Predictor, frames: Frames, context: int) -> Float[Tensor, "N K"]:
-    """Return the probabilities of the classes of every sequence from its first frames.
+def name_classes(
+    predictor: Predictor, windows: Windows, places: Sequence[Place], seen: int | None = None
+) -> Float[Tensor, "N K"]:
+    """Return the probabilities of the classes of windows from their first frames.
 
     Args:
         predictor: of a recogniser.
-        frames: N sequences of `context` frames or more.
-        context: frames that are read of each.
+        windows: of the frames.
+        places: where N of them begin.
+        seen: frames that are read of each; None for all of a window.
 
     Raises:
         UserError: if the frames do not suit the model.
     """
-    predictor.checkpoint.check(frames)
-    windows, every = Windows(frames, predictor.scaling, context), range(len(frames.values))
-    parts = [every[first : first + AT_ONCE] for first in every[::AT_ONCE]]
-    return torch.cat([
-        predictor.name(windows.stack(windows.read([Place(n, 0) for n in part]))) for part in parts
-    ])  # fmt: skip
+    predictor.checkpoint.check(windows.frames)
+    named = []
+    for first in range(0, len(places), AT_ONCE):
+        batch = windows.stack(windows.read(places[first : first + AT_ONCE]))
+        named.append(predictor.name(batch.part(slice(0, seen))))
+    return torch.cat(named)

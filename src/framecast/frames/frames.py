@@ -55,7 +55,7 @@ class Frames:
         static: fields that are the same at all times; None if there are none.
         actions: what is done between each frame and the next, [N,T,A]; None if nothing is.
         action_names: of A actions that are unit vectors, where they are named.
-        labels: the class of each sequence; None if they have none.
+        labels: the class of each sequence, or of each frame; None if they have none.
         irregular: whether steps of any length are allowed, so that time axes are not cut.
         tolerance: share of a step that each time may be off.
         evidence: by dimension of the source, what it was read as, and what that was seen by.
@@ -93,7 +93,7 @@ class Frames:
                 f"{self.source}: dims {self.dims} do not fit {len(self.values)} sequences"
             )
         if self.labels is not None:
-            self.labels.check(len(self.values), self.source)
+            self.labels.check(len(self.values), self.length, self.source)
         self._check_coordinates()
         self._check_infinite()
 
@@ -186,7 +186,7 @@ class Frames:
         chosen = {self.time_dim: times} | ({self.dims[0]: sequences} if len(self.dims) == 4 else {})
         coordinates = {name: _cut(c, chosen) for name, c in self.coordinates.items()}
         actions = None if self.actions is None else self.actions[sequences, times]
-        labels = None if self.labels is None else self.labels.select(sequences)
+        labels = None if self.labels is None else self.labels.select(sequences, times)
         return replace(self, values=values, coordinates=coordinates, actions=actions, labels=labels)
 
     def predicted(self) -> "Frames":

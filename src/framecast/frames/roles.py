@@ -47,6 +47,7 @@ class FrameSpec:
         vectors: names of the channels that are components of vectors.
         classes: names of the classes that sequences are labelled with; none without labels.
         action_names: of the actions, where they are named, in the order of their numbers.
+        label: name of the labels in the data; None if there are none, or if files are not read.
     """
 
     channels: tuple[Channel, ...]
@@ -76,6 +77,7 @@ class FrameSpec:
     vectors: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     action_names: tuple[str, ...] = ()
+    label: str | None = None
 
     @classmethod
     def of(cls, frames: Frames, **settings: Any) -> "FrameSpec":

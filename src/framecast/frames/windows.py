@@ -6,7 +6,7 @@ from itertools import cycle
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from framecast.base.errors import UserError
@@ -28,12 +28,20 @@ class Windows:
         scaling: how they become what the network sees.
         length: frames of a window.
         by_area: whether cells count by their area in the loss.
+        given: frames of a window that are given, the last of which has its label where frames are
+            labelled; None for all.
     """
 
     def __init__(
-        self, frames: Frames, scaling: Scaling, length: int, by_area: bool = False
+        self,
+        frames: Frames,
+        scaling: Scaling,
+        length: int,
+        by_area: bool = False,
+        given: int | None = None,
     ) -> None:
         self.frames, self.scaling, self.length = frames, scaling, length
+        self.given = length if given is None else given
         self.area = area_weights(frames) if by_area else None
         self.actions = fitting_actions(frames, scaling.spec)
         self.labels = None
@@ -63,6 +71,11 @@ class Windows:
         """Read frames from the one at a place to `stop` - 1 of its sequence, in physical units."""
         values = self.frames.values[place.sequence, place.start : stop]
         return self.scaling.arrange(values, self.frames)
+
+    def _label(self, place: Place) -> Int64[Tensor, " 1"]:
+        """The class of a window: that of its last given frame."""
+        assert self.labels is not None
+        return self.labels.at(place.sequence, place.start + self.given - 1)
 
     def make(
         self,
@@ -97,7 +110,7 @@ class Windows:
             static=self.static,
             actions=None if self.actions is None else self.actions[[sequence], part],
             intervals=None if self.intervals is None else self.intervals[None, part],
-            labels=None if self.labels is None else self.labels[[sequence]],
+            labels=None if self.labels is None else self._label(place),
             limits=self.limits,
             area=self.area,
             places=(place,),

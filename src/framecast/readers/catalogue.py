@@ -80,7 +80,8 @@ def catalogue(dataset: xr.Dataset, selection: Selection, path: Path) -> Catalogu
         raise _unknown(dataset, known, absent, selection, path)
     entries: list[Entry] = []
     if not selection.variables:
-        entries += _all_entries(dataset, found, known, selection.others, path)
+        left_out = (*selection.others, selection.label or "")
+        entries += _all_entries(dataset, found, known, left_out, path)
     for name in asked:
         if name not in known:
             raise _refusal(path, name, found, dataset[name].dims)

@@ -45,7 +45,7 @@ def coordinates_of(dataset: xr.Dataset, chosen: Catalogue, path: Path) -> dict[s
     dataset = dataset.isel(dropped)
     names = [n for n, c in dataset.coords.items() if set(c.dims) <= set(roles.shared)]
     names += _belonging(dataset, names, chosen)
-    return {str(name): _coordinate(dataset[name], dataset, roles, path) for name in names}
+    return {str(name): read_coordinate(dataset[name], dataset, roles, path) for name in names}
 
 
 def plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,9 +69,14 @@ def _belonging(dataset: xr.Dataset, names: Sequence[Any], chosen: Catalogue) -> 
     return [n for n in dict.fromkeys(found) if n in dataset.variables and n not in known]
 
 
-def _coordinate(
+def read_coordinate(
     coordinate: xr.DataArray, dataset: xr.Dataset, roles: Roles, path: Path
 ) -> Coordinate:
+    """Read a coordinate as one of frames: over several dimensions of sequences, over `sequence`.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
     dims, values = tuple(map(str, coordinate.dims)), values_of(coordinate, path)
     several = [dim for dim in dims if dim in roles.sequences]
     if len(roles.sequences) > 1 and several:

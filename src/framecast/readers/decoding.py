@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import BufferedWriter
+from io import BufferedIOBase, BufferedWriter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 from framecast.base.disk import FullDiskError
@@ -71,13 +71,17 @@ class Video:
     @property
     def channels(self) -> tuple[Channel, ...]:
         """One grey channel, or red, green and blue, with values from 0 to 255."""
-        names = GREY if self.shape[1] == 1 else COLOUR
-        return tuple(Channel(name, {"valid_range": [0, 255]}) for name in names)
+        return channels_of(GREY if self.shape[1] == 1 else COLOUR)
 
     def read(self, places: Sequence[int]) -> Float[Tensor, "T C H W"]:
         """Read the frames at some places, with values from 0 to 255."""
         frames = np.memmap(self.folder / FRAMES, np.uint8, "r", shape=self.shape)
         return torch.from_numpy(frames[np.asarray(places, np.int64)].astype(np.float32))
+
+
+def channels_of(names: Sequence[str]) -> tuple[Channel, ...]:
+    """Return the channels of a video, with values from 0 to 255."""
+    return tuple(Channel(name, {"valid_range": [0, 255]}) for name in names)
 
 
 def find_videos(path: Path) -> list[Path]:
@@ -127,36 +131,56 @@ def open_videos(
     return videos
 
 
-def open_readable(
-    paths: Sequence[Path], variables: Sequence[str], size: Sequence[int]
-) -> tuple[list[Video | None], dict[Path, str]]:
-    """Open videos as `open_videos` does, and go on past those that cannot be decoded.
+@dataclass(frozen=True)
+class VideoFile:
+    """A video that is decoded into the cache where it is first asked for.
+
+    Attributes:
+        path: of one of SUFFIXES, or what should be one.
+        names: GREY or COLOUR.
+        size: (H, W) of the frames.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    size: tuple[int, int]
+
+    def open(self) -> Video:
+        """Return the decoded video: whole, by whichever process came first.
+
+        Raises:
+            UserError: if it is missing, cut off or otherwise unreadable, or does not fit into
+                memory or onto the disk.
+        """
+        check_file(self.path)
+        video = _open_video(self.path, self.names, self.size, progress=False)
+        check_complete(video)
+        return video
+
+
+def failures_of(files: Sequence[VideoFile], decode: bool = True) -> dict[Path, str]:
+    """Look at videos, and go on past those that cannot be read.
 
     Args:
-        paths: files of one of SUFFIXES, or what should be one.
-        variables: GREY or COLOUR.
-        size: (H, W) of the frames.
+        files: the videos.
+        decode: whether they are decoded, which takes its time; else it is looked whether they are
+            there at all.
 
     Returns:
-        The videos, None in place of those that are missing, cut off or otherwise unreadable; and
-        what is wrong with each of these.
+        What is wrong with each that is missing; or, if they are decoded, unreadable or cut off.
 
     Raises:
         UserError: if one does not fit into memory or onto the disk.
     """
-    videos: list[Video | None] = []
     failures: dict[Path, str] = {}
-    for path in track(paths, "decode videos", len(paths), show=len(paths) > 1):
+    for file in track(files, "decode videos", len(files), show=decode and len(files) > 1):
         try:
-            check_file(path)
-            video = _open_video(path, tuple(variables), size, progress=False)
-            check_complete(video)
+            file.open() if decode else check_file(file.path)
         except (RoomError, FullDiskError):
             raise
         except UserError as error:
-            failures[path] = str(error)
-        videos.append(None if path in failures else video)
-    return videos, failures
+            failures[file.path] = str(error)
+    return failures
 
 
 class Declared(NamedTuple):
@@ -210,11 +234,11 @@ def _open_video(
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Open a file: its container and its first video stream."""
+def _open(path: Path, content: BufferedIOBase | None = None) -> Iterator[tuple[Any, Any]]:
+    """Open a file, or what it is called and a stream: its container and first video stream."""
     hint = "it may be truncated, or in another format than its name says"
     with guarded(path, "cannot be read as video", hint):
-        container = av.open(path)
+        container = av.open(path if content is None else content)
     with container:
         if not container.streams.video:
             raise UserError(f"{path} holds no video, only {_other_streams(container)}")
@@ -334,15 +358,43 @@ def _timing(
     }
 
 
+def stream_pictures(
+    video: Path | BufferedIOBase, names: tuple[str, ...], size: Sequence[int]
+) -> Iterator[UInt8[np.ndarray, "C H W"]]:
+    """Yield the frames of a video as they are decoded, before the whole is there.
+
+    Args:
+        video: a file, which may be a named pipe; or a stream of bytes, such as standard input.
+        names: GREY or COLOUR.
+        size: (H, W) of the frames.
+
+    Raises:
+        UserError: if it is no video, or cannot be decoded further.
+    """
+    path = video if isinstance(video, Path) else Path("standard input")
+    with (
+        _open(path, None if isinstance(video, Path) else video) as (container, stream),
+        guarded(path, "cannot be decoded", "it may be damaged, or cut off"),
+    ):
+        # Threads for whole frames would keep some of them back.
+        pictures = _pictures(path, container, stream, names, size, threads="SLICE")
+        yield from (picture for _, picture in pictures)
+
+
 def _pictures(
-    path: Path, container: Any, stream: Any, names: tuple[str, ...], size: Sequence[int] | None
+    path: Path,
+    container: Any,
+    stream: Any,
+    names: tuple[str, ...],
+    size: Sequence[int] | None,
+    threads: str = "AUTO",
 ) -> Iterator[tuple[float | None, np.ndarray]]:
     """The frames of a stream, uint8 [C,H,W], each after its time in seconds, where it has one.
 
     They are turned as players show them, and `size` is that of turned frames.
     """
     form = "gray" if names == GREY else "rgb24"
-    stream.thread_type = "AUTO"
+    stream.thread_type = threads
     first = None
     for number, frame in enumerate(container.decode(stream)):
         turn = turn_of(frame, str(path))

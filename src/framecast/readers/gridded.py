@@ -22,6 +22,7 @@ from framecast.frames.lazy import HELD, LazyValues
 from framecast.readers.actions import make_actions
 from framecast.readers.blocks import LARGEST, Blocks
 from framecast.readers.catalogue import Catalogue, Entry, catalogue, has_time
+from framecast.readers.classes import label_coordinate
 from framecast.readers.coordinates import coordinates_of, dims_of, plain
 from framecast.readers.labelled import close_labelled, open_labelled, values_of
 from framecast.readers.moment import with_moment
@@ -67,7 +68,10 @@ def read_gridded(path: Path, selection: Selection = EVERYTHING) -> Frames:
             values=LazyValues.of(reader) if lazy else reader.everything(),
             channels=tuple(_channel(dataset, entry, selection, path) for entry in chosen.entries),
             dims=dims_of(roles),
-            coordinates=coordinates_of(dataset, chosen, path),
+            coordinates={
+                **coordinates_of(dataset, chosen, path),
+                **label_coordinate(dataset, selection.label, roles, path),
+            },
             attributes=plain(dataset.attrs),
             source=str(path),
             static=read_static(dataset, selection, roles, path),

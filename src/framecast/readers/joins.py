@@ -101,7 +101,9 @@ def choose_channels(frames: Frames, names: Sequence[str]) -> Frames:
 def join_sequences(parts: Sequence[Frames], names: Sequence[str], source: str) -> Frames:
     """Make each of several frames a sequence of one, or several where it holds several.
 
-    Where their times differ, the times of the result are counted from the beginning of each.
+    Where their times differ, the times of the result are counted from the beginning of each. What
+    each part says of itself, without dimensions, or of its sequences becomes a coordinate of the
+    sequences.
 
     Args:
         parts: at least two, on one grid, with the same channels; they may differ in length.
@@ -127,9 +129,37 @@ def join_sequences(parts: Sequence[Frames], names: Sequence[str], source: str) -
         first,
         values=LazyValues.of(reader, tuple(lengths)),
         dims=("sequence", *first.dims[-3:]),
-        coordinates={**space, **_shared_times(parts, time, max(lengths)), **labels},
+        coordinates={
+            **space,
+            **_of_each(parts),
+            **_shared_times(parts, time, max(lengths)),
+            **labels,
+        },
         source=source,
     )
+
+
+def _of_each(parts: Sequence[Frames]) -> dict[str, Coordinate]:
+    """Coordinates of whole sequences, of all parts; those without dimensions where they differ."""
+    found = {}
+    for name, first in parts[0].coordinates.items():
+        each = [part.coordinates.get(name) for part in parts]
+        pairs = zip(each, parts, strict=True)
+        known = [c for c, part in pairs if c is not None and _whole(c, part)]
+        if len(known) < len(parts):
+            continue
+        values = [
+            np.broadcast_to(c.values, len(part.lengths))
+            for c, part in zip(known, parts, strict=True)
+        ]
+        if any(c.dims for c in known) or any(v[0] != values[0][0] for v in values):
+            found[name] = replace(first, dims=("sequence",), values=np.concatenate(values))
+    return found
+
+
+def _whole(coordinate: Coordinate, part: Frames) -> bool:
+    """Whether a coordinate is of each sequence, or has no dimensions."""
+    return coordinate.dims in ((), part.dims[:-3])
 
 
 def _values(part: Frames) -> LazyValues:

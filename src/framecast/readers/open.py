@@ -11,6 +11,7 @@ from framecast.frames.frames import Frames
 from framecast.frames.lazy import held
 from framecast.frames.period import cut_period, thin
 from framecast.frames.units import convert_units
+from framecast.readers.classes import with_labels
 from framecast.readers.counted import with_time_units
 from framecast.readers.file import on_grid
 from framecast.readers.kinds import Kind, kind_of
@@ -54,6 +55,7 @@ def open_frames(place: Paths, selection: Selection) -> Frames:
     frames = convert_units(frames, selection.units)
     part = frames if selection.period is None else cut_period(frames, selection.period)
     part = thin(part, selection.every, selection.anchor)
+    part = with_labels(part, selection.label)
     return part if part is frames or selection.lazy else replace(part, values=held(part.values))
 
 

@@ -1,16 +1,21 @@
 """Samples of videos: as many frames of each, from the part of it that counts as seen."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from framecast.readers.decoding import Video
+from framecast.base.disk import FullDiskError
+from framecast.base.errors import FoundLateWarning, UserError
+from framecast.base.limits import RoomError
+from framecast.readers.decoding import Video, VideoFile
 
 Sampling = Literal["even", "last"]
 """Which frames of the seen part are given: as many spread evenly over it, or its last ones."""
@@ -47,37 +52,112 @@ def sample_places(
     return np.where(places < length, places, NOWHERE)
 
 
-@dataclass(frozen=True, eq=False)
-class SampleReader:
-    """Reads samples of videos of one size: a `Reader`.
+class Sample(NamedTuple):
+    """A video of which a share was seen.
 
     Attributes:
-        videos: of each of N samples.
-        places: of its frames in the video, or NOWHERE, [N,T].
-        source: where they come from, for messages.
+        file: the video.
+        share: in (0, 1].
+        kind: what the video shows: another one of the same kind may stand for it.
     """
 
-    videos: Sequence[Video]
-    places: Int[np.ndarray, "N T"]
+    file: VideoFile
+    share: float
+    kind: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class SampleReader:
+    """Reads samples of videos of one size, which are decoded where they are first read: a `Reader`.
+
+    For a video that turns out not to be readable, the next one of its kind is read, and that is
+    said. With `strict` it is an error.
+
+    Attributes:
+        samples: N of them.
+        given: frames of each that are given, of the seen part.
+        targets: frames of each that follow.
+        sampling: which frames.
+        source: where they come from, for messages.
+        strict: whether a video that is not readable is an error.
+    """
+
+    samples: Sequence[Sample]
+    given: int
+    targets: int
+    sampling: Sampling
     source: str
+    strict: bool = False
+    _failed: dict[VideoFile, str] = field(init=False, repr=False, default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
         """(N, T, C, H, W)."""
-        _, c, h, w = self.videos[0].shape
-        return len(self.places), self.places.shape[1], c, h, w
+        first = self.samples[0].file
+        return len(self.samples), self.given + self.targets, len(first.names), *first.size
 
     def read(self, sequence: int, start: int, stop: int) -> Float[Tensor, "T C H W"]:
-        """Return frames start to stop - 1 of a sample, from 0 to 255; NaN where there is none."""
-        places = self.places[sequence, start:stop]
-        frames = self.videos[sequence].read(np.maximum(places, 0).tolist())
+        """Return frames start to stop - 1 of a sample, from 0 to 255; NaN where there is none.
+
+        Raises:
+            UserError: if no video of its kind is readable; or, where this is strict, this one is
+                not.
+        """
+        sample = self.samples[sequence]
+        video = self._open(sample)
+        counts = self.given, self.targets, self.sampling
+        places = sample_places(video.shape[0], sample.share, *counts)[start:stop]
+        frames = video.read(np.maximum(places, 0).tolist())
         frames[torch.from_numpy(places == NOWHERE)] = torch.nan
         return frames
 
+    def _open(self, sample: Sample) -> Video:
+        """The video of a sample, or the next of its kind."""
+        for file in self._in_turn(sample):
+            if file in self._failed:
+                continue
+            try:
+                return file.open()
+            except (RoomError, FullDiskError):
+                raise
+            except UserError as error:
+                if self.strict:
+                    raise
+                self._failed[file] = str(error)
+                warnings.warn(
+                    f"{self.source}: {error}. The next video of its kind is read in its place "
+                    f"(video {len(self._failed)} that cannot be decoded)",
+                    FoundLateWarning,
+                    stacklevel=2,
+                )
+        kind = f" of {sample.kind}" if sample.kind else ""
+        why = self._failed[sample.file]
+        raise UserError(f"{self.source}: no video{kind} can be decoded: {why}")
+
+    def _in_turn(self, sample: Sample) -> Iterator[VideoFile]:
+        """All videos of a kind, from that of the sample on."""
+        yield sample.file
+        alike = self._kinds[sample.kind]
+        first = alike.index(sample.file)
+        yield from alike[first + 1 :]
+        yield from alike[:first]
+
+    @cached_property
+    def _kinds(self) -> dict[str, list[VideoFile]]:
+        """The videos of each kind, in their order."""
+        found: dict[str, dict[VideoFile, None]] = {}
+        for sample in self.samples:
+            found.setdefault(sample.kind, {})[sample.file] = None
+        return {kind: list(files) for kind, files in found.items()}
+
     def fingerprint(self) -> str:
-        """Return a digest of the frames of the videos, and of what is taken of them."""
+        """Return a digest of the names and lengths of the files, and of what is taken of them.
+
+        It decodes nothing.
+        """
         digest = hashlib.blake2b(digest_size=12)
-        for video in self.videos:
-            digest.update(video.digest.encode())
-        digest.update(np.ascontiguousarray(self.places).data)
+        digest.update(repr((self.shape, self.given, self.sampling)).encode())
+        for file, share, kind in self.samples:
+            size = file.path.stat().st_size if file.path.is_file() else -1
+            digest.update(repr((file.path.name, size, file.names, share, kind)).encode())
         return digest.hexdigest()

@@ -34,6 +34,7 @@ class Selection:
         actions: the variable of what is done between frames; None for none.
         action_shift: frames by which actions are stored late: 0 where `actions[t]` acts between
             frames t and t + 1; 1 where it led to frame t.
+        label: the variable of the class of each sequence, or of each frame; None for none.
         irregular: whether the time between frames may vary throughout.
         dims: what dimensions of a labelled file are, the name of one for some of time, row,
             column, sequence and channel; what is not named is recognised.
@@ -72,6 +73,7 @@ class Selection:
     missing: tuple[float, ...] = ()
     actions: str | None = None
     action_shift: int = 0
+    label: str | None = None
     irregular: bool = False
     dims: Mapping[str, str] = field(default_factory=dict)
     select: Mapping[str, Any] = field(default_factory=dict)
@@ -106,6 +108,7 @@ class Selection:
             missing=spec.missing,
             actions=spec.action_variable,
             action_shift=spec.action_shift,
+            label=spec.label,
             irregular=spec.irregular,
             dims=spec.dims,
             select=spec.select,
@@ -127,9 +130,9 @@ class Selection:
 
     @property
     def past(self) -> "Selection":
-        """What is needed to forecast: without the variables that are only predicted."""
+        """What is needed to forecast: without the variables that are only predicted, and labels."""
         kept = [name for name in self.units if name not in self.diagnostic]
-        return replace(self, diagnostic=(), units=self.units_of(kept))
+        return replace(self, diagnostic=(), label=None, units=self.units_of(kept))
 
     def units_of(self, names: Sequence[str]) -> dict[str, str]:
         """Return the units that some channels are converted to, by their names."""

@@ -31,6 +31,7 @@ from framecast.report.rows import (
     has_curves,
     to_csv,
 )
+from framecast.report.sightings import draw_sightings
 from framecast.report.table import print_table
 
 __all__ = [
@@ -47,9 +48,13 @@ __all__ = [
 NAMES = (
     "metrics.json", "metrics.csv", "averages.csv", "differences.csv", "curves.csv",
     "curves*.png", "strips_*.png", "report.html", "classes.csv", "confusion.csv", "accuracy.png",
+    "classes.png",
 )  # fmt: skip
 """The files of a report."""
-OPTIONAL = ("curves.csv", "curves_images.png", "classes.csv", "confusion.csv", "accuracy.png")
+OPTIONAL = (
+    "curves.csv", "curves_images.png", "classes.csv", "confusion.csv", "accuracy.png",
+    "classes.png",
+)  # fmt: skip
 """Those that not every report has."""
 
 
@@ -138,7 +143,8 @@ def write_report(evaluation: Evaluation, out: PathLike, overwrite: bool = False)
 
     They are report.html, metrics.json, metrics.csv, averages.csv, differences.csv, curves.png, a
     strips_CHANNEL.png for each channel, and, where metrics were taken that need them, curves.csv
-    and curves_images.png; of models that name classes, classes.csv, confusion.csv and accuracy.png.
+    and curves_images.png; of models that name classes, classes.csv, confusion.csv, accuracy.png and
+    classes.png.
 
     Args:
         evaluation: what to report.
@@ -161,6 +167,7 @@ def write_report(evaluation: Evaluation, out: PathLike, overwrite: bool = False)
             write_text(folder / "classes.csv", classes_to_csv(evaluation))
             write_text(folder / "confusion.csv", confusion_to_csv(evaluation))
             _save(draw_accuracy(evaluation), folder / "accuracy.png")
+            _save(draw_sightings(evaluation), folder / "classes.png")
         if has_curves(evaluation):
             write_text(folder / "curves.csv", curves_to_csv(evaluation))
         _save(draw_curves(evaluation), folder / "curves.png")

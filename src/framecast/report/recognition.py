@@ -21,6 +21,9 @@ CONFUSION_COLUMNS = ("model", "run", "seen", "true", "named", "count")
 MOST_CLASSES = 20
 """Classes whose confusion is a table of the page."""
 
+BEST = "best possible guess"
+"""The label of what the best possible guess would reach."""
+
 SCORES: dict[str, Callable[[Named], float]] = {
     "top_1": Named.accuracy,
     "top_5": lambda named: named.accuracy(TOP),
@@ -35,7 +38,10 @@ def describe_recognition(recognition: Recognition) -> dict[str, Any]:
         "classes": list(recognition.names),
         "groups": None if recognition.groups is None else list(recognition.groups),
         "trained_shares": list(recognition.trained),
-        "shares": {str(share): _describe(own) for share, own in recognition.named.items()},
+        "shares": {
+            str(share): _describe(own) | _describe_best(recognition, share)
+            for share, own in recognition.named.items()
+        },
         "group_shares": {
             str(share): _describe(own) for share, own in groups.items() if own is not None
         },
@@ -43,7 +49,10 @@ def describe_recognition(recognition: Recognition) -> dict[str, Any]:
 
 
 def class_rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
-    """Yield rows of CLASS_COLUMNS: means over the runs that differ by their seed."""
+    """Yield rows of CLASS_COLUMNS: means over the runs that differ by their seed.
+
+    Where it is known, the best possible guess follows as if it were a model.
+    """
     for model in named_models(evaluation):
         for share in model.recognition[0].shares:
             every = [one.named[share] for one in model.recognition]
@@ -53,6 +62,8 @@ def class_rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
             grouped = [one.by_group(share) for one in model.recognition]
             if groups := [one for one in grouped if one is not None]:
                 yield from _class_rows(model, share, "group", groups)
+    for model in named_models(evaluation)[:1]:
+        yield from _best_rows(model.recognition[0])
 
 
 def confusion_rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
@@ -90,7 +101,7 @@ def recognition_tables(evaluation: Evaluation, confusion: bool = False) -> list[
 
 
 def draw_accuracy(evaluation: Evaluation) -> Figure:
-    """Draw the accuracy by the share of the videos that was seen, and of the usual guess."""
+    """Draw the accuracy by the share that was seen, and of the usual guess."""
     models = named_models(evaluation)
     figure = Figure(figsize=(6.2, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -105,7 +116,10 @@ def draw_accuracy(evaluation: Evaluation) -> Figure:
     first = models[0].recognition[0]
     guess = 100 * first.named[first.shares[0]].most_frequent
     axes.axhline(guess, c="0.45", ls="--", label="most frequent class")
-    axes.set(xlabel="share of the video seen (%)", ylabel="classes named right (%)", ylim=(0, 100))
+    best = {share: first.best_accuracy(share) for share in first.shares}
+    if known := {100 * share: 100 * value for share, value in best.items() if value is not None}:
+        axes.plot(list(known), list(known.values()), c="0.2", ls=":", label=BEST)
+    axes.set(xlabel="share seen (%)", ylabel="classes named right (%)", ylim=(0, 100))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
@@ -128,6 +142,17 @@ def _describe(named: Named) -> dict[str, Any]:
     }
 
 
+def _describe_best(recognition: Recognition, share: float) -> dict[str, Any]:
+    """The best possible guess at a share; nothing where it is not known."""
+    accuracies = recognition.best_per_class(share)
+    if accuracies is None:
+        return {}
+    return {
+        "best_possible": recognition.best_accuracy(share),
+        "best_possible_per_class": {name: accuracies[name] for name in recognition.names},
+    }
+
+
 def _finite(value: float | int) -> float | int | None:
     return value if math.isfinite(value) else None
 
@@ -142,6 +167,19 @@ def _class_rows(
         values = [own[place] for own in accuracies]
         row = _row(model, share, (of, name, "top_1"), values, every)
         yield (*row[:-1], counts[place])
+
+
+def _best_rows(recognition: Recognition) -> Iterator[tuple[Any, ...]]:
+    """What the best possible guess would be right in, of all videos and of each class."""
+    for share in recognition.shares:
+        described, named = _describe_best(recognition, share), recognition.named[share]
+        if described:
+            whole = ("all", "", "top_1", described["best_possible"], "", len(named))
+            yield (BEST, share, *whole)
+            counts = named.confusion().sum(1).tolist()
+            accuracies = described["best_possible_per_class"].items()
+            for (name, value), count in zip(accuracies, counts, strict=True):
+                yield (BEST, share, "class", name, "top_1", value, "", count)
 
 
 def _row(
@@ -178,8 +216,12 @@ def _by_share(models: Sequence[Forecasts]) -> Table:
     rows = [
         [title(m), *(_percent(_mean(m, share, Named.accuracy)) for share in shares)] for m in models
     ]
+    first = models[0].recognition[0]
+    if first.best_accuracy(shares[-1]) is not None:
+        best = [first.best_accuracy(share) for share in shares]
+        rows.append([BEST, *("–" if b is None else f"{100 * b:.1f}" for b in best)])
     return Table(
-        "Classes named right (%), by the share of the video seen",
+        "Classes named right (%), by the share seen",
         ["", *(f"{share:.0%}" for share in shares)],
         rows,
     )
@@ -196,7 +238,14 @@ def _at_trained(models: Sequence[Forecasts]) -> Table:
         for model in models
         for share in model.recognition[0].trained
     ]
-    heads = ["", "top 1 (%)", "top 5 (%)", "calibration error (%)", "most frequent (%)", "videos"]
+    heads = [
+        "",
+        "top 1 (%)",
+        "top 5 (%)",
+        "calibration error (%)",
+        "most frequent (%)",
+        "sequences",
+    ]
     return Table("Naming of classes at the shares of the training", heads, rows)
 
 
@@ -217,6 +266,10 @@ def _by_class(models: Sequence[Forecasts], of: str) -> Table:
         for place, name in enumerate(example.names)
     ]
     heads = ["", *(f"{title(model)}, {share:.0%}" for model, share in cases)]
+    for share in first.trained if of == "class" else ():
+        if (best := first.best_per_class(share)) is not None:
+            heads.append(f"{BEST}, {share:.0%}")
+            rows = [[*row, f"{100 * best[row[0]]:.1f}"] for row in rows]
     return Table(f"Named right (%), by {of} and share seen", heads, rows)
 
 
@@ -229,4 +282,4 @@ def _confusion(model: Forecasts) -> Table:
         for name, counts in zip(named.names, named.confusion().tolist(), strict=True)
     ]
     heads = ["true class", *(f"named {name}" for name in named.names)]
-    return Table(f"What {model.label} named, {share:.0%} seen (videos)", heads, rows)
+    return Table(f"What {model.label} named, {share:.0%} seen (sequences)", heads, rows)

@@ -33,6 +33,7 @@ from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.allocator import kept_memory
 from framecast.train.batches import Batches, reading_ahead
 from framecast.train.diagnose import first_failure
+from framecast.train.footprint import memory_named
 from framecast.train.journal import Journal
 from framecast.train.optimise import make_optimiser
 from framecast.train.recompute import recompute_layers
@@ -330,7 +331,7 @@ def _learn(
         rate = learning_rate(step, config.epochs * steps, journal.losses, config)
         for parameters in training.optimiser.param_groups:
             parameters["lr"] = rate
-        with _failures_named(training, step, epoch, course):
+        with _failures_named(training, step, epoch, course), memory_named(config):
             loss = training.learn(group, epoch, place * config.accumulate, course)
         first = place * config.accumulate
         journal.count(loss, batches.count(first, first + config.accumulate))

@@ -86,6 +86,8 @@ def prepare(experiment: Experiment, splits: Splits, ranks: Ranks = ALONE) -> Sta
     except ValueError as error:
         raise UserError(f"the network cannot be built: {error}") from error
     if isinstance(model, Recogniser):
+        assert train.labels is not None
+        train.labels.check_every(scaling.spec.classes, train.source)
         model.class_weights = _class_weights(scaling.spec.classes, config)
     if isinstance(model, Tokeniser):
         model.perceptual = _perceptual(experiment.tokeniser, train)
@@ -259,7 +261,7 @@ def _batches(frames: Frames, scaling: Scaling, experiment: Experiment, ranks: Ra
             f"{data.known_fraction:g} (data.known_fraction): lower it, or choose a shorter window"
         )
     _check_batch(frames, len(sampler), config)
-    windows = Windows(frames, scaling, config.window, config.area_weights)
+    windows = _windows(frames, scaling, config)
     return Batches(windows, sampler, config.batch_size, ranks=ranks)
 
 
@@ -276,10 +278,14 @@ def _validation_batches(
             f"{frames.source}: no window of the validation part has targets that are known to "
             f"{data.known_fraction:g} (data.known_fraction)"
         )
-    windows = Windows(frames, scaling, config.window, config.area_weights)
+    windows = _windows(frames, scaling, config)
     most = min(VALIDATION_FRAMES, VALIDATION_VALUES // math.prod(frames.values.shape[2:]))
     size = max(config.batch_size, most // (config.window * config.members))
     return Batches(windows, places, size, ranks=ranks, whole=True)
+
+
+def _windows(frames: Frames, scaling: Scaling, config: TrainingConfig) -> Windows:
+    return Windows(frames, scaling, config.window, config.area_weights, config.context)
 
 
 def _allowed(frames: Frames, scaling: Scaling, experiment: Experiment) -> Any:

@@ -24,6 +24,7 @@ from jaxtyping import UInt8
 
 from framecast.base.claim import claim
 from framecast.base.errors import UserError
+from framecast.base.hidden import unfinished_of
 from framecast.base.progress import open_bar
 from framecast.base.texts import read_text
 from framecast.base.whole import whole, write_text
@@ -31,7 +32,6 @@ from framecast.base.workers import Workers
 from framecast.datasets.simulate.trajectories import (
     package_version,
     trajectory_seed,
-    unfinished,
 )
 from framecast.datasets.simulate.walking import NAMES, Pose, Walk
 
@@ -206,7 +206,7 @@ def simulate_episodes(
 
 def _begin(folder: Path, description: Mapping[str, Any]) -> Path:
     """Return where the episodes of a part stand, once it is known that they are made like this."""
-    place = folder if folder.exists() else unfinished(folder)
+    place = folder if folder.exists() else unfinished_of(folder)
     file = place / DESCRIPTION
     wanted = {"framecast_version": package_version(), **description}
     if not place.exists():

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from framecast.base.claim import claim
 from framecast.base.disk import full_disk_named
 from framecast.base.errors import UserError
+from framecast.base.hidden import unfinished_of
 from framecast.base.limits import check_disk
 from framecast.base.progress import open_bar
 
@@ -111,7 +112,7 @@ class TrajectoryStore:
             self._array[first:last] = values
             self._group.attrs[COMPLETE] = last
         if last == self.total and not self._path.exists():
-            unfinished(self._path).rename(self._path)
+            unfinished_of(self._path).rename(self._path)
 
 
 def trajectory_seed(seed: int, split: str, index: int) -> int:
@@ -146,7 +147,7 @@ def open_store(
         **attributes,
         "trajectories": count,
     }
-    place = path if path.exists() else unfinished(path)
+    place = path if path.exists() else unfinished_of(path)
     if not place.exists():
         size = count * math.prod(variable.shape) * np.dtype(variable.dtype).itemsize
         remedy = "Choose fewer or smaller trajectories, or another disk."
@@ -165,14 +166,6 @@ def open_store(
     if not finished:
         _remove_litter(place)
     return TrajectoryStore(group, variable.name, path)
-
-
-def unfinished(path: Path) -> Path:
-    """Return where a part stands until it is complete: hidden, so that nothing reads it.
-
-    The name is none of those by which `base/hidden.py` knows what nobody writes any more.
-    """
-    return path.with_name(f".{path.stem}.begun{path.suffix}")
 
 
 def write_stores(
