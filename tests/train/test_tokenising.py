@@ -127,7 +127,7 @@ def test_other_frames_may_be_named_and_others_are_refused(folder, run, tmp_path)
 
 
 def test_a_tokeniser_forecasts_nothing(run, folder, tmp_path):
-    with pytest.raises(UserError, match=r"is a tokeniser, which forecasts nothing.*reconstruct"):
+    with pytest.raises(UserError, match=r"is a tokeniser, which is no forecaster.*reconstruct"):
         load_checkpoint(run)
     out = str(tmp_path / "evaluation")
     assert main(["evaluate", str(run), "--out", out]) == 2

@@ -207,7 +207,8 @@ class World(Model):
                 len(codes), *self.grid, device=inputs.device, dtype=inputs.dtype
             )
             return Memory(state, inputs[:, 0])
-        _, state = self.told(inputs[:, :-1], None if actions is None else actions[:, : -1 or None])
+        between = None if actions is None else actions[:, : codes.shape[1] - 1]
+        _, state = self.told(inputs[:, :-1], between)
         return Memory(state, inputs[:, -1])
 
     def imagine(
