@@ -128,7 +128,7 @@ class TestActions:
         [
             ("left,forwards*3", r"forwards is none of the actions.*did you mean forward"),
             ("left*3", r"are 3 actions, but --steps 5 need as many: write NAME\*"),
-            ("left*6", r"are more than --steps 5"),
+            ("left*6", r"are more than the 5 of --steps"),
             ("3", r"3 is none of the actions"),
             ("left,,right", r"write names"),
             ("nowhere.npz", r"nowhere.npz cannot be read"),
