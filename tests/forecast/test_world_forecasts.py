@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -187,6 +188,18 @@ class TestForecasts:
         command = ["forecast", str(run), str(episode), "--start", "7", "--steps", "6", "--out", out]
         assert main(command) == 0
         assert (tmp_path / name).stat().st_size > 1000
+
+    def test_the_episode_is_no_truth_where_other_things_are_done(self, run, episode, tmp_path):
+        def width(name, **options):
+            forecast_file(run, episode, 3, tmp_path / name, starts=["7"], **options)
+            with av.open(tmp_path / name) as film:
+                return film.streams.video[0].width
+
+        assert width("own.gif") > 100
+        assert width("hidden.gif", actions="none") > 100
+        assert width("other.gif", actions="left*") == 16
+        with pytest.raises(UserError, match="give one --start, not 2"):
+            forecast(run, episode, tmp_path / "a.npz", starts=["5", "7"], actions="left*")
 
     def test_it_goes_on_beyond_the_end_where_actions_are_named(self, run, episode, tmp_path):
         with pytest.raises(

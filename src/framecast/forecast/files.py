@@ -15,6 +15,7 @@ from framecast.base.limits import check_disk, check_memory
 from framecast.base.progress import track
 from framecast.base.whole import PathLike
 from framecast.datasets.source import Source
+from framecast.forecast.acting import HIDDEN
 from framecast.forecast.baselines import BASELINES
 from framecast.forecast.baselines.series import follow
 from framecast.forecast.ensemble import ForecastModel, forecast_members
@@ -160,12 +161,25 @@ def _by_world(run: PathLike, order: Order, device: str) -> Ahead:
             f"but the model reads {', '.join(spec.names)} on {spec.grid[0]}×{spec.grid[1]}"
         )
     places = [find_start(frames, start) for start in order.starts]
+    shown = _seen(frames, places, order.actions)
     count, seed = ensemble.members or 1, ensemble.variation.seed
     asked = order.steps, order.context, order.actions
     every = dream(dreamer, frames, places, *asked, count, seed)
     shape = len(frames.values), len(places)
     leads = (frame.view(len(frame), *shape, *frame.shape[2:]) for frame in every)
-    return Ahead(frames, places, spec.predicted, {}, leads, ensemble.members, True)
+    return Ahead(shown, places, spec.predicted, {}, leads, ensemble.members, True)
+
+
+def _seen(frames: Frames, places: Sequence[int], actions: str | None) -> Frames:
+    """What was seen: later frames are no truth where other things are done than in the episode."""
+    if actions in (None, HIDDEN):
+        return frames
+    if len(places) > 1:
+        raise UserError(
+            f"--actions {actions} say what is done after one frame: give one --start, not "
+            f"{len(places)}"
+        )
+    return frames.select(times=slice(0, places[0] + 1))
 
 
 def _by_runs(runs: Sequence[PathLike], order: Order, device: str) -> Ahead:
