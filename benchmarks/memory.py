@@ -18,7 +18,7 @@ from framecast.frames.batch import Batch
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.runs.config import TrainingConfig
 from framecast.train.allocator import kept_memory
-from framecast.train.loop import Training, make_training
+from framecast.train.step import Training, make_training
 
 LAYERS = ("conv_lstm", "conv_s5")
 FRAMES = (150, 600)

@@ -24,7 +24,7 @@ from framecast.models.losses import Losses
 from framecast.runs.config import Experiment
 from framecast.runs.recipes import find_recipe
 from framecast.train.allocator import kept_memory
-from framecast.train.loop import Training, make_training
+from framecast.train.step import Training, make_training
 
 LAYERS = ("conv_gru", "conv_lstm", "min_conv_gru", "min_conv_lstm", "min_conv_exp_lstm")
 FRAMES, CHANNELS = 20, 32

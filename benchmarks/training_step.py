@@ -19,7 +19,7 @@ from framecast.ops.scan import log_domain
 from framecast.runs.config import Experiment
 from framecast.runs.recipes import find_recipe
 from framecast.train.allocator import kept_memory
-from framecast.train.loop import make_training
+from framecast.train.step import make_training
 
 LOG_DOMAIN = {
     "min_conv_gru": log_domain.min_gru_scan,

@@ -6,14 +6,18 @@ A table stands between two comments in the page, and is made anew each time:
 
     <!-- table NAME -->          the RMSE of results/NAME by lead time
     <!-- table NAME psnr -->     another metric of that evaluation
+    <!-- table NAME accuracy --> the classes named right, at the shares of the training
+    <!-- table NAME accuracy@0.25 -->  those of each class, at one share
     <!-- end -->
 
-The curves of results/NAME are docs/pictures/results_NAME.png. What did not change is not written.
+The curves of results/NAME are docs/pictures/results_NAME.png: the RMSE by lead time, or, of models
+that name classes, the classes named right by the share seen. What did not change is not written.
 """
 
 import json
 import math
 import re
+import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -30,6 +34,8 @@ from framecast.metrics import METRICS
 from framecast.report.words import chosen_leads
 
 ROOT = Path(__file__).parent.parent
+ACCURACY = "accuracy"
+BEST = "best possible guess"
 MOST_LEADS = 9
 """Lead times in a table; their average has a column of its own."""
 
@@ -79,6 +85,8 @@ def make_table(numbers: dict[str, Any], metric: str = "rmse") -> str:
         numbers: the content of a metrics.json.
         metric: which of them.
     """
+    if metric.partition("@")[0] == ACCURACY:
+        return _accuracy_table(numbers, metric.partition("@")[2])
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric}: there are {', '.join(METRICS)}")
     rows = list(_rows(numbers, metric))
@@ -178,6 +186,70 @@ def _cell(row: Row, place: int, best: Sequence[float], reference: Row | None, me
     return text
 
 
+def _accuracy_table(numbers: dict[str, Any], share: str) -> str:
+    """Classes named right in per cent: at the trained shares, or of each class at one share."""
+    models = [model for model in numbers["models"] if model.get("recognition")]
+    if not models:
+        raise ValueError("the evaluation has no models that name classes")
+    first = models[0]["recognition"][0]
+    if share and share not in first["shares"]:
+        raise ValueError(f"no share {share}: there are {', '.join(first['shares'])}")
+    lines = _of_each_class(models, first, share) if share else _at_shares(models, first)
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    seen = f"Named from {float(share):.0%} of each video: t" if share else "T"
+    count = next(iter(first["shares"].values()))["sequences"]
+    return (
+        f"\n{table}\n{seen}he share of {count:,} sequences named right (%), the mean over seeds ± "
+        "their standard deviation. Bold: the best network.\n\n"
+    )
+
+
+def _at_shares(models: Sequence[dict[str, Any]], first: dict[str, Any]) -> Iterator[list[str]]:
+    shares = [str(share) for share in first["trained_shares"]]
+    yield ["network", "parameters", *(f"{float(share):.0%} seen" for share in shares)]
+    yield ["---"] * (2 + len(shares))
+    found = [[_of_runs(m, s) for s in shares] for m in models]
+    for model, row in zip(models, found, strict=True):
+        cells = [_percent(v, [other[n] for other in found]) for n, v in enumerate(row)]
+        yield [_labelled(model), f"{model['runs'][0]['parameters']:,}", *cells]
+    if "best_possible" in first["shares"][shares[-1]]:
+        best = [100 * first["shares"][share]["best_possible"] for share in shares]
+        yield [BEST, "", *(f"{value:.1f}" for value in best)]
+    frequent = [100 * first["shares"][share]["most_frequent"] for share in shares]
+    yield ["most frequent class", "", *(f"{value:.1f}" for value in frequent)]
+
+
+def _of_each_class(
+    models: Sequence[dict[str, Any]], first: dict[str, Any], share: str
+) -> Iterator[list[str]]:
+    best = first["shares"][share].get("best_possible_per_class", {})
+    yield ["class", *map(_labelled, models), *([BEST] if best else [])]
+    yield ["---"] * (1 + len(models) + bool(best))
+    for name in first["classes"]:
+        row = [_of_runs(m, share, name) for m in models]
+        known = [f"{100 * best[name]:.1f}"] if best else []
+        yield [name.replace("_", " "), *(_percent(value, row) for value in row), *known]
+
+
+def _labelled(model: dict[str, Any]) -> str:
+    seeds = len(model["runs"])
+    return f"`{model['label']}`" + (f" ({seeds} seeds)" if seeds > 1 else "")
+
+
+def _of_runs(model: dict[str, Any], share: str, name: str | None = None) -> list[float]:
+    """The accuracy of each run of a model at a share, of all classes or of one, in per cent."""
+    seen = [recognition["shares"][share] for recognition in model["recognition"]]
+    return [100 * (own["top_1"] if name is None else own["per_class"][name]) for own in seen]
+
+
+def _percent(values: Sequence[float], row: Sequence[Sequence[float]]) -> str:
+    mean = statistics.fmean(values)
+    text = f"{mean:.1f}"
+    if len(values) > 1:
+        text += f" ± {statistics.stdev(values):.1f}"
+    return f"**{text}**" if mean == max(map(statistics.fmean, row)) else text
+
+
 def _caption(numbers: dict[str, Any], metric: str) -> str:
     skill = "In brackets: error below that of persistence. " if metric == "rmse" else ""
     return (
@@ -188,7 +260,40 @@ def _caption(numbers: dict[str, Any], metric: str) -> str:
 
 
 def _draw(numbers: dict[str, Any]) -> bytes:
-    """Draw the RMSE of each variable by lead time, a panel each, as a PNG."""
+    """Draw the curves of an evaluation, as a PNG."""
+    named = any(model.get("recognition") for model in numbers["models"])
+    figure = _draw_accuracy(numbers) if named else _draw_errors(numbers)
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
+    return file.getvalue()
+
+
+def _draw_accuracy(numbers: dict[str, Any]) -> Figure:
+    """Draw the classes named right by the share seen, of each model and of the best guess."""
+    figure = Figure(figsize=(6.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for model, colour in zip(numbers["models"], cycle(_COLOURS), strict=False):
+        found = {
+            100 * float(share): _of_runs(model, share)
+            for share in model["recognition"][0]["shares"]
+        }
+        means = np.array([statistics.fmean(values) for values in found.values()])
+        axes.plot(list(found), means, "o-", ms=3, c=colour, label=_labelled(model).replace("`", ""))
+        if len(model["runs"]) > 1:
+            spread = np.array([statistics.stdev(values) for values in found.values()])
+            axes.fill_between(list(found), means - spread, means + spread, color=colour, alpha=0.2)
+    shares = numbers["models"][0]["recognition"][0]["shares"].items()
+    if best := {float(s): own["best_possible"] for s, own in shares if "best_possible" in own}:
+        x, y = ([100 * value for value in values] for values in (best, best.values()))
+        axes.plot(x, y, ":", c="0.2", label=BEST)
+    axes.set(xlabel="share seen (%)", ylabel="classes named right (%)", ylim=(0, 100))
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+    return figure
+
+
+def _draw_errors(numbers: dict[str, Any]) -> Figure:
+    """Draw the RMSE of each variable by lead time, a panel each."""
     rows = list(_rows(numbers, "rmse"))
     variables = list(dict.fromkeys(row.variable for row in rows))
     across = min(3, len(variables))
@@ -202,9 +307,7 @@ def _draw(numbers: dict[str, Any]) -> bytes:
         panel.remove()
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize="small")
-    file = BytesIO()
-    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
-    return file.getvalue()
+    return figure
 
 
 def _panel(axes: Axes, rows: Sequence[Row], numbers: dict[str, Any]) -> None:

@@ -1,5 +1,8 @@
 """Processes of tests: whether they are alive, and what a worker has imported."""
 
+import os
+import socket
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -37,3 +40,21 @@ def ended(pid, seconds=10):
 def first_frames(values):
     """Read what every kind of file has: a stretch of its first sequence."""
     return values[0, :3]
+
+
+def together(count, command, **environment):
+    """Run a command in several processes that share its work."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    shared |= {"WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1", **environment}
+    return [
+        subprocess.Popen(
+            [sys.executable, *command],
+            env={**os.environ, **shared, "RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(count)
+    ]

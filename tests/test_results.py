@@ -213,3 +213,44 @@ def test_every_other_table_says_that_no_files_stand_behind_it():
     readme = (ROOT / "README.md").read_text()
     results = readme.split("## Results")[1].split("\n## ")[0]
     assert UNBACKED in results
+
+
+def _recognition(quarter, half):
+    return {
+        "classes": ["move_left", "join"],
+        "trained_shares": [0.25, 0.5],
+        "shares": {
+            str(share): {
+                "sequences": 1600,
+                "top_1": top,
+                "most_frequent": 0.0625,
+                "best_possible": 0.5 + share,
+                "per_class": {"move_left": top - 0.1, "join": top + 0.1},
+                "best_possible_per_class": {"move_left": 0.4, "join": 0.6},
+            }
+            for share, top in ((0.25, quarter), (0.5, half))
+        },
+    }
+
+
+def test_classes_named_right_by_share_and_by_class():
+    numbers = _numbers("first")
+    two = _forecast("conv_lstm", [1.0, 3.0], ("a", "b"))
+    one = _forecast("conv_gru", [1.0, 3.0], ("c",))
+    two["recognition"] = [_recognition(0.4, 0.6), _recognition(0.5, 0.7)]
+    one["recognition"] = [_recognition(0.44, 0.75)]
+    numbers["models"] = [two, one]
+    table = tables.make_table(numbers, "accuracy")
+    assert "| `conv_lstm` (2 seeds) | 1,234 | **45.0 ± 7.1** | 65.0 ± 7.1 |" in table
+    assert "| `conv_gru` | 1,234 | 44.0 | **75.0** |" in table
+    assert "| best possible guess |  | 75.0 | 100.0 |" in table
+    assert "| most frequent class |  | 6.2 | 6.2 |" in table
+    assert "1,600 sequences" in table
+    classes = tables.make_table(numbers, "accuracy@0.25")
+    assert "| class | `conv_lstm` (2 seeds) | `conv_gru` | best possible guess |" in classes
+    assert "| move left | **35.0 ± 7.1** | 34.0 | 40.0 |" in classes
+    with pytest.raises(ValueError, match=r"no share 0\.3: there are 0\.25, 0\.5"):
+        tables.make_table(numbers, "accuracy@0.3")
+    with pytest.raises(ValueError, match="no models that name classes"):
+        tables.make_table(_numbers("first"), "accuracy")
+    assert tables._draw(numbers) != tables._draw(_numbers("first"))

@@ -20,7 +20,7 @@ from framecast.models.world import World
 from framecast.models.world_config import WorldSpec
 from framecast.runs.config import Experiment
 from framecast.runs.recipes import find_recipe, recipes
-from framecast.train.loop import make_training
+from framecast.train.step import make_training
 
 KEYS = (
     *("learning_rate", "weight_decay", "schedule", "warmup_steps", "epochs", "batch_size"),

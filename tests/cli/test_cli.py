@@ -343,3 +343,12 @@ def test_without_a_command_all_are_listed(capsys):
         run()
     assert end.value.code == 0
     assert "results:\n  evaluate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_what_one_process_does_is_refused_in_several_and_said_once(monkeypatch, capsys, rank):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    assert main(["models"]) == 2
+    told = "framecast models: one process does this: start it without torchrun"
+    assert (told in capsys.readouterr().err) == (rank == "0")

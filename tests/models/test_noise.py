@@ -14,7 +14,7 @@ from framecast.models.cost import multiplications
 from framecast.models.spec import Ports
 from framecast.models.unroll import Unrolling, draw_given, unroll
 from framecast.runs.config import TrainingConfig
-from framecast.train.loop import make_training
+from framecast.train.step import make_training
 from small import small_window
 
 PYRAMID = {"encoder": "pyramid", "encoder_options": {"widths": [4, 6], "groups": 2}}

@@ -112,6 +112,17 @@ def test_labels_follow_their_frames_through_all_cuts(tmp_path):
     assert part.labels.numbers.tolist() == [[1, 2, 2]] * 2
 
 
+def test_what_has_no_label_may_be_cut_off(tmp_path):
+    days = np.array(["", "", *("day", "night") * 4])
+    path = written(dataset(("time", days)), tmp_path / "a.nc")
+    with pytest.raises(UserError, match="kind is missing 2 times, first at place 0"):
+        labels_of(path)
+    assert labels_of(path, period=(2, 9)).names == ("day", "night")
+    numbers = np.array([np.nan, np.nan, *[1.0, 2.0] * 4])
+    path = written(dataset(("time", numbers)), tmp_path / "b.nc")
+    assert labels_of(path, period=(2, 9)).names == ("1", "2")
+
+
 def test_files_that_follow_one_another_keep_the_labels_of_their_times(tmp_path):
     one = dataset(("time", np.array(["a"] * LENGTH))).isel(case=0)
     two = dataset(("time", np.array(["b"] * LENGTH))).isel(case=0)

@@ -12,7 +12,7 @@ from framecast.models import ForecasterConfig
 from framecast.runs.checkpoint import load_checkpoint
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train import train
-from framecast.train.loop import Training
+from framecast.train.step import Training
 from small import experiment
 
 ENSEMBLE = {"loss": "crps", "members": 2}

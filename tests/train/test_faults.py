@@ -14,7 +14,7 @@ from framecast.frames.statistics import Statistics
 from framecast.models.unroll import Unrolling
 from framecast.runs.config import TrainingConfig
 from framecast.train import train
-from framecast.train.loop import Training, make_training
+from framecast.train.step import Training, make_training
 from small import experiment, small_model, small_window
 
 

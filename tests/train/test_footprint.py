@@ -6,7 +6,7 @@ import torch
 from framecast.cli import main
 from framecast.runs.config import TrainingConfig
 from framecast.train.footprint import peak_of, profiling, remedies
-from framecast.train.loop import Training
+from framecast.train.step import Training
 from small import experiment
 
 

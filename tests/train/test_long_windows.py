@@ -16,7 +16,7 @@ from framecast.layers import layer_names
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.models.unroll import detach, draw_given, unroll
 from framecast.runs.config import TrainingConfig
-from framecast.train.loop import make_training
+from framecast.train.step import make_training
 from small import small_model, small_window
 
 every_layer = pytest.mark.parametrize("layer", layer_names())

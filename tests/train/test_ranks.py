@@ -3,7 +3,6 @@
 import csv
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,27 +16,10 @@ from shared_runs import RUNS, experiment, frames
 
 from framecast.cli import main
 from framecast.train import train
+from processes import together
 from small import travelling_wave
 
 WORK = Path(__file__).with_name("shared_runs.py")
-
-
-def together(count, command, **environment):
-    """Run a command in several processes that share its work."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
-    shared |= {"WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1", **environment}
-    return [
-        subprocess.Popen(
-            [sys.executable, *command],
-            env={**os.environ, **shared, "RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(count)
-    ]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from framecast.readers import gridded
 from framecast.readers.open import read_frames
 from framecast.train import train
 from framecast.train.batches import Batches, reading_ahead
-from framecast.train.loop import Training
+from framecast.train.step import Training
 from processes import Spying, ended
 from small import experiment, travelling_wave, windows_of
 

@@ -14,8 +14,8 @@ from framecast.models import ForecasterConfig, Recogniser
 from framecast.runs.checkpoint import load_checkpoint
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train import train
-from framecast.train.loop import Training
 from framecast.train.schedules import prediction_weight
+from framecast.train.step import Training
 from videos import folder_of_classes
 
 DATA = {"size": [8, 8], "frames": 4, "targets": 2, "seen": [0.25, 0.5]}

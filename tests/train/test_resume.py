@@ -18,7 +18,7 @@ from framecast.base.hidden import lock_of, partial_of
 from framecast.cli import main
 from framecast.train import train
 from framecast.train.journal import Journal
-from framecast.train.loop import Training
+from framecast.train.step import Training
 from small import Bomb, experiment
 
 STRATEGY = {
@@ -222,15 +222,15 @@ def test_a_signal_lets_the_run_save_and_go_on(tmp_path, monkeypatch, number, own
 SLOW = """
 import sys, time, torch
 from framecast.cli import main
-from framecast.train import loop, stopping
+from framecast.train import step, stopping
 torch.set_num_threads(1)
 stopping.PATIENCE = 1.0
-accumulate = loop.Training.accumulate
+accumulate = step.Training.accumulate
 def slow(self, *arguments):
     print("step", flush=True)
     time.sleep(float(sys.argv[1]))
     return accumulate(self, *arguments)
-loop.Training.accumulate = slow
+step.Training.accumulate = slow
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -15,8 +15,8 @@ from framecast.evaluate.reconstruction import reconstruct
 from framecast.metrics.images import psnr
 from framecast.models import TokeniserConfig
 from framecast.runs.checkpoint import load_saved
-from framecast.train.loop import StoppedError
 from framecast.train.state import read_state
+from framecast.train.step import StoppedError
 
 SMALL = {
     "quantiser": "cosine",

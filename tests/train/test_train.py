@@ -16,8 +16,8 @@ from framecast.runs.checkpoint import load_checkpoint
 from framecast.runs.config import TrainingConfig
 from framecast.train import train
 from framecast.train.diagnose import first_failure
-from framecast.train.loop import make_training
 from framecast.train.schedules import plateaus
+from framecast.train.step import make_training
 from small import experiment, small_model, small_window
 
 

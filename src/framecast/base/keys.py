@@ -54,11 +54,18 @@ def describe_sections(kind: type, prefix: str = "") -> dict[str, str]:
 
 
 def describe_attributes(kind: type) -> dict[str, str]:
-    """Return the descriptions in the Attributes section of a docstring, each on one line."""
+    """Return the descriptions in the Attributes section of a docstring, each on one line.
+
+    A dataclass that extends another one has the descriptions of that too.
+    """
     from docstring_parser import DocstringStyle, parse
 
-    documented = parse(kind.__doc__ or "", DocstringStyle.GOOGLE).params
-    return {entry.arg_name: " ".join((entry.description or "").split()) for entry in documented}
+    kinds = [one for one in reversed(kind.__mro__) if dataclasses.is_dataclass(one)]
+    return {
+        entry.arg_name: " ".join((entry.description or "").split())
+        for one in kinds or [kind]
+        for entry in parse(one.__doc__ or "", DocstringStyle.GOOGLE).params
+    }
 
 
 def keys_of(kind: type, prefix: str = "") -> list[str]:

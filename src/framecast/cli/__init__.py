@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _terminations_raised(), warnings.catch_warnings(), _one_voice():
             command = _known(_parser().parse_args([first]).command)
             said = f"framecast {command}"
+            _check_shared(command)
             _say_own_warnings(said)
             import_module(f"framecast.cli.{COMMANDS[command].module}").run(rest)
             sys.stdout.flush()
@@ -69,6 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say(said, UNFINISHED, 128 + signal.SIGINT)
     return 0
+
+
+def _check_shared(command: str) -> None:
+    """Refuse to do in several processes what one does."""
+    if os.environ.get("WORLD_SIZE", "1") == "1" or COMMANDS[command].shared:
+        return
+    shared = " and ".join(name for name, entry in COMMANDS.items() if entry.shared)
+    words = f"one process does this: start it without torchrun, which is for {shared}"
+    raise UserError(words) if os.environ.get("RANK", "0") == "0" else ToldError(words)
 
 
 @contextmanager

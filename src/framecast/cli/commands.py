@@ -10,11 +10,13 @@ class Command(NamedTuple):
         group: the heading under which it is listed.
         summary: what it does.
         module: the file of this folder that holds it.
+        shared: whether several processes can share its work (torchrun).
     """
 
     group: str
     summary: str
     module: str
+    shared: bool = False
 
 
 COMMANDS = {
@@ -25,7 +27,9 @@ COMMANDS = {
     "inspect": Command("data", "say what data hold, and propose how to learn from them", "inspect"),
     "recipes": Command("training", "list the recipes, or print one", "recipes"),
     "models": Command("training", "list the recurrent layers, their papers and options", "models"),
-    "train": Command("training", "train a forecaster from data, a recipe or a YAML file", "train"),
+    "train": Command(
+        "training", "train a forecaster from data, a recipe or a YAML file", "train", shared=True
+    ),
     "profile": Command(
         "training", "show where the time and memory of a training step go", "profiling"
     ),
@@ -34,7 +38,10 @@ COMMANDS = {
         "training", "make a run from a published ConvLSTM or Conv-TT-LSTM network", "importing"
     ),
     "evaluate": Command(
-        "results", "measure the error of runs by lead time, beside baselines", "evaluate"
+        "results",
+        "measure the error of runs by lead time, beside baselines",
+        "evaluate",
+        shared=True,
     ),
     "view": Command(
         "results", "write a page that shows a forecast, or what a run forecasts", "view"

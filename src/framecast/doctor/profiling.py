@@ -10,9 +10,9 @@ from framecast.frames.batch import Batch
 from framecast.runs.config import Experiment
 from framecast.runs.device import choose_device
 from framecast.train.footprint import Footprint, bytes_of, footprint, profiling, remedies
-from framecast.train.loop import Training, make_training
 from framecast.train.precision import resolve_precision
 from framecast.train.start import Start, prepare
+from framecast.train.step import Training, make_training
 
 STEPS = 3
 """Steps that are profiled, after one that is not."""

@@ -12,9 +12,9 @@ from framecast.doctor.proposal import Choice, Proposal
 from framecast.frames.splits import Splits
 from framecast.runs.config import Experiment
 from framecast.runs.device import choose_device
-from framecast.train.loop import make_training
 from framecast.train.precision import resolve_precision
 from framecast.train.start import prepare
+from framecast.train.step import make_training
 
 SIZES = ((4, 64), (4, 48), (4, 32), (3, 24), (2, 16), (2, 8))
 """Depth and hidden channels of the networks that are tried, the largest first."""

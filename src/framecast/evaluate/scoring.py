@@ -14,11 +14,14 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from framecast.base.progress import track
+from framecast.base.ranks import Ranks, ranks_here
 from framecast.evaluate.blocks import assign
 from framecast.forecast.competitor import Competitor, Stretch
 from framecast.frames.batch import Place
 from framecast.frames.frames import Frames
 from framecast.metrics import Measure, Scores, Truth
+from framecast.metrics.family import Family
+from framecast.metrics.frechet import ClipSums
 
 
 @runtime_checkable
@@ -141,24 +144,67 @@ def score(
     """
     stretches, batches = windows.stretches(measure.clip), windows.batches()
     counts = {group: last + 1 for group, _, (*_, last) in batches}
-    every = stretches * len(batches)
-    turns = track(every, "evaluate", len(every), progress)
+    ranks = ranks_here()
+    mine = batches[ranks.rank :: ranks.count]
+    turns = track(stretches * len(mine), "evaluate", len(stretches) * len(mine), progress)
     groups: list[dict[str, Scores]] = [{} for _ in competitors]
-    examples: list[list[Tensor]] | None = [[] for _ in competitors]
-    kept: list[list[Tensor]] = examples or []
+    examples: list[Tensor] = []
     errors: list[list[Tensor]] = [[] for _ in competitors]
-    for batch in batches:
-        turn = islice(turns, len(stretches))
-        parts = _score_batch(competitors, windows, batch.places, measure, turn, examples, errors)
+    for batch, found in _shared(batches, ranks, competitors, windows, measure, turns):
         blocks = torch.tensor(batch.blocks)
-        for known, scores in zip(groups, parts, strict=True):
+        for known, scores in zip(groups, found.scores(measure.families), strict=True):
             before = known.get(batch.group)
             known[batch.group] = scores.gather(blocks, counts[batch.group], before)
-        examples = None
+        for every, own in zip(errors, found.errors, strict=True):
+            every.append(own)
+        examples = examples or found.examples
     return [
-        Scored(known, torch.cat(parts, dim=1), torch.cat(each))
-        for known, parts, each in zip(groups, kept, errors, strict=True)
+        Scored(known, example, torch.cat(each))
+        for known, example, each in zip(groups, examples, errors, strict=True)
     ]
+
+
+class _Found(NamedTuple):
+    """What comes of a batch, small enough to be sent to another process.
+
+    Attributes:
+        sums: of each competitor: those of its scores, and features of clips.
+        errors: of each competitor: RMSE of each window and channel.
+        examples: of each competitor, its forecast of the first window; none if it is not kept.
+    """
+
+    sums: list[tuple[Mapping[str, Tensor], ClipSums | None]]
+    errors: list[Tensor]
+    examples: list[Tensor]
+
+    def scores(self, families: tuple[Family, ...]) -> list[Scores]:
+        """Return the scores of each competitor."""
+        return [Scores(sums, families, clips) for sums, clips in self.sums]
+
+
+def _shared(
+    batches: Sequence[WindowBatch],
+    ranks: Ranks,
+    competitors: Sequence[Competitor],
+    windows: ScoredWindows,
+    measure: Measure,
+    turns: Iterator[range],
+) -> Iterator[tuple[WindowBatch, _Found]]:
+    """Yield all batches, in their order, with what comes of them.
+
+    Several processes take them in turns and tell one another, so that sums are made in the same
+    order in each of them, and in one alone.
+    """
+    count = len(windows.stretches(measure.clip))
+    for start in range(0, len(batches), ranks.count):
+        round_ = batches[start : start + ranks.count]
+        own = None
+        if ranks.rank < len(round_):
+            places, first = round_[ranks.rank].places, start + ranks.rank == 0
+            own = _score_batch(competitors, windows, places, measure, islice(turns, count), first)
+        for batch, found in zip(round_, ranks.gather(own), strict=False):
+            assert found is not None
+            yield batch, found
 
 
 def _score_batch(
@@ -167,16 +213,13 @@ def _score_batch(
     batch: Sequence[Place],
     measure: Measure,
     stretches: Iterator[range],
-    examples: Sequence[list[Tensor]] | None,
-    errors: Sequence[list[Tensor]],
-) -> list[Scores]:
-    """Scores of each competitor on a batch.
-
-    Its forecast of the first window goes to examples, the RMSE of every window to errors.
-    """
+    first: bool,
+) -> _Found:
+    """Scores of each competitor on a batch; of the first one, forecasts of its first window too."""
     states: list[Any] = [None] * len(competitors)
     squares: list[list[Tensor]] = [[] for _ in competitors]
     scores: list[list[Scores]] = [[] for _ in competitors]
+    examples: list[list[Tensor]] = [[] for _ in competitors]
     for steps in stretches:
         forecast = steps.start >= windows.context - 1
         stretch = windows.read(batch, steps)
@@ -184,14 +227,22 @@ def _score_batch(
         for place, competitor in enumerate(competitors):
             predictions, states[place] = competitor.predict(stretch, states[place])
             scores[place].append(measure.scores(predictions, reference))
-            if forecast and examples is not None:
+            if forecast and first:
                 examples[place].append(predictions[:, 0].clone())
             if forecast:
                 squares[place].append(_squares(predictions.mean(0), reference.truth.values))
-    for every, own in zip(errors, squares, strict=True):
-        total, count = torch.stack(own).sum(0)
-        every.append((total / count).sqrt())
-    return [Scores.cat(parts) for parts in scores]
+    joined = [Scores.cat(parts) for parts in scores]
+    return _Found(
+        [(scores.sums, scores.clips) for scores in joined],
+        [_root(own) for own in squares],
+        [torch.cat(parts, dim=1) for parts in examples] if first else [],
+    )
+
+
+def _root(squares: Sequence[Tensor]) -> Float64[Tensor, "B C"]:
+    """The root of the mean of squares of several stretches."""
+    total, count = torch.stack(list(squares)).sum(0)
+    return torch.as_tensor((total / count).sqrt())
 
 
 def _squares(

@@ -18,6 +18,8 @@ from framecast.readers.coordinates import read_coordinate
 from framecast.readers.dates import is_text
 from framecast.readers.recognise import Roles
 
+MISSING = ""
+"""The name of a class that is missing."""
 ORDER = "class_names"
 """Attribute of a coordinate of labels: the names of the classes, in the order of their numbers."""
 
@@ -37,8 +39,8 @@ def label_coordinate(
         path: of the file.
 
     Raises:
-        UserError: if there is none of that name, it varies over the grid, it holds neither texts
-            nor whole numbers, or the class of something is missing.
+        UserError: if there is none of that name, it varies over the grid, or it holds neither
+            texts nor whole numbers.
     """
     if name is None:
         return {}
@@ -66,7 +68,7 @@ def with_labels(frames: Frames, name: str | None) -> Frames:
         name: of the coordinate; None for no labels.
 
     Raises:
-        UserError: if the frames have no such coordinate.
+        UserError: if the frames have no such coordinate, or the class of something is missing.
     """
     if name is None:
         return frames
@@ -79,6 +81,8 @@ def with_labels(frames: Frames, name: str | None) -> Frames:
         )
     coordinate = frames.coordinates[name]
     there = set(map(str, coordinate.values.flatten().tolist()))
+    if MISSING in there:
+        raise UserError(_missing(frames.source, name, coordinate.values.flatten() == MISSING))
     order = [one for one in coordinate.attributes.get(ORDER, ()) if one in there]
     order += sorted(there - set(order))
     number = {one: place for place, one in enumerate(order)}
@@ -108,23 +112,19 @@ def _names(
     """The name of each class, and all names in the order of their numbers."""
     if is_text(variable) or values.dtype.kind in "USO":
         texts = np.array([_text(value) for value in values.flatten().tolist()], dtype=str)
-        if (texts == "").any():
-            raise UserError(_missing(what, texts == ""))
         return texts.reshape(values.shape), sorted(set(texts.tolist()))
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        raise UserError(_missing(what, np.isnan(values).flatten()))
-    whole = values.dtype.kind in "iub" or (
-        values.dtype.kind == "f" and bool((values == np.round(values)).all())
-    )
-    if not whole:
+    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
+    known = values[~missing]
+    if values.dtype.kind not in "iubf" or (known != np.round(known)).any():
         raise UserError(f"{what} holds {values.dtype} that are no whole numbers, and no texts")
     meanings = _meanings(variable, what)
-    there = sorted(set(values.astype(np.int64).flatten().tolist()))
+    there = sorted(set(known.astype(np.int64).tolist()))
     if meanings and (odd := [number for number in there if number not in meanings]):
         raise UserError(f"{what} holds {odd[0]}, which is none of its flag_values {list(meanings)}")
     named = {number: meanings.get(number, str(number)) for number in there}
-    texts = np.vectorize(lambda value: named[int(value)], otypes=[str])(values)
-    return texts, list(named.values())
+    texts = np.full(values.shape, MISSING, dtype=object)
+    texts[~missing] = [named[int(value)] for value in known.tolist()]
+    return texts.astype(str), list(named.values())
 
 
 def _meanings(variable: xr.DataArray, what: str) -> Mapping[int, str]:
@@ -146,9 +146,10 @@ def _text(value: Any) -> str:
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
-def _missing(what: str, missing: NDArray[np.bool_]) -> str:
+def _missing(source: str, name: str, missing: NDArray[np.bool_]) -> str:
     return (
-        f"{what} is missing {int(missing.sum())} times, first at place {int(missing.argmax())}: "
+        f"{source}: data.label {name} is missing {int(missing.sum())} times, first at place "
+        f"{int(missing.argmax())}: "
         "give these a class of their own, or leave them out (data.select, data.period)"
     )
 

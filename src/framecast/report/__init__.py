@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from framecast.base.claim import claim
 from framecast.base.errors import UserError
+from framecast.base.ranks import joined
 from framecast.base.whole import PathLike, whole, write_text
 from framecast.evaluate import Evaluation, evaluate, score_files
 from framecast.evaluate.strides import Stride
@@ -33,6 +34,7 @@ from framecast.report.rows import (
 )
 from framecast.report.sightings import draw_sightings
 from framecast.report.table import print_table
+from framecast.runs.device import choose_device
 
 __all__ = [
     "describe",
@@ -81,10 +83,13 @@ def evaluate_to(
 
     The arguments are those of `evaluate` and `write_report`.
 
+    Under torchrun several processes share the windows, and the first of them writes.
+
     Raises:
         UserError: as these two do; a bad `out` before anything is computed.
     """
-    with claim_folder(out, overwrite) as folder:
+    with joined(choose_device(device)) as ranks, ExitStack() as held:
+        folder = ranks.first_does(lambda: held.enter_context(claim_folder(out, overwrite)))
         evaluation = evaluate(
             runs,
             data=data,
@@ -99,9 +104,10 @@ def evaluate_to(
             together=together,
             cache=cache,
             device=device,
-            progress=progress,
+            progress=progress and ranks.first,
         )
-        write_report(evaluation, folder, overwrite)
+        if ranks.first:
+            write_report(evaluation, folder, overwrite)
     print_table(evaluation)
     return evaluation
 

@@ -37,7 +37,7 @@ def footprint(training: Any, batch: Batch, course: Unrolling) -> Footprint:
     """Measure the gradient of a batch; nothing is learned.
 
     Args:
-        training: `train.loop.Training`.
+        training: `train.step.Training`.
         batch: windows.
         course: how they are gone through.
     """

@@ -57,6 +57,7 @@ def launch(experiment: Experiment, out: Path, resume: bool, device: str, count: 
                         break
                     time.sleep(_WAIT)
             finally:
+                stop.cancel()  # they have a time limit of their own
                 codes = _end(processes)
     if stop.asked is not None:
         raise StoppedError(f"{out}: what was reached is saved; {resumes}", stop.asked)

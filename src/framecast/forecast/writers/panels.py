@@ -41,8 +41,9 @@ LONGEST_NAME = 24
 """Letters of a name beside a colour bar."""
 SLIMMEST = 4
 """A grid that is longer than this for its other side is stretched, so that it can be seen."""
-LEADS_SEEN = 3
-"""Leads whose truth tells how far a forecast may be off, for the colours of differences."""
+LEADS_SEEN = 6
+"""Leads, from the first to the last, whose truth tells how far a forecast may be off, for the
+colours of differences."""
 
 DIFFERENCE, SPREAD = "forecast − truth", "spread"
 """Columns with colours of their own."""
@@ -229,7 +230,8 @@ class Panels:
     def _farthest(self, row: Row) -> float:
         """How far the truth moves away from the last known frame; else half of the range."""
         last = self.truth.at(row, 0)
-        leads = [self.truth.at(row, lead) for lead in range(1, LEADS_SEEN + 1)]
+        seen = np.unique(np.linspace(1, self.labels.steps, LEADS_SEEN).astype(int))
+        leads = [self.truth.at(row, int(lead)) for lead in seen]
         moved = [abs(truth - last) for truth in leads if truth is not None and last is not None]
         farthest = np.nanmax(moved) if moved and not np.isnan(moved).all() else np.nan
         low, high = self.ranges[row.channel]
