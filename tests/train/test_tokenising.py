@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from framecast import Experiment, TrainingConfig, load_checkpoint, train
-from framecast.base.errors import UserError
+from framecast.base.errors import StoppedError, UserError
 from framecast.cli import main
 from framecast.datasets.config import DataConfig
 from framecast.evaluate.reconstruction import reconstruct
@@ -16,7 +16,6 @@ from framecast.metrics.images import psnr
 from framecast.models import TokeniserConfig
 from framecast.runs.checkpoint import load_saved
 from framecast.train.state import read_state
-from framecast.train.step import StoppedError
 
 SMALL = {
     "quantiser": "cosine",
@@ -127,7 +126,7 @@ def test_other_frames_may_be_named_and_others_are_refused(folder, run, tmp_path)
 
 
 def test_a_tokeniser_forecasts_nothing(run, folder, tmp_path):
-    with pytest.raises(UserError, match=r"is a tokeniser, which forecasts nothing.*reconstruct"):
+    with pytest.raises(UserError, match=r"is a tokeniser, which is no forecaster.*reconstruct"):
         load_checkpoint(run)
     out = str(tmp_path / "evaluation")
     assert main(["evaluate", str(run), "--out", out]) == 2

@@ -76,6 +76,13 @@ def parser(everything: bool = False) -> CommandParser:
         help="file, or files, with the forcings (and actions) beyond the end of the input",
     )
     parser.add_argument(
+        "--actions",
+        metavar="ACTIONS",
+        help="what is done in each step, for world models: names, such as left,forward*10,right* "
+        "(* alone: for all that are left); a .npz or .npy file of their numbers; random; or none "
+        "(default: those of the input)",
+    )
+    parser.add_argument(
         "--overwrite",
         action="store_true",
         help="replace a file at --out that is of this kind, but no forecast of framecast",
@@ -103,6 +110,7 @@ def run(arguments: list[str]) -> None:
         selection=read_selection(options),
         ensemble=_ensemble(options),
         cache=options.cache,
+        actions=options.actions,
         device=options.device,
         overwrite=options.overwrite,
     )

@@ -105,6 +105,8 @@ def run(arguments: list[str]) -> None:
     following = f"evaluate {options.out} --out EVALUATION"
     if experiment.tokenises:
         following = f"reconstruct {options.out} --out PICTURE.png"
+    elif experiment.imagines:
+        following = f"forecast {options.out} EPISODE --start 35 --steps 100 --out WALK.mp4"
     print(f"Trained {options.out}. Next: framecast {following}")
 
 

@@ -15,6 +15,7 @@ from framecast.base.limits import check_disk, check_memory
 from framecast.base.progress import track
 from framecast.base.whole import PathLike
 from framecast.datasets.source import Source
+from framecast.forecast.acting import HIDDEN
 from framecast.forecast.baselines import BASELINES
 from framecast.forecast.baselines.series import follow
 from framecast.forecast.ensemble import ForecastModel, forecast_members
@@ -22,13 +23,14 @@ from framecast.forecast.order import EnsembleOrder, Order
 from framecast.forecast.predictor import Predictor
 from framecast.forecast.rollout import outlook
 from framecast.forecast.starts import find_start
+from framecast.forecast.worlds import Dreamer, dream
 from framecast.forecast.writers import ForecastLabels, claim_destination, open_writer
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
 from framecast.readers.open import open_frames
 from framecast.readers.paths import Paths
 from framecast.readers.selection import EVERYTHING, Selection
-from framecast.runs.checkpoint import load_checkpoint
+from framecast.runs.checkpoint import load_checkpoint, load_saved, stored_kind
 from framecast.runs.contents import source_of
 
 
@@ -66,6 +68,7 @@ def forecast_file(
     selection: Selection | None = None,
     ensemble: EnsembleOrder | None = None,
     cache: bool = False,
+    actions: str | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: bool = True,
@@ -90,6 +93,8 @@ def forecast_file(
         ensemble: the members that are forecast; None for one, and no dimension of members.
         cache: whether the source is written into the cache once, and read from there; as it is
             where a run was trained with `data.cache`.
+        actions: what is done in each step, for world models (see `acting.parse_actions`); None for
+            what the source says.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
         overwrite: whether a file of the kind of `out` is replaced that is no earlier forecast.
         progress: whether a progress bar is shown.
@@ -104,7 +109,7 @@ def forecast_file(
     if steps < 1:
         raise UserError(f"--steps {steps} must be at least 1")
     ensemble = ensemble or EnsembleOrder()
-    order = Order(source, steps, starts, context, forcings, ensemble, cache)
+    order = Order(source, steps, starts, context, forcings, ensemble, cache, actions)
     baseline = is_baseline(run)
     if selection is not None and not baseline:
         raise UserError(f"{run} knows how its data are read: leave the keys of data out")
@@ -112,6 +117,8 @@ def forecast_file(
     with claim_destination(out, inputs, overwrite) as place:
         if baseline:
             ahead = _by_baseline(str(run), order, selection or EVERYTHING)
+        elif stored_kind(run) == "world":
+            ahead = _by_world(run, order, device)
         else:
             ahead = _by_runs([run, *ensemble.runs], order, device)
         labels = replace(
@@ -138,7 +145,49 @@ def is_baseline(run: PathLike) -> bool:
     return True
 
 
+def _by_world(run: PathLike, order: Order, device: str) -> Ahead:
+    ensemble = order.ensemble
+    if order.forcings is not None or ensemble.runs or ensemble.variation.perturb:
+        raise UserError(
+            "--forcings, --with and --perturb are not for world models: their members differ by "
+            "--seed alone, and what is done is said with --actions"
+        )
+    dreamer = Dreamer(load_saved(run), device)
+    source, spec = source_of(run, order.cache), dreamer.saved.frames
+    frames = source.read(order.source, Selection.of(spec))
+    if frames.names != spec.names or frames.grid != spec.grid:
+        raise UserError(
+            f"{frames.source} has {', '.join(frames.names)} on {frames.grid[0]}×{frames.grid[1]}, "
+            f"but the model reads {', '.join(spec.names)} on {spec.grid[0]}×{spec.grid[1]}"
+        )
+    places = [find_start(frames, start) for start in order.starts]
+    shown = _seen(frames, places, order.actions)
+    count, seed = ensemble.members or 1, ensemble.variation.seed
+    asked = order.steps, order.context, order.actions
+    every = dream(dreamer, frames, places, *asked, count, seed)
+    shape = len(frames.values), len(places)
+    leads = (frame.view(len(frame), *shape, *frame.shape[2:]) for frame in every)
+    return Ahead(shown, places, spec.predicted, {}, leads, ensemble.members, True)
+
+
+def _seen(frames: Frames, places: Sequence[int], actions: str | None) -> Frames:
+    """What was seen: later frames are no truth where other things are done than in the episode."""
+    if actions in (None, HIDDEN):
+        return frames
+    if len(places) > 1:
+        raise UserError(
+            f"--actions {actions} say what is done after one frame: give one --start, not "
+            f"{len(places)}"
+        )
+    return frames.select(times=slice(0, places[0] + 1))
+
+
 def _by_runs(runs: Sequence[PathLike], order: Order, device: str) -> Ahead:
+    if order.actions is not None:
+        raise UserError(
+            f"--actions is for world models, and {runs[0]} is none: it reads actions of the input, "
+            "and of --forcings"
+        )
     named = [Path(run).resolve() for run in runs]
     double = next((run for run in named if named.count(run) > 1), None)
     if double is not None:

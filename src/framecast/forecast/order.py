@@ -73,6 +73,7 @@ class Order:
         forcings: what holds forcings and actions beyond the end of the source.
         ensemble: its members.
         cache: whether what is read is written into the cache once, and read from there.
+        actions: what is done in each step, for world models; None for what the source says.
     """
 
     source: Paths
@@ -82,6 +83,7 @@ class Order:
     forcings: Paths | None
     ensemble: EnsembleOrder = field(default_factory=EnsembleOrder)
     cache: bool = False
+    actions: str | None = None
 
     @property
     def inputs(self) -> list[PathLike]:
@@ -94,5 +96,6 @@ class Order:
         options = ["--steps", str(self.steps), "--start", *self.starts, "--out", str(out)]
         options += [] if self.context is None else ["--context", str(self.context)]
         options += [] if self.forcings is None else ["--forcings", str(self.forcings)]
+        options += [] if self.actions is None else ["--actions", self.actions]
         options += [*self.ensemble.options, *(["--cache"] if self.cache else [])]
         return shlex.join(["framecast", "forecast", str(run), str(self.source), *options])

@@ -134,13 +134,16 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     saved = load_saved(path)
     if not isinstance(saved.model, Forecaster):
         raise UserError(
-            f"{path} is a {saved.model.kind}, which forecasts nothing: name the run of a network "
-            "that does" + USES.get(saved.model.kind, "")
+            f"{path} is a {saved.model.kind}, which is no forecaster: name the run of "
+            "one" + USES.get(saved.model.kind, "")
         )
     return Checkpoint(**vars(saved))
 
 
-USES = {"tokeniser": "; framecast reconstruct shows what a tokeniser keeps of frames"}
+USES = {
+    "tokeniser": "; framecast reconstruct shows what a tokeniser keeps of frames",
+    "world": "; framecast forecast goes on from frames by it",
+}
 """What models of other kinds are for."""
 
 
@@ -154,10 +157,7 @@ def load_saved(path: PathLike) -> Saved:
         UserError: if there is none, it is damaged, or it is not a safetensors file. A
             pickled checkpoint is refused unread, since reading it could run code.
     """
-    path = Path(path)
-    file = path / BEST if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(f"{path} holds no checkpoint ({BEST}): is it a run of framecast train?")
+    file = _file_of(Path(path))
     with _opened(file) as content:
         header = read_header(content.metadata() or {}, file)
         names = content.keys()
@@ -179,6 +179,25 @@ def load_saved(path: PathLike) -> Saved:
         epoch=header.epoch,
         loss=header.loss,
     )
+
+
+def stored_kind(path: PathLike) -> str:
+    """Return the kind of model that a run, or a checkpoint, holds, without loading it.
+
+    Raises:
+        UserError: as `load_saved`.
+    """
+    file = _file_of(Path(path))
+    with _opened(file) as content:
+        return read_header(content.metadata() or {}, file).kind
+
+
+def _file_of(path: Path) -> Path:
+    """The checkpoint of a run folder, or the file itself."""
+    file = path / BEST if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(f"{path} holds no checkpoint ({BEST}): is it a run of framecast train?")
+    return file
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from framecast.models import ForecasterConfig
 from framecast.models.losses import Loss
 from framecast.models.tokeniser import TokeniserConfig
 from framecast.models.unroll import Unrolling
+from framecast.models.world_config import WorldConfig
 
 Precision = Literal["auto", 32, "bf16-mixed"]
 
@@ -284,14 +285,22 @@ class Experiment:
         model: the network.
         training: how it is trained.
         tokeniser: what is trained in place of the network, where it has a quantiser.
+        world: what is trained in place of the network, where it names the run of a tokeniser; the
+            network is then its memory.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ForecasterConfig = field(default_factory=ForecasterConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     tokeniser: TokeniserConfig = field(default_factory=TokeniserConfig)
+    world: WorldConfig = field(default_factory=WorldConfig)
 
     def __post_init__(self) -> None:
+        if not self.imagines and self.world != WorldConfig():
+            raise ValueError(
+                "the section world is read where world.tokeniser names the run of a tokeniser: set "
+                "it, or leave the section out"
+            )
         if self.tokenises:
             self._check_tokeniser()
             return
@@ -302,6 +311,9 @@ class Experiment:
             )
         if self.training.horizon < 1:
             raise ValueError(f"training.horizon {self.training.horizon} must be at least 1")
+        if self.imagines:
+            self._check_world()
+            return
         noise, members = self.model.noise_channels, self.training.members
         self._check_classifier()
         if (self.model.head != "point") != (self.training.loss == "head"):
@@ -326,8 +338,36 @@ class Experiment:
         """Whether a tokeniser is trained."""
         return self.tokeniser.quantiser != "none"
 
+    @property
+    def imagines(self) -> bool:
+        """Whether a world model is trained."""
+        return self.world.tokeniser is not None
+
+    def _check_world(self) -> None:
+        """Refuse keys that training a world model does not read."""
+        default, training = ForecasterConfig(), TrainingConfig()
+        for name in CODED:
+            if getattr(self.model, name) != getattr(default, name):
+                raise ValueError(f"model.{name} is not read by the memory of a world model")
+        for name in FORECASTS:
+            if getattr(self.training, name) != getattr(training, name):
+                raise ValueError(f"training.{name} is not read where a world model is trained")
+        if self.data.normalise not in ("symmetric", DataConfig().normalise):
+            raise ValueError(
+                f"data.normalise {self.data.normalise} is not read where a world model is trained: "
+                "its frames are scaled as those of its tokeniser"
+            )
+        hidden = self.model.blocks
+        if self.model.stack != "residual" or len(set(hidden)) > 1:
+            raise ValueError("model.stack must be residual in a world model, with one model.hidden")
+
     def _check_tokeniser(self) -> None:
         """Refuse keys that training a tokeniser does not read."""
+        if self.imagines:
+            raise ValueError(
+                "tokeniser.quantiser and world.tokeniser are for two runs, one after the other: "
+                "set one of them"
+            )
         if self.model != ForecasterConfig():
             raise ValueError(
                 "the section model is not read where a tokeniser is trained "
@@ -365,13 +405,18 @@ class Experiment:
                 )
 
 
+CODED = (
+    *("encoder", "encoder_options", "encoder_activation", "patch", "output", "predicts"),
+    *("head", "head_options", "noise_channels", "classifier", "classifier_options"),
+)
+"""Keys of the network that the memory of a world model does not read."""
 FORECASTS = (
     *("teacher_forcing", "teacher_forcing_decay", "noise", "loss", "members", "crps_epsilon"),
     *("spectral_weight", "variable_weights", "prediction_weight", "prediction_weight_decay"),
     *("prediction_sum", "label_smoothing", "class_weights", "area_weights", "chunk", "truncate"),
     *("recompute_layers", "compile", "init"),
 )
-"""Keys that training a tokeniser does not read."""
+"""Keys that training a tokeniser, or a world model, does not read."""
 CLASSES = (
     *("prediction_weight", "prediction_weight_decay", "prediction_sum"),
     *("label_smoothing", "class_weights"),

@@ -102,7 +102,7 @@ def _resolved(
 def _begin(experiment: Experiment, ranks: Ranks) -> tuple[Splits, Start]:
     """Open the data, and build what a run begins with."""
     _check_window(experiment)
-    _check_shares(experiment, ranks)
+    _check_shares(experiment.training, ranks)
     splits = experiment.data.open().splits()
     _check_data(splits, experiment.training)
     return splits, prepare(experiment, splits, ranks)
@@ -124,14 +124,8 @@ def _taken_up(
     return state
 
 
-def _check_shares(experiment: Experiment, ranks: Ranks) -> None:
-    """Refuse what several processes cannot share, and batches of which some would have nothing."""
-    config = experiment.training
-    if experiment.tokenises and ranks.count > 1:
-        raise UserError(
-            f"{ranks.count} processes would each count codes of their own: a tokeniser is trained "
-            "by one (training.devices 1)"
-        )
+def _check_shares(config: TrainingConfig, ranks: Ranks) -> None:
+    """Refuse batches of which some processes would have nothing."""
     if config.batch_size < ranks.count:
         raise UserError(
             f"{ranks.count} processes share each batch, but training.batch_size "

@@ -33,6 +33,7 @@ from framecast.models.tokeniser import Perceptual, TokeniserSpec
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.batches import Batches
 from framecast.train.inherit import inherit
+from framecast.train.worlds import begin_world
 
 VALIDATION_FRAMES, VALIDATION_VALUES = 400, 1 << 22
 """Frames, and their values, in a validation step, if training has no more: no gradient is kept, so
@@ -73,6 +74,9 @@ def prepare(experiment: Experiment, splits: Splits, ranks: Ranks = ALONE) -> Sta
     """
     config, train = experiment.training, splits.train
     _check_padding(experiment.model.padding, train)
+    _check_ranks(experiment, ranks)
+    if experiment.imagines:
+        return _prepare_world(experiment, splits, ranks)
     statistics = Statistics.of(train, experiment.data.normalise)
     torch.manual_seed(config.seed)
     try:
@@ -95,6 +99,26 @@ def prepare(experiment: Experiment, splits: Splits, ranks: Ranks = ALONE) -> Sta
         shares=_shares(model, scaling, config),
         batches=_batches(train, scaling, experiment, ranks),
         validation=_validation_batches(splits.validation, scaling, experiment, ranks),
+    )
+
+
+def _check_ranks(experiment: Experiment, ranks: Ranks) -> None:
+    """Refuse several processes where the loss of a batch is no sum over its windows."""
+    if ranks.count > 1 and (experiment.tokenises or experiment.imagines):
+        kind = "tokeniser" if experiment.tokenises else "world model"
+        raise UserError(f"a {kind} is trained by one process: leave training.devices out")
+
+
+def _prepare_world(experiment: Experiment, splits: Splits, ranks: Ranks) -> Start:
+    """Build a world model, whose windows are those of codes."""
+    torch.manual_seed(experiment.training.seed)
+    begun = begin_world(experiment, splits)
+    return Start(
+        model=begun.model,
+        scaling=begun.frames,
+        shares=torch.ones(begun.model.terms),
+        batches=_batches(begun.splits.train, begun.codes, experiment, ranks),
+        validation=_validation_batches(begun.splits.validation, begun.codes, experiment, ranks),
     )
 
 

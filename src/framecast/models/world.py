@@ -1,0 +1,375 @@
+"""World models: what comes next of the codes of frames, given what was seen and is done.
+
+Sources: Yan, Hafner, James, Abbeel, Temporally Consistent Transformers for Video Generation, 2023
+(TECO); Smith et al., Convolutional State Space Models for Long-Range Spatiotemporal Modeling, 2023
+(ConvS5).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Float64, Int64
+from torch import Tensor, nn
+
+from framecast.base.errors import UserError
+from framecast.frames.batch import Batch
+from framecast.layers.recurrence import State, per_frame
+from framecast.models.build import make_stack
+from framecast.models.code_layers import CodeDecoder, CodeEncoder
+from framecast.models.codebook import Codebook, Quantised, perplexity
+from framecast.models.losses import Losses
+from framecast.models.model import Model, register_model
+from framecast.models.prior import SpatialPrior, draw
+from framecast.models.tokeniser import Tokeniser
+from framecast.models.unroll import Unrolling
+from framecast.models.world_config import WorldSpec
+
+ABSENT = -2.0
+"""What the memory reads in place of a frame that is kept from it."""
+PARTS = ("codes", "latents", "quantiser")
+"""Parts of the loss, for the log."""
+
+Codes = Int64[Tensor, "B T H W"]
+Actions = Float[Tensor, "B _T A"] | None
+
+
+class Memory(NamedTuple):
+    """What a world model remembers: a value that is passed in and returned.
+
+    Attributes:
+        state: of what runs over time.
+        latest: what it reads of the last frame, [B,D,h,w].
+    """
+
+    state: State
+    latest: Float[Tensor, "B D h w"]
+
+
+class Seen(NamedTuple):
+    """Frames as the memory reads them.
+
+    Attributes:
+        inputs: what is read of each frame, [B,T,D,h,w].
+        latents: their quantised latents, with the same layout; those of kind plain are `inputs`.
+        quantised: codes and loss of these; None of kind plain.
+    """
+
+    inputs: Float[Tensor, "B T D h w"]
+    latents: Float[Tensor, "B T D h w"]
+    quantised: Quantised | None
+
+
+@register_model("world")
+class World(Model):
+    """A model of the codes of frames: an encoder, a memory, a prior over latents, and a decoder.
+
+    From codes c_t the encoder makes a latent z_t of (c_{t−1}, c_t), which is quantised. The memory
+    reads the latents before frame t, and the action between it and the one before, and gives d_t.
+    The prior scores the code of z_t given d_t, the decoder the codes c_t given both. Of kind plain
+    there is no z: the memory reads the codes, and the decoder scores them given d_t.
+
+    Args:
+        spec: what it is built from.
+
+    Raises:
+        ValueError: if options contradict each other, or the grid of codes cannot be halved.
+    """
+
+    def __init__(self, spec: WorldSpec) -> None:
+        super().__init__()
+        self.spec, config = spec, spec.config
+        alone = replace(spec.tokeniser.config, adversarial=0.0, adversarial_start=10_000)
+        self.tokeniser = Tokeniser(replace(spec.tokeniser, config=alone)).requires_grad_(False)
+        grid, size = self.tokeniser.code_grid, alone.size
+        self.latent = config.kind == "latent"
+        if self.latent and any(side % 2 for side in grid):
+            raise ValueError(f"a grid of {grid[0]}×{grid[1]} codes cannot be halved: kind plain")
+        self.grid = (grid[0] // 2, grid[1] // 2) if self.latent else grid
+        self._make_latents(size)
+        hidden = spec.memory.blocks[0]
+        self.actions = nn.Linear(max(spec.actions, 1), config.action_channels, bias=False)
+        self.no_action = nn.Parameter(torch.zeros(config.action_channels))
+        self.read = nn.Conv2d(self.read_channels + config.action_channels, hidden, 1)
+        self.memory = make_stack(spec.memory, hidden, self.grid)
+        told = self.memory.out_channels
+        widths = config.widths if self.latent else config.widths[1:]
+        known = told + config.latent if self.latent else told
+        self.decoder = CodeDecoder(known, widths, config.decoder_blocks, self.tokeniser.codes)
+        self.prior = self._make_prior(told)
+
+    def _make_latents(self, size: int) -> None:
+        """Build what makes latents of codes, whose vectors have so many channels."""
+        config = self.spec.config
+        if not self.latent:
+            self.read_channels = config.widths[0]
+            self.encoder = CodeEncoder(size, config.widths[:1], 0, None)
+            return
+        self.read_channels = config.latent
+        parts = config.widths, config.encoder_blocks, config.latent
+        self.encoder = CodeEncoder(2 * size, *parts)
+        self.start = nn.Parameter(0.02 * torch.randn(size, *self.tokeniser.code_grid))
+        self.narrow = nn.Linear(config.latent, config.latent_embedding, bias=False)
+        self.codebook = Codebook(config.latent_codes, config.latent_embedding, unit=True)
+        self.widen = nn.Linear(config.latent_embedding, config.latent, bias=False)
+
+    def _make_prior(self, told: int) -> SpatialPrior | None:
+        config = self.spec.config
+        if not self.latent:
+            return None
+        parts = config.prior_width, config.prior_heads, config.prior_layers, config.prior_hidden
+        return SpatialPrior(config.latent_codes, self.grid, told, *parts)
+
+    @classmethod
+    def from_spec(cls, described: Mapping[str, Any]) -> "World":
+        """Build a world model from the plain values of its spec."""
+        return cls(WorldSpec.from_dict(described))
+
+    def take(self, tokeniser: Tokeniser) -> None:
+        """Take over the weights of the tokeniser that the codes come from."""
+        ours = self.tokeniser.state_dict()
+        theirs = {name: w for name, w in tokeniser.state_dict().items() if name in ours}
+        self.tokeniser.load_state_dict(theirs)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load weights, those of the tokeniser among them.
+
+        Raises:
+            UserError: if they are of another tokeniser than the one whose codes were learned.
+        """
+        loaded = super().load_state_dict(state_dict, strict, assign)
+        if (found := self.tokeniser.fingerprint()) != self.spec.fingerprint:
+            raise UserError(
+                f"the codes are those of another tokeniser: its fingerprint is {found}, but the "
+                f"world model is for {self.spec.fingerprint}"
+            )
+        return loaded
+
+    def train(self, mode: bool = True) -> "World":
+        """Switch to training; the tokeniser stays as it is."""
+        super().train(mode)
+        self.tokeniser.eval()
+        return self
+
+    def see(self, codes: Codes, before: Float[Tensor, "B E H W"] | None = None) -> Seen:
+        """Encode frames of one stretch.
+
+        Args:
+            codes: of T frames.
+            before: vectors of the codes of the frame before them; None where they are the first.
+        """
+        vectors = self.tokeniser.quantiser.vectors_of(codes).movedim(-1, 2).to(self.read.weight)
+        if not self.latent:
+            seen = per_frame(self.encoder, vectors)
+            return Seen(seen, seen, None)
+        first = self.start.expand(len(codes), -1, -1, -1) if before is None else before
+        earlier = torch.cat([first[:, None], vectors[:, :-1]], dim=1)
+        features = per_frame(self.encoder, torch.cat([earlier, vectors], dim=2))
+        quantised = self.codebook(self.narrow(features.movedim(2, -1)))
+        latents = self.widen(quantised.vectors).movedim(-1, 2)
+        inputs = latents
+        if before is None:
+            inputs = torch.cat([features[:, :1], latents[:, 1:]], dim=1)
+        return Seen(inputs, latents, quantised)
+
+    def told(
+        self,
+        inputs: Float[Tensor, "B T D h w"],
+        actions: Actions,
+        state: State | None = None,
+        kept: Bool[Tensor, " B"] | None = None,
+    ) -> tuple[Float[Tensor, "B T G h w"], State]:
+        """Run the memory over frames, and return what it tells of the frame after each.
+
+        Args:
+            inputs: what it reads of T frames.
+            actions: done after each of them; None where nobody knows.
+            state: after earlier frames; None at the beginning.
+            kept: whether the actions of a window are told at all.
+        """
+        told: tuple[Tensor, State] = self.memory(self._joined(inputs, actions, kept), state)
+        return told
+
+    def observe(self, codes: Codes, actions: Actions = None) -> Memory:
+        """Remember frames, from the first on.
+
+        Args:
+            codes: of T frames, at least one.
+            actions: done between them: T − 1, or more, which are not read.
+        """
+        inputs = self.see(codes).inputs
+        if codes.shape[1] == 1:
+            state = self.memory.initial_state(
+                len(codes), *self.grid, device=inputs.device, dtype=inputs.dtype
+            )
+            return Memory(state, inputs[:, 0])
+        between = None if actions is None else actions[:, : codes.shape[1] - 1]
+        _, state = self.told(inputs[:, :-1], between)
+        return Memory(state, inputs[:, -1])
+
+    def imagine(
+        self,
+        memory: Memory,
+        action: Float[Tensor, "B A"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Int64[Tensor, "B H W"], Memory]:
+        """Draw the next frame, and remember it.
+
+        Args:
+            memory: of all frames so far.
+            action: done after the last of them; None where nobody knows.
+            generator: of what is random; torch's own if None.
+
+        Returns:
+            The codes of the frame, and what is remembered.
+        """
+        actions = None if action is None else action[:, None]
+        joined = self._joined(memory.latest[:, None], actions, None)[:, 0]
+        told, state = self.memory.step(joined, memory.state)
+        if self.prior is None:
+            scores = self.decoder(told).flatten(2).mT
+            codes = draw(scores, generator).view(-1, *self.grid)
+            return codes, Memory(state, self.see(codes[:, None]).inputs[:, 0])
+        drawn = self.prior.sample(told, self.spec.config.passes, generator)
+        latent = self.widen(self.codebook.vectors_of(drawn)).movedim(-1, 1)
+        codes = self.decoder(torch.cat([told, latent], dim=1)).argmax(1)
+        return codes, Memory(state, latent)
+
+    def _joined(
+        self, inputs: Tensor, actions: Actions, kept: Bool[Tensor, " B"] | None
+    ) -> Float[Tensor, "B T C h w"]:
+        """What the memory reads: frames with the action after each."""
+        none = self.no_action.expand(*inputs.shape[:2], -1)
+        if actions is None or not self.spec.actions:
+            done = none
+        else:
+            known = actions.isfinite().all(-1, keepdim=True)
+            if kept is not None:
+                known = known & kept[:, None, None]
+            done = torch.where(known, self.actions(actions.nan_to_num(0.0)), none)
+        everywhere = done[..., None, None].expand(-1, -1, -1, *inputs.shape[-2:])
+        return per_frame(self.read, torch.cat([inputs, everywhere.to(inputs.dtype)], dim=2))
+
+    @property
+    def terms(self) -> int:
+        """One: codes, latents and their quantiser together."""
+        return 1
+
+    def weigh(self, batch: Batch) -> Float64[Tensor, " V"]:
+        """Return the number of windows."""
+        return torch.full((1,), len(batch), dtype=torch.float64, device=batch.frames.device)
+
+    def losses(self, batch: Batch, unrolling: Unrolling) -> Iterator[Losses]:
+        """Yield the loss of windows of codes, in one part.
+
+        All frames are read; the codes and latents of a few, drawn at random, are scored.
+        """
+        codes = codes_of(batch)
+        total = self._parts(self.see(codes), codes, batch.actions).sum()
+        yield Losses(total[None] * len(codes), self.weigh(batch))
+
+    def _parts(self, seen: Seen, codes: Codes, actions: Actions) -> Float[Tensor, " P"]:
+        """Measure the parts of the loss, by `PARTS`; of kind plain the first alone."""
+        hides = self.spec.config.drop_actions if self.training else 0.0
+        kept = (torch.rand(len(codes)) >= hides).to(codes.device)
+        inputs = self._kept_back(seen.inputs[:, :-1], kept, actions)
+        told, _ = self.told(inputs, None if actions is None else actions[:, :-1], None, kept)
+        chosen = self._draw_frames(codes.shape[1] - 1).to(codes.device)
+        told, targets = told[:, chosen], codes[:, 1:][:, chosen]
+        latents = seen.latents[:, 1:][:, chosen]
+        known = torch.cat([told, latents], dim=2) if self.latent else told
+        parts = [self._entropy(per_frame(self.decoder, known), targets)]
+        if seen.quantised is not None:
+            drawn = seen.quantised.codes[:, 1:][:, chosen]
+            parts.append(self._prior_loss(drawn, told, kept, chosen + 1))
+            parts.append(seen.quantised.loss.mean() / 2)
+        return torch.stack(parts)
+
+    def _kept_back(
+        self, inputs: Tensor, kept: Bool[Tensor, " B"], actions: Actions
+    ) -> Float[Tensor, "B T D h w"]:
+        """Replace later frames of windows whose actions are told, where this is asked for."""
+        limit = self.spec.config.inputs
+        if limit is None or actions is None:
+            return inputs
+        late = torch.arange(inputs.shape[1], device=inputs.device) >= limit
+        hidden = (kept[:, None] & late)[..., None, None, None]
+        return inputs.masked_fill(hidden, ABSENT)
+
+    def _draw_frames(self, targets: int) -> Int64[Tensor, " n"]:
+        """Draw which of the frames after the first are scored; with repetition, as in TECO."""
+        share = 1 - self.spec.config.drop_loss
+        return torch.randint(targets, (max(1, int(share * targets + 1e-9)),))
+
+    def _entropy(
+        self, scores: Float[Tensor, "B n K H W"], codes: Int64[Tensor, "B n H W"]
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy of codes, summed over cells, as a mean over frames."""
+        smoothing = self.spec.config.label_smoothing if self.training else 0.0
+        flat = scores.flatten(0, 1).float(), codes.flatten(0, 1)
+        entropy = F.cross_entropy(*flat, reduction="sum", label_smoothing=smoothing)
+        mean: Tensor = entropy / len(flat[1])
+        return mean
+
+    def _prior_loss(
+        self,
+        codes: Int64[Tensor, "B n h w"],
+        told: Float[Tensor, "B n G h w"],
+        kept: Bool[Tensor, " B"],
+        frames: Int64[Tensor, " n"],
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy of hidden latents, as a mean over these, times the cells of a frame.
+
+        Where frames are kept back, windows with and without actions are summed as terms of their
+        own, over the frames that were kept back.
+        """
+        assert self.prior is not None
+        entropies, hidden = self.prior.entropies(codes.flatten(0, 1), told.flatten(0, 1))
+        entropies, hidden = (x.view(codes.shape) for x in (entropies, hidden))
+        groups = [torch.ones_like(kept)]
+        if self.spec.config.inputs is not None:
+            late = frames >= self.spec.config.inputs
+            hidden = hidden & late[:, None, None]
+            groups = [kept, ~kept]
+        total = entropies.new_zeros(())
+        for group in groups:
+            counted = (hidden & group[:, None, None, None]).to(entropies.dtype)
+            total = total + (entropies * counted).sum() / counted.sum().clamp(min=1)
+        return total * codes.shape[-2:].numel()
+
+    def validate(self, batch: Batch, unrolling: Unrolling) -> Losses:
+        """Return the parts of the loss, with all actions told; and how often latents are used."""
+        codes = codes_of(batch)
+        seen = self.see(codes)
+        sums = self._parts(seen, codes, batch.actions) * len(codes)
+        if seen.quantised is not None:
+            counts = torch.bincount(seen.quantised.codes.flatten(), minlength=self.codebook.codes)
+            sums = torch.cat([sums, counts.to(sums.dtype)])
+        return Losses(sums, self.weigh(batch).expand(len(sums)))
+
+    def compare(self, validated: Losses, shares: Tensor) -> Tensor:
+        """Return the sum of the parts."""
+        return validated.means()[: self._count].sum()
+
+    def tell(self, validated: Losses, names: list[str]) -> dict[str, float]:
+        """Return the parts and, of latents, the perplexity of their codes, for the log."""
+        means = validated.means()
+        parts = zip(PARTS[: self._count], means.tolist(), strict=False)
+        told = {f"val_{name}": mean for name, mean in parts}
+        if self.latent:
+            told["val_perplexity"] = perplexity(means[self._count :])
+        return told
+
+    @property
+    def _count(self) -> int:
+        """Parts of the loss."""
+        return len(PARTS) if self.latent else 1
+
+
+def codes_of(batch: Batch) -> Codes:
+    """Return the codes that a batch of them holds as its one channel."""
+    return batch.frames[:, :, 0].round().long()

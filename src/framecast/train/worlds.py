@@ -1,0 +1,87 @@
+"""What the run of a world model begins with: a tokeniser of another run, and its codes."""
+
+from dataclasses import dataclass, replace
+
+from framecast.base.errors import UserError
+from framecast.frames.frames import Frames
+from framecast.frames.roles import FrameSpec
+from framecast.frames.scaling import Scaling
+from framecast.frames.splits import Splits
+from framecast.models import Tokeniser
+from framecast.models.coding import as_codes, code_statistics
+from framecast.models.size import TRAINING_COPIES, weight_shapes
+from framecast.models.world import World
+from framecast.models.world_config import WorldSpec
+from framecast.runs.checkpoint import Saved, load_saved
+from framecast.runs.config import Experiment
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A world model, and the codes that it learns from.
+
+    Attributes:
+        model: with its first weights, and those of the tokeniser.
+        frames: how frames become what the tokeniser reads.
+        codes: how codes become what the model reads.
+        splits: the parts of the data, as codes.
+    """
+
+    model: World
+    frames: Scaling
+    codes: Scaling
+    splits: Splits
+
+
+def begin_world(experiment: Experiment, splits: Splits) -> Begun:
+    """Build a world model, and let its data be read as codes.
+
+    Raises:
+        UserError: if `world.tokeniser` is no run of a tokeniser, the frames are not those that it
+            knows, or the options of the model contradict each other.
+    """
+    name = experiment.world.tokeniser
+    assert name is not None
+    saved = load_saved(name)
+    if not isinstance(saved.model, Tokeniser):
+        raise UserError(f"world.tokeniser {name} is a {saved.model.kind}, and no tokeniser")
+    parts = [None if part is None else _coded(part, saved, saved.model) for part in splits]
+    train = parts[0]
+    assert train is not None
+    spec = FrameSpec.of(train)
+    known = replace(saved.frames, actions=spec.actions, action_names=spec.action_names)
+    return Begun(
+        model=_make(experiment, saved.model, spec.actions),
+        frames=Scaling(known, saved.statistics),
+        codes=Scaling(spec, code_statistics(train.grid)),
+        splits=Splits(train, parts[1], parts[2]),
+    )
+
+
+def _coded(frames: Frames, saved: Saved, tokeniser: Tokeniser) -> Frames:
+    """Frames as codes, once they are known to be those that the tokeniser reads."""
+    spec = saved.frames
+    if frames.names != spec.names or frames.grid != spec.grid:
+        raise UserError(
+            f"{frames.source} has {', '.join(frames.names)} on {frames.grid[0]}×{frames.grid[1]}, "
+            f"but the tokeniser reads {', '.join(spec.names)} on {spec.grid[0]}×{spec.grid[1]}"
+        )
+    return as_codes(frames, tokeniser, saved.scaling.normalise)
+
+
+def _make(experiment: Experiment, tokeniser: Tokeniser, actions: int) -> World:
+    """Build the model, once it is known that its training fits into memory."""
+    spec = WorldSpec(
+        config=experiment.world,
+        memory=experiment.model,
+        tokeniser=tokeniser.spec,
+        fingerprint=tokeniser.fingerprint(),
+        actions=actions,
+    )
+    try:
+        weight_shapes(lambda: World(spec), "training the world model", TRAINING_COPIES)
+        model = World(spec)
+    except ValueError as error:
+        raise UserError(f"the world model cannot be built: {error}") from error
+    model.take(tokeniser)
+    return model

@@ -1,0 +1,223 @@
+"""A world model through its stages: a tokeniser's run, its own run, and what it needs later."""
+
+import numpy as np
+import pytest
+import torch
+
+from framecast import Experiment, ForecasterConfig, TrainingConfig, train
+from framecast.base.errors import UserError
+from framecast.base.fetch import cache_folder
+from framecast.datasets.config import DataConfig
+from framecast.models import TokeniserConfig
+from framecast.models.world_config import WorldConfig
+from framecast.runs.checkpoint import load_checkpoint, load_saved
+from framecast.train.state import read_state
+
+TOKENISER = {
+    "quantiser": "euclidean",
+    "codes": 16,
+    "embedding": 4,
+    "channels": 8,
+    "multiples": [1, 2],
+    "blocks": 1,
+    "adversarial": 0.0,
+}
+WORLD = {
+    "widths": [8, 16],
+    "encoder_blocks": 1,
+    "decoder_blocks": 1,
+    "latent": 6,
+    "latent_codes": 12,
+    "latent_embedding": 5,
+    "action_channels": 3,
+    "prior_width": 16,
+    "prior_heads": 2,
+    "prior_layers": 1,
+    "prior_hidden": 32,
+    "drop_loss": 0.5,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Episodes in which a bar moves to the left or to the right, as it is told."""
+    root, random = tmp_path_factory.mktemp("bars"), np.random.default_rng(0)
+    for part, count in (("train", 4), ("validation", 1), ("test", 1)):
+        for number in range(count):
+            actions = random.integers(0, 2, 12)
+            places = 8 + 2 * np.concatenate([[0], np.cumsum(2 * actions - 1)[:-1]])
+            video = np.zeros((12, 16, 16, 3), np.uint8)
+            for t, place in enumerate(places):
+                video[t, :, place % 16] = 250
+            file = root / part / "0" / f"{number}.npz"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(file, video=video, actions=actions)
+    return root
+
+
+@pytest.fixture(scope="module")
+def tokeniser(folder, tmp_path_factory):
+    experiment = Experiment(
+        data=DataConfig("dmlab", str(folder), normalise="symmetric"),
+        training=TrainingConfig(context=1, horizon=0, epochs=1, batch_size=8),
+        tokeniser=TokeniserConfig(**TOKENISER),
+    )
+    return train(experiment, tmp_path_factory.mktemp("runs") / "tokeniser")
+
+
+def experiment(folder, tokeniser, world=None, data=None, model=None, **training):
+    keys = {"context": 4, "horizon": 4, "epochs": 2, "batch_size": 2, "save_minutes": None}
+    network = {"layer": "conv_s5", "depth": 1, "hidden": 8, "norm": "channel"}
+    return Experiment(
+        data=DataConfig("dmlab", str(folder), **(data or {})),
+        model=ForecasterConfig(**network | (model or {})),
+        training=TrainingConfig(**keys | training),
+        world=WorldConfig(**{"tokeniser": str(tokeniser)} | WORLD | (world or {})),
+    )
+
+
+@pytest.fixture(scope="module")
+def run(folder, tokeniser, tmp_path_factory):
+    return train(experiment(folder, tokeniser), tmp_path_factory.mktemp("runs") / "world")
+
+
+def test_the_log_tells_the_parts(run):
+    rows = [line.split(",") for line in (run / "log.csv").read_text().splitlines()]
+    row = {k: float(v) for k, v in zip(rows[0], rows[-1], strict=True)}
+    parts = row["val_codes"] + row["val_latents"] + row["val_quantiser"]
+    assert row["val_loss"] == pytest.approx(parts, rel=1e-4)
+    assert 1 <= row["val_perplexity"] <= 12
+
+
+def test_the_last_stage_holds_all_that_is_needed(run, tokeniser, folder):
+    saved = load_saved(run)
+    assert saved.model.kind == "world"
+    frames = torch.rand(2, 3, 16, 16) * 2 - 1
+    codes = load_saved(tokeniser).model.encode(frames)
+    assert torch.equal(saved.model.tokeniser.encode(frames), codes)
+    assert saved.frames.names == ("red", "green", "blue")
+    assert saved.frames.actions == 5
+    assert saved.frames.action_names[0] == "left"
+    assert torch.equal(saved.statistics.scale, load_saved(tokeniser).statistics.scale)
+
+
+def test_codes_are_made_once(run, folder, tokeniser, tmp_path, monkeypatch):
+    from framecast.models.tokeniser import Tokeniser
+
+    entries = {p: p.stat().st_mtime_ns for p in cache_folder("codes").rglob("*.npy")}
+    assert entries
+
+    def fail(self, frames):
+        raise AssertionError("frames were encoded again")
+
+    monkeypatch.setattr(Tokeniser, "encode", fail)
+    train(experiment(folder, tokeniser, epochs=1), tmp_path / "run")
+    assert {p: p.stat().st_mtime_ns for p in cache_folder("codes").rglob("*.npy")} == entries
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
+    folder, tokeniser, run, tmp_path, monkeypatch
+):
+    from framecast.models.world import World
+
+    learned, losses = 0, World.losses
+
+    def stopping(self, batch, unrolling):
+        nonlocal learned
+        learned += self.training
+        if learned == 4:
+            raise KeyboardInterrupt
+        return losses(self, batch, unrolling)
+
+    monkeypatch.setattr(World, "losses", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train(experiment(folder, tokeniser), tmp_path / "run")
+    monkeypatch.undo()
+    train(experiment(folder, tokeniser), tmp_path / "run", resume=True)
+    whole, resumed = (read_state(path).model for path in (run, tmp_path / "run"))
+    for name, weight in whole.items():
+        assert torch.equal(weight, resumed[name]), name
+
+
+def test_a_tokeniser_that_changed_meanwhile_is_refused(folder, tokeniser, tmp_path):
+    import shutil
+
+    own = shutil.copytree(tokeniser, tmp_path / "tokeniser")
+    train(experiment(folder, own, epochs=1), tmp_path / "run")
+    other = Experiment(
+        data=DataConfig("dmlab", str(folder), normalise="symmetric"),
+        training=TrainingConfig(context=1, horizon=0, epochs=1, batch_size=8, seed=5),
+        tokeniser=TokeniserConfig(**TOKENISER),
+    )
+    shutil.rmtree(own)
+    train(other, own)
+    with pytest.raises(UserError, match="codes are those of another tokeniser"):
+        train(experiment(folder, own, epochs=1), tmp_path / "run", resume=True)
+
+
+def test_without_actions_it_learns_too(folder, tokeniser, tmp_path):
+    data = {"options": {"with_actions": False}}
+    out = train(experiment(folder, tokeniser, data=data, epochs=1), tmp_path / "run")
+    assert load_saved(out).model.spec.actions == 0
+
+
+@pytest.mark.parametrize(
+    ("layer", "world"),
+    [
+        ("conv_lstm", {}),
+        ("transformer", {}),
+        ("min_conv_gru", {}),
+        ("conv_s5", {"kind": "plain", "widths": [8, 16], "decoder_blocks": 1}),
+    ],
+)
+def test_other_memories_learn_too(folder, tokeniser, tmp_path, layer, world):
+    made = experiment(folder, tokeniser, epochs=1, model={"layer": layer})
+    if world:
+        config = WorldConfig(tokeniser=str(tokeniser), **world)
+        made = Experiment(made.data, made.model, made.training, world=config)
+    out = train(made, tmp_path / "run")
+    assert load_saved(out).model.spec.memory.layer == layer
+
+
+def test_a_world_model_is_not_unrolled_as_a_forecaster(run):
+    with pytest.raises(UserError, match=r"is a world"):
+        load_checkpoint(run)
+
+
+def test_what_does_not_fit_is_refused(folder, tokeniser, run, tmp_path):
+    with pytest.raises(UserError, match="is a world, and no tokeniser"):
+        train(experiment(folder, run), tmp_path / "run")
+    np.savez(
+        tmp_path / "0.npz", video=np.zeros((12, 32, 32, 3), np.uint8), actions=np.zeros(12, int)
+    )
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    (tmp_path / "0.npz").rename(tmp_path / "data" / "train" / "0.npz")
+    data = {"validation_fraction": 0.0}
+    with pytest.raises(UserError, match=r"on 32×32, but the tokeniser reads .* on 16×16"):
+        train(experiment(tmp_path / "data", tokeniser, data=data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"model": {"encoder": "strided"}}, "model.encoder is not read by the memory"),
+        ({"teacher_forcing": 0.5}, "training.teacher_forcing is not read where a world model"),
+        ({"data": {"normalise": "unit"}}, "data.normalise unit is not read"),
+    ],
+)
+def test_keys_that_are_not_read_are_refused(folder, settings, words):
+    with pytest.raises(ValueError, match=words):
+        experiment(folder, "run", **settings)
+
+
+def test_the_section_needs_a_tokeniser_and_not_two_kinds():
+    with pytest.raises(ValueError, match=r"world.tokeniser names the run of a tokeniser"):
+        Experiment(world=WorldConfig(latent=5))
+    with pytest.raises(ValueError, match="are for two runs, one after the other"):
+        Experiment(
+            data=DataConfig(normalise="symmetric"),
+            training=TrainingConfig(horizon=0),
+            tokeniser=TokeniserConfig(quantiser="cosine"),
+            world=WorldConfig(tokeniser="run"),
+        )
