@@ -10,6 +10,10 @@ from torch import Tensor
 from framecast import ops
 from framecast.ops.discretise import bilinear, zero_order_hold
 
+QUANTISERS = {"finite_scalar", "finite_scalar_vectors", "nearest_codes", "straight_through"}
+"""Ops that round, to whole numbers or by a gradient that is not theirs: neither layouts of frames
+nor differences have anything to say of them, and test_quantise.py has all their tests."""
+
 
 class Sizes(NamedTuple):
     """Of sequences [B,T,C,H,W], and which of an op's forms is meant."""

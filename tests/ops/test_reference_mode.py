@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from op_calls import QUANTISERS
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -164,7 +165,7 @@ def stored_last(x: Tensor) -> Tensor:
 
 
 def test_every_public_op_has_a_case() -> None:
-    assert sorted(CASES) == sorted(ops.__all__)
+    assert set(CASES) == set(ops.__all__) - QUANTISERS
 
 
 @every_op
