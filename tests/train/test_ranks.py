@@ -129,6 +129,13 @@ def test_torchrun_starts_them_too_and_one_speaks(waves):
     assert len(columns("shared")) == 2
 
 
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_is_said_once(waves, capfd):
+    keys = "--training.learning_rate 1e30 --training.gradient_clip null --training.warmup_steps 0"
+    assert main(["train", "starter", *SHARED.split(), *keys.split()]) == 2
+    assert capfd.readouterr().err.count("the loss became NaN or infinite at step") == 1
+
+
 def test_an_error_is_said_once(waves, capfd):
     assert main(["train", "starter", *SHARED.replace("size 4", "size 1").split()]) == 2
     said = capfd.readouterr().err

@@ -99,9 +99,13 @@ class Training:
         return total
 
     def _check(self, failed: "FailedLossError | None") -> None:
-        """Raise where the loss of any process failed: there what failed, and in others that."""
-        if self.ranks.any(failed is not None):
-            raise failed or ToldError("the loss of another process became NaN or infinite")
+        """Raise where the loss of any process failed: in the first such what failed, to be told."""
+        if not self.ranks.any(failed is not None):
+            return
+        first = self.ranks.gather(failed is not None).index(True)
+        if failed is not None and self.ranks.rank == first:
+            raise failed
+        raise ToldError("the loss of another process became NaN or infinite")
 
     def _join_gradients(self) -> None:
         """Sum the gradients of all processes; a weight has none where none has."""
