@@ -6,6 +6,7 @@ from typing import Any
 from framecast.base.errors import UserError
 
 EXTRAS = {
+    "export": "files for ONNX Runtime",
     "flow": "baselines of motion",
     "geotiff": "GeoTIFF",
     "grib": "GRIB",

@@ -48,6 +48,9 @@ COMMANDS = {
     ),
     "score": Command("results", "score forecasts in files, anybody's, beside the truth", "score"),
     "forecast": Command("results", "forecast from past frames into a file", "forecast"),
+    "export": Command(
+        "results", "write a run as ONNX or .pt2, which run without framecast", "exporting"
+    ),
     "recognise": Command(
         "results", "name what goes on in a video, as more and more of it is seen", "recognise"
     ),
