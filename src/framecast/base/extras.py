@@ -11,6 +11,7 @@ EXTRAS = {
     "geotiff": "GeoTIFF",
     "grib": "GRIB",
     "remote": "remote addresses",
+    "serve": "servers",
     "units": "units",
     "worlds": "simulated worlds",
 }

@@ -51,6 +51,9 @@ COMMANDS = {
     "export": Command(
         "results", "write a run as ONNX or .pt2, which run without framecast", "exporting"
     ),
+    "serve": Command(
+        "results", "forecast for other programs on this computer, over HTTP", "serving"
+    ),
     "recognise": Command(
         "results", "name what goes on in a video, as more and more of it is seen", "recognise"
     ),

@@ -89,7 +89,7 @@ class Streamer:
         times, missed = self._times(time, now)
         if missed and self.spec.actions:
             raise UserError(
-                f"{len(missed)} frames are missing before {readable(times[0])}, and what was done "
+                f"{len(missed)} frames are missing before {readable(time)}, and what was done "
                 "meanwhile is not known: this model reads actions, begin a new stream"
             )
         nothing = torch.full_like(frame, torch.nan)
