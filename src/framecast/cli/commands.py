@@ -48,6 +48,7 @@ COMMANDS = {
     ),
     "score": Command("results", "score forecasts in files, anybody's, beside the truth", "score"),
     "forecast": Command("results", "forecast from past frames into a file", "forecast"),
+    "play": Command("results", "walk through what a world model imagines, on a page", "play"),
     "recognise": Command(
         "results", "name what goes on in a video, as more and more of it is seen", "recognise"
     ),
