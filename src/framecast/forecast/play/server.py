@@ -1,8 +1,8 @@
 """The server of the page: on this computer alone, for who knows the secret in its address.
 
-It listens on 127.0.0.1. Each address begins with a token that is drawn anew for each server, so that
-no other page of the browser, nor another user of the computer, finds it; and requests that name
-another host are refused, as a page would send that has had its own name pointed here.
+It listens on 127.0.0.1. Each address begins with a token that is drawn anew for each server, so
+that no other page of the browser, nor another user of the computer, finds it; and requests that
+name another host are refused, as a page would send that has had its own name pointed here.
 """
 
 import json

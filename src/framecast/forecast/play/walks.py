@@ -22,7 +22,7 @@ from framecast.frames.windows import fitting_actions
 from framecast.models.world import Memory
 
 MOST_WALKS = 8
-"""Walks that are remembered; the one that was longest not gone on with is forgotten for a new one."""
+"""Walks that are remembered; that which nobody went on with for longest makes room for another."""
 MOST_BYTES = 1 << 27
 """Bytes that may be remembered of a walk: that of a Transformer grows."""
 
