@@ -54,6 +54,7 @@ COMMANDS = {
     "serve": Command(
         "results", "forecast for other programs on this computer, over HTTP", "serving"
     ),
+    "play": Command("results", "walk through what a world model imagines, on a page", "play"),
     "recognise": Command(
         "results", "name what goes on in a video, as more and more of it is seen", "recognise"
     ),

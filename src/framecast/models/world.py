@@ -22,7 +22,7 @@ from framecast.models.code_layers import CodeDecoder, CodeEncoder
 from framecast.models.codebook import Codebook, Quantised, perplexity
 from framecast.models.losses import Losses
 from framecast.models.model import Model, register_model
-from framecast.models.prior import SpatialPrior, draw
+from framecast.models.prior import Source, SpatialPrior, draw
 from framecast.models.tokeniser import Tokeniser
 from framecast.models.unroll import Unrolling
 from framecast.models.world_config import WorldSpec
@@ -215,14 +215,14 @@ class World(Model):
         self,
         memory: Memory,
         action: Float[Tensor, "B A"] | None = None,
-        generator: torch.Generator | None = None,
+        source: Source = None,
     ) -> tuple[Int64[Tensor, "B H W"], Memory]:
         """Draw the next frame, and remember it.
 
         Args:
             memory: of all frames so far.
             action: done after the last of them; None where nobody knows.
-            generator: of what is random; torch's own if None.
+            source: of what is random.
 
         Returns:
             The codes of the frame, and what is remembered.
@@ -232,9 +232,9 @@ class World(Model):
         told, state = self.memory.step(joined, memory.state)
         if self.prior is None:
             scores = self.decoder(told).flatten(2).mT
-            codes = draw(scores, generator).view(-1, *self.grid)
+            codes = draw(scores, source).view(-1, *self.grid)
             return codes, Memory(state, self.see(codes[:, None]).inputs[:, 0])
-        drawn = self.prior.sample(told, self.spec.config.passes, generator)
+        drawn = self.prior.sample(told, self.spec.config.passes, source)
         latent = self.widen(self.codebook.vectors_of(drawn)).movedim(-1, 1)
         codes = self.decoder(torch.cat([told, latent], dim=1)).argmax(1)
         return codes, Memory(state, latent)
