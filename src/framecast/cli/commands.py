@@ -47,7 +47,9 @@ COMMANDS = {
         "results", "write a page that shows a forecast, or what a run forecasts", "view"
     ),
     "score": Command("results", "score forecasts in files, anybody's, beside the truth", "score"),
-    "forecast": Command("results", "forecast from past frames into a file", "forecast"),
+    "forecast": Command(
+        "results", "forecast from past frames into a file", "forecast", shared=True
+    ),
     "recognise": Command(
         "results", "name what goes on in a video, as more and more of it is seen", "recognise"
     ),
