@@ -76,7 +76,7 @@ def _check_shared(command: str) -> None:
     """Refuse to do in several processes what one does."""
     if os.environ.get("WORLD_SIZE", "1") == "1" or COMMANDS[command].shared:
         return
-    shared = " and ".join(name for name, entry in COMMANDS.items() if entry.shared)
+    shared = ", ".join(name for name, entry in COMMANDS.items() if entry.shared)
     words = f"one process does this: start it without torchrun, which is for {shared}"
     raise UserError(words) if os.environ.get("RANK", "0") == "0" else ToldError(words)
 

@@ -47,7 +47,9 @@ COMMANDS = {
         "results", "write a page that shows a forecast, or what a run forecasts", "view"
     ),
     "score": Command("results", "score forecasts in files, anybody's, beside the truth", "score"),
-    "forecast": Command("results", "forecast from past frames into a file", "forecast"),
+    "forecast": Command(
+        "results", "forecast from past frames into a file", "forecast", shared=True
+    ),
     "export": Command(
         "results", "write a run as ONNX or .pt2, which run without framecast", "exporting"
     ),
