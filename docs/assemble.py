@@ -7,7 +7,6 @@ here and there. The reference is made from the docstrings of all public names.
 """
 
 import shutil
-import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -63,4 +62,4 @@ def _home(value: object) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
