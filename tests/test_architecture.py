@@ -84,6 +84,7 @@ def test_the_public_names():
         "register_source",
         "rollout",
         "spectral_conv_scan",
+        "take",
         "tensor_train_conv",
         "train",
     ]
