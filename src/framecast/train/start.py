@@ -29,7 +29,8 @@ from framecast.models import Recogniser, Tokeniser, TokeniserConfig, make_networ
 from framecast.models.model import Model
 from framecast.models.size import TRAINING_COPIES, weight_shapes
 from framecast.models.spec import Ports
-from framecast.models.tokeniser import Perceptual, TokeniserSpec
+from framecast.models.tokeniser import Perceptual
+from framecast.models.tokeniser_config import TokeniserSpec
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.batches import Batches
 from framecast.train.inherit import inherit
