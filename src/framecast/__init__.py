@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from framecast.datasets.source import register_source as register_source
     from framecast.evaluate import Evaluation as Evaluation
     from framecast.evaluate import evaluate as evaluate
+    from framecast.export import export as export
     from framecast.forecast.files import forecast_file as forecast_file
     from framecast.forecast.predictor import Predictor as Predictor
     from framecast.forecast.rollout import forecast_frames as forecast_frames
     from framecast.forecast.rollout import rollout as rollout
+    from framecast.forecast.stream import Stream as Stream
+    from framecast.forecast.stream import Streamer as Streamer
     from framecast.frames.batch import Batch as Batch
     from framecast.frames.frames import Channel as Channel
     from framecast.frames.frames import Coordinate as Coordinate
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from framecast.runs.checkpoint import load_checkpoint as load_checkpoint
     from framecast.runs.config import Experiment as Experiment
     from framecast.runs.config import TrainingConfig as TrainingConfig
+    from framecast.runs.weights import take as take
     from framecast.train import train as train
 
 PACKAGES = ("datasets", "frames", "layers", "metrics", "ops")
@@ -88,9 +92,11 @@ _HOMES = MappingProxyType(
         "datasets.simulate.shallow_water": ("ShallowWater",),
         "datasets.source": ("Source", "register_source"),
         "evaluate": ("Evaluation", "evaluate"),
+        "export": ("export",),
         "forecast.predictor": ("Predictor",),
         "forecast.files": ("forecast_file",),
         "forecast.rollout": ("forecast_frames", "rollout"),
+        "forecast.stream": ("Stream", "Streamer"),
         "frames.batch": ("Batch",),
         "frames.frames": ("Channel", "Coordinate", "Frames"),
         "frames.lazy": ("Reader",),
@@ -119,6 +125,7 @@ _HOMES = MappingProxyType(
         "readers.open": ("read_frames",),
         "runs.checkpoint": ("Checkpoint", "load_checkpoint"),
         "runs.config": ("Experiment", "TrainingConfig"),
+        "runs.weights": ("take",),
         "train": ("train",),
     }
 )

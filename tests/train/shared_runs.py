@@ -1,4 +1,7 @@
-"""Runs that several processes share, by name; each process trains them all, in this order."""
+"""Runs that several processes share, by name; each process trains them all, in this order.
+
+Called with a folder, and how many processes share the time of each window.
+"""
 
 import os
 import sys
@@ -33,6 +36,20 @@ RUNS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "members": ({"noise_channels": 2}, {"loss": "crps", "members": 2}),
 }
 """What the network and its training have beside the common."""
+LONG = {"context": 7, "horizon": 1}
+IN_TIME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "given frames": ({}, LONG),
+    "closed loop": ({"layer": "min_conv_lstm"}, {"context": 6}),
+    "long horizon": ({"layer": "conv_s5"}, {"context": 4, "horizon": 7}),
+    "scheduled sampling, noise": (
+        {"layer": "min_conv_exp_lstm"},
+        {"context": 5, "teacher_forcing": 0.5, "noise": 0.3},
+    ),
+    "moving states": ({"layer": "conv_ssm"}, {**LONG, "accumulate": 3}),
+    "periodic": ({"layer": "conv_ssm", "padding": "circular"}, {**LONG, "recompute_layers": True}),
+    "members": ({"noise_channels": 2}, {**LONG, "horizon": 2, "loss": "crps", "members": 2}),
+}
+"""Those whose time is shared."""
 GAPS = 0.2
 """Share of the values that are missing: windows then weigh differently."""
 
@@ -45,9 +62,9 @@ def frames() -> np.ndarray:
     return values
 
 
-def experiment(name: str, path: Path) -> Experiment:
-    """Return a run by its name."""
-    model, training = RUNS[name]
+def experiment(name: str, path: Path, time: int | None = None) -> Experiment:
+    """Return a run by its name, of those whose time so many processes share, if any do."""
+    model, training = RUNS[name] if time is None else IN_TIME[name]
     data = DataConfig(
         path=str(path),
         layout="ntchw",
@@ -58,16 +75,17 @@ def experiment(name: str, path: Path) -> Experiment:
     return Experiment(
         data,
         ForecasterConfig(**SMALL | model),
-        TrainingConfig(**COMMON | training),
+        TrainingConfig(**COMMON | training, time_parallel=time or 1),
     )
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, time: int | None = None) -> None:
     """Train all runs."""
     with joined(choose_device("cpu")):
-        for name in RUNS:
-            train(experiment(name, folder / "frames.npy"), folder / os.environ["WORLD_SIZE"] / name)
+        for name in RUNS if time is None else IN_TIME:
+            out = folder / os.environ["WORLD_SIZE"] / name
+            train(experiment(name, folder / "frames.npy", time), out)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

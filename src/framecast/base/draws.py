@@ -1,7 +1,8 @@
 """What is random in a step: drawn for all windows of a batch, of which a process may hold some.
 
-Several processes that share a batch then read the same numbers as one that holds all of it. As
-PyTorch's generator is one for a process, so is what is said here of the batch at hand.
+Several processes that share a batch, or the time of its windows, then read the same numbers as one
+that holds all of it. As PyTorch's generator is one for a process, so is what is said here of the
+batch at hand.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from framecast.base.segments import segment_here
 
 
 class Portion(NamedTuple):
@@ -42,12 +45,12 @@ def drawing_for(portion: Portion | None) -> Iterator[None]:
 
 
 def normal(size: tuple[int, ...], like: Tensor) -> Tensor:
-    """Draw standard normal numbers [B,...], or [members·B,...] with all of a member together."""
+    """Draw standard normal numbers [B,T,...], or [members·B,T,...], all of a member together."""
     return _drawn(lambda full: torch.randn(full, device=like.device, dtype=like.dtype), size)
 
 
 def uniform(size: tuple[int, ...]) -> Tensor:
-    """Draw numbers in [0, 1) [B,...], likewise, on the CPU."""
+    """Draw numbers in [0, 1) [B,T,...], likewise, on the CPU."""
     return _drawn(torch.rand, size)
 
 
@@ -70,9 +73,14 @@ class Dropout(nn.Dropout):
 
 
 def _drawn(draw: Callable[[tuple[int, ...]], Tensor], size: tuple[int, ...]) -> Tensor:
+    full, segment = list(size), segment_here()
+    if segment is not None:
+        full[1] += segment.whole - (segment.stop - segment.first)
     if _portion is None:
-        return draw(size)
-    first, stop, whole = _portion
-    members = size[0] // (stop - first)
-    drawn = draw((members * whole, *size[1:]))
-    return drawn.view(members, whole, *size[1:])[:, first:stop].reshape(size)
+        drawn = draw((full[0], *full[1:]))
+    else:
+        first, stop, whole = _portion
+        members = size[0] // (stop - first)
+        drawn = draw((members * whole, *full[1:]))
+        drawn = drawn.view(members, whole, *full[1:])[:, first:stop].reshape(full)
+    return drawn if segment is None else drawn.narrow(1, segment.first, size[1])

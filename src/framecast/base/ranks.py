@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
@@ -31,10 +31,12 @@ class Ranks:
     Attributes:
         rank: which of them this is, from 0.
         count: how many there are.
+        group: what PyTorch knows them by; None for all.
     """
 
     rank: int = 0
     count: int = 1
+    group: Any = None
 
     @property
     def first(self) -> bool:
@@ -51,7 +53,7 @@ class Ranks:
             return
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
         with _endings_named():
-            distributed.all_reduce(flat)
+            distributed.all_reduce(flat, group=self.group)
         start = 0
         for tensor in tensors:
             tensor.detach().copy_(flat[start : start + tensor.numel()].view_as(tensor))
@@ -69,8 +71,40 @@ class Ranks:
             return [value]
         values: list[Any] = [None] * self.count
         with _endings_named():
-            distributed.all_gather_object(values, value)
+            distributed.all_gather_object(values, value, group=self.group)
         return values
+
+    def exchange(self, tensor: Tensor) -> list[Tensor]:
+        """Return the tensors of all processes, of one shape and type, in their order.
+
+        Raises:
+            UserError: if another process has ended.
+        """
+        if self.count == 1:
+            return [tensor]
+        tensor = tensor.contiguous()
+        tensors = [torch.empty_like(tensor) for _ in range(self.count)]
+        with _endings_named():
+            distributed.all_gather(tensors, tensor, group=self.group)
+        return tensors
+
+    def deliver(self, tensor: Tensor, owner: int) -> None:
+        """Bring a tensor of one process to the first, which receives it in its own `tensor`.
+
+        Args:
+            tensor: contiguous; in others than these two it is not looked at.
+            owner: the process that has it.
+
+        Raises:
+            UserError: if the other process has ended.
+        """
+        if owner == 0 or self.rank not in (0, owner):
+            return
+        with _endings_named():
+            if self.first:
+                distributed.recv(tensor, group_src=owner, group=self.group)
+            else:
+                distributed.send(tensor, group_dst=0, group=self.group)
 
     def first_does(self, work: Callable[[], Found]) -> Found:
         """Let the first process do something alone, and return in all what it found.
@@ -107,6 +141,41 @@ class Ranks:
 
 
 ALONE = Ranks()
+
+
+class Mesh(NamedTuple):
+    """Processes that share batches of windows, and the time of each.
+
+    Attributes:
+        every: all of them.
+        data: those that hold the same segment of time as this one, of other windows.
+        time: those that hold other segments of the same windows.
+    """
+
+    every: Ranks = ALONE
+    data: Ranks = ALONE
+    time: Ranks = ALONE
+
+
+def make_mesh(every: Ranks, time: int, device: torch.device) -> Mesh:
+    """Let so many processes share the time of each window.
+
+    Args:
+        every: all processes, a multiple of `time`.
+        time: processes that share the time of a window; neighbours do.
+        device: that this one computes on.
+    """
+    if every.count == 1:
+        return Mesh()
+    from torch.distributed.device_mesh import init_device_mesh  # takes a moment to import
+
+    sizes = every.count // time, time
+    mesh = init_device_mesh(device.type, sizes, mesh_dim_names=("data", "time"))
+    data, of_time = (
+        Ranks(mesh.get_local_rank(name), size, mesh.get_group(name))
+        for name, size in zip(("data", "time"), sizes, strict=True)
+    )
+    return Mesh(every, data, of_time)
 
 
 @contextmanager
@@ -164,7 +233,7 @@ def _endings_named() -> Iterator[None]:
     except RuntimeError as error:
         raise LostError(
             "another of the processes that share this work has ended or does not answer: what it "
-            "said stands above. What was saved last stands; go on with --resume"
+            "said stands above"
         ) from error
 
 

@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             said = f"framecast {command}"
             _check_shared(command)
             _say_own_warnings(said)
+            rest = [_taken(word) for word in rest]
             import_module(f"framecast.cli.{COMMANDS[command].module}").run(rest)
             sys.stdout.flush()
     except BrokenPipeError:  # who read our output, such as head, has had enough
@@ -72,11 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _taken(word: str) -> str:
+    """The folder that weights:NAME stands for; any other word as it is."""
+    if not word.startswith("weights:"):
+        return word
+    return str(import_module("framecast.runs.weights").take(word.removeprefix("weights:")))
+
+
 def _check_shared(command: str) -> None:
     """Refuse to do in several processes what one does."""
     if os.environ.get("WORLD_SIZE", "1") == "1" or COMMANDS[command].shared:
         return
-    shared = " and ".join(name for name, entry in COMMANDS.items() if entry.shared)
+    shared = ", ".join(name for name, entry in COMMANDS.items() if entry.shared)
     words = f"one process does this: start it without torchrun, which is for {shared}"
     raise UserError(words) if os.environ.get("RANK", "0") == "0" else ToldError(words)
 

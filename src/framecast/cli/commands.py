@@ -47,7 +47,16 @@ COMMANDS = {
         "results", "write a page that shows a forecast, or what a run forecasts", "view"
     ),
     "score": Command("results", "score forecasts in files, anybody's, beside the truth", "score"),
-    "forecast": Command("results", "forecast from past frames into a file", "forecast"),
+    "forecast": Command(
+        "results", "forecast from past frames into a file", "forecast", shared=True
+    ),
+    "export": Command(
+        "results", "write a run as ONNX or .pt2, which run without framecast", "exporting"
+    ),
+    "serve": Command(
+        "results", "forecast for other programs on this computer, over HTTP", "serving"
+    ),
+    "weights": Command("results", "list trained networks, or take one", "taking"),
     "play": Command("results", "walk through what a world model imagines, on a page", "play"),
     "recognise": Command(
         "results", "name what goes on in a video, as more and more of it is seen", "recognise"

@@ -10,11 +10,18 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.limits import available_memory
+from framecast.base.ranks import Ranks, ranks_here
 from framecast.forecast.members import Draws, Variation
 from framecast.forecast.outlook import Outlook
 from framecast.forecast.predictor import Predictor
 from framecast.frames.batch import Place
 
+AT_ONCE, AT_ONCE_GPU = 8, 64
+"""Forecasts (members of windows) that are made side by side at most, on a processor and on others.
+
+Such a group is what several processes share out whole, so that each number comes of the same sums
+however many they are.
+"""
 LIVE = 8
 """Features of a layer that are in memory at one time, about, for each channel and cell."""
 SHARE = 4
@@ -39,9 +46,10 @@ def forecast_members(
 ) -> Iterator[Float[Tensor, "M B C H W"]]:
     """Yield the frames of all members at lead 1, 2, ..., in physical units.
 
-    Member m is of model m mod K of the K models. The states of all members are held; what is
-    computed between them is so of a few members at a time. Memory does not grow with the number of
-    steps.
+    Member m is of model m mod K of the K models. The states of all forecasts are held; what is
+    computed between them is so of a few forecasts at a time. Memory does not grow with the number
+    of steps. Processes that share the work each make some of the forecasts; the first of them
+    yields all frames, and the others none.
 
     Args:
         models: K models with what they read, of the same B forecasts.
@@ -66,27 +74,91 @@ def _side_by_side(
     at_once: int | None,
     drawn: bool,
 ) -> Iterator[Tensor]:
-    """Go through the groups of members lead by lead."""
-    groups: list[tuple[Sequence[int], Predictor, Outlook]] = []
-    for place, (predictor, outlook, _) in enumerate(models):
+    """Go through the groups of forecasts lead by lead.
+
+    Several processes take whole groups in turns, and the first of them puts frames together: the
+    others yield nothing.
+    """
+    ranks = ranks_here()
+    groups = [*_groups(models, members, at_once, ranks)]
+    own = groups[ranks.rank :: ranks.count]
+    streams = [_forecast(group, variation, drawn) for group in own]
+    for made in zip(*streams, strict=True):
+        every = _put_together(groups, made, ranks)
+        if ranks.first:
+            yield every
+
+
+def _put_together(groups: Sequence["_Group"], made: Sequence[Tensor], ranks: Ranks) -> Tensor:
+    """Bring the frames that each process made of a lead to the first of them.
+
+    Args:
+        groups: all of them.
+        made: frames of those of this process.
+        ranks: processes that share them in turns.
+    """
+    frame, mine = made[0].shape[1:], iter(made)
+    windows = len(groups[0].model.outlook.places)
+    members = 1 + max(member for group in groups for member in group.members)
+    every = made[0].new_empty(members * ranks.first, windows, *frame)
+    for place, group in enumerate(groups):
+        owner = place % ranks.count
+        if owner == ranks.rank:
+            frames = next(mine).contiguous()
+        else:
+            frames = made[0].new_empty(group.size * ranks.first, *frame)
+        ranks.deliver(frames, owner)
+        if ranks.first:
+            parts = frames.view(len(group.members), -1, *frame)
+            every[list(group.members), group.windows] = parts
+    return every
+
+
+class _Group(NamedTuple):
+    """Forecasts that are made side by side.
+
+    Attributes:
+        model: that makes them.
+        members: their numbers.
+        windows: of which all these members are made.
+    """
+
+    model: ForecastModel
+    members: Sequence[int]
+    windows: slice
+
+    @property
+    def size(self) -> int:
+        """How many forecasts they are."""
+        return len(self.members) * len(self.model.outlook.places[self.windows])
+
+
+def _groups(
+    models: Sequence[ForecastModel], members: int, at_once: int | None, ranks: Ranks
+) -> Iterator[_Group]:
+    """Part all forecasts into groups, which do not depend on how many processes there are."""
+    for place, model in enumerate(models):
+        predictor, outlook, _ = model
         own = range(place, members, len(models))
-        size = at_once or members_at_once(predictor, len(outlook.places), outlook.context)
-        parts = (own[start : start + size] for start in range(0, len(own), size))
-        groups += [(part, predictor, outlook) for part in parts]
-    streams = [
-        predictor.forecast(
-            replace(outlook, places=[*outlook.places] * len(numbers)),
-            draws_of(predictor, outlook.places, numbers, variation, drawn),
-        )
-        for numbers, predictor, outlook in groups
-    ]
-    for frames in zip(*streams, strict=True):
-        placed = {
-            number: frame
-            for (numbers, *_), several in zip(groups, frames, strict=True)
-            for number, frame in zip(numbers, several.chunk(len(numbers)), strict=True)
-        }
-        yield torch.stack([placed[number] for number in range(members)])
+        most = AT_ONCE if predictor.device.type == "cpu" else AT_ONCE_GPU
+        for first in range(0, len(outlook.places), most):
+            windows = slice(first, min(first + most, len(outlook.places)))
+            count = windows.stop - windows.start
+            fit = members_at_once(predictor, count, outlook.context)
+            fit = ranks.gather(fit)[0]  # each may find another amount of memory free
+            size = at_once or max(1, min(fit, most // count))
+            for start in range(0, len(own), size):
+                yield _Group(model, own[start : start + size], windows)
+
+
+def _forecast(group: _Group, variation: Variation, drawn: bool) -> Iterator[Tensor]:
+    """Forecast all of a group, lead by lead."""
+    (predictor, outlook, _), members, windows = group
+    places = outlook.places[windows]
+    return predictor.forecast(
+        replace(outlook, places=[*places] * len(members)),
+        draws_of(predictor, places, members, variation, drawn),
+    )
 
 
 def draws_of(

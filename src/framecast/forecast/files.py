@@ -1,7 +1,8 @@
 """Forecasts of files into files, by a trained model or by a baseline."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.base.limits import check_disk, check_memory
 from framecast.base.progress import track
+from framecast.base.ranks import Ranks, joined
 from framecast.base.whole import PathLike
 from framecast.datasets.source import Source
 from framecast.forecast.acting import HIDDEN
@@ -32,6 +34,7 @@ from framecast.readers.paths import Paths
 from framecast.readers.selection import EVERYTHING, Selection
 from framecast.runs.checkpoint import load_checkpoint, load_saved, stored_kind
 from framecast.runs.contents import source_of
+from framecast.runs.device import choose_device
 
 
 class Ahead(NamedTuple):
@@ -102,6 +105,9 @@ def forecast_file(
     Returns:
         Labels of the forecast that was written.
 
+    Under torchrun several processes share the forecasts of a trained model, and the first of them
+    writes.
+
     Raises:
         UserError: if the file does not suit the model, or a start does not suit the file; or if
             something stands at `out` that must stay.
@@ -110,26 +116,61 @@ def forecast_file(
         raise UserError(f"--steps {steps} must be at least 1")
     ensemble = ensemble or EnsembleOrder()
     order = Order(source, steps, starts, context, forcings, ensemble, cache, actions)
+    with joined(choose_device(device)) as ranks, ExitStack() as held:
+        place = ranks.first_does(
+            lambda: held.enter_context(_claim(run, order, selection, out, overwrite))
+        )
+        ahead = ranks.all_do(lambda: _ahead(run, order, selection, device, ranks))
+        labels = replace(
+            _labels(ahead, steps), command=order.command(run, out), summary=order.ensemble.summary
+        )
+        ranks.first_does(lambda: _check_writing(labels, order.ensemble, place))
+        write: Callable[[Tensor], None] = _nothing_written
+        if ranks.first:
+            write = held.enter_context(open_writer(place, labels, overwrite))
+        for frame in track(ahead.leads, "forecast", steps, progress and ranks.first):
+            write(frame)
+    return labels
+
+
+def _claim(
+    run: PathLike, order: Order, selection: Selection | None, out: PathLike, overwrite: bool
+) -> AbstractContextManager[Path]:
+    """Claim the place of the forecast, unless what is asked for contradicts itself."""
     baseline = is_baseline(run)
     if selection is not None and not baseline:
         raise UserError(f"{run} knows how its data are read: leave the keys of data out")
     inputs = order.inputs if baseline else [run, *order.inputs]
-    with claim_destination(out, inputs, overwrite) as place:
-        if baseline:
-            ahead = _by_baseline(str(run), order, selection or EVERYTHING)
-        elif stored_kind(run) == "world":
-            ahead = _by_world(run, order, device)
-        else:
-            ahead = _by_runs([run, *ensemble.runs], order, device)
-        labels = replace(
-            _labels(ahead, steps), command=order.command(run, out), summary=order.ensemble.summary
-        )
-        order.ensemble.check(labels.names, place)
-        _check_room(labels, place)
-        with open_writer(place, labels, overwrite) as write:
-            for frame in track(ahead.leads, "forecast", steps, progress):
-                write(frame)
-    return labels
+    return claim_destination(out, inputs, overwrite)
+
+
+def _ahead(
+    run: PathLike, order: Order, selection: Selection | None, device: str, ranks: Ranks
+) -> Ahead:
+    """Read what is read, and begin the forecast."""
+    if is_baseline(run):
+        _check_alone(ranks, f"the baseline {run}")
+        return _by_baseline(str(run), order, selection or EVERYTHING)
+    if stored_kind(run) == "world":
+        _check_alone(ranks, "a world model")
+        return _by_world(run, order, device)
+    return _by_runs([run, *order.ensemble.runs], order, device)
+
+
+def _check_alone(ranks: Ranks, what: str) -> None:
+    """Refuse several processes where nothing is shared out."""
+    if ranks.count > 1:
+        raise UserError(f"{what} forecasts in one process: start it without torchrun")
+
+
+def _check_writing(labels: ForecastLabels, ensemble: EnsembleOrder, place: Path) -> None:
+    """Raise a UserError if what is forecast cannot be written as is asked for."""
+    ensemble.check(labels.names, place)
+    _check_room(labels, place)
+
+
+def _nothing_written(_: Tensor) -> None:
+    """What a process writes where another one does."""
 
 
 def is_baseline(run: PathLike) -> bool:

@@ -146,6 +146,21 @@ class Batch:
         mask = None if self.mask is None else self.mask[:, steps]
         return replace(self, frames=self.frames[:, steps], mask=mask)
 
+    def between(self, first: int, stop: int) -> "Batch":
+        """Return the same windows from frame `first` to `stop` - 1, with what belongs to these."""
+
+        def cut(values: Any) -> Any:
+            return None if values is None else values[:, first:stop]
+
+        return replace(
+            self,
+            frames=cut(self.frames),
+            mask=cut(self.mask),
+            forcings=cut(self.forcings),
+            actions=cut(self.actions),
+            intervals=cut(self.intervals),
+        )
+
     def __len__(self) -> int:
         return len(self.frames)
 

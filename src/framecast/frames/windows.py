@@ -30,6 +30,8 @@ class Windows:
         by_area: whether cells count by their area in the loss.
         given: frames of a window that are given, the last of which has its label where frames are
             labelled; None for all.
+        part: which frames of a window are wanted, where another process has the others; None for
+            all.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class Windows:
         length: int,
         by_area: bool = False,
         given: int | None = None,
+        part: slice | None = None,
     ) -> None:
         self.frames, self.scaling, self.length = frames, scaling, length
+        self.part = part
         self.given = length if given is None else given
         self.area = area_weights(frames) if by_area else None
         self.actions = fitting_actions(frames, scaling.spec)
@@ -56,7 +60,14 @@ class Windows:
 
     def __getitem__(self, place: tuple[int, int]) -> Batch:
         place = Place(*place)
-        return self.make(self.values(place, place.start + self.length), place)
+        if self.part is None:
+            return self.make(self.values(place, place.start + self.length), place)
+        first, stop = self.part.start, self.part.stop
+        if not self.complete:  # what is missing is filled by what was known before
+            whole = self.make(self.values(place, place.start + self.length), place)
+            return whole.between(first, stop)
+        begins = Place(place.sequence, place.start + first)
+        return replace(self.make(self.values(begins, place.start + stop), begins), places=(place,))
 
     def read(self, places: Sequence[Place]) -> list[Batch]:
         """Return some windows, each a batch of one, without what they all share."""

@@ -1,5 +1,6 @@
 """ConvS5: a linear state space model at every pixel, between convolutions."""
 
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -12,6 +13,7 @@ from framecast.layers.entry import register
 from framecast.layers.readout import Form, ReadoutSettings, make_readout
 from framecast.layers.recurrence import Recurrence, per_frame
 from framecast.layers.residual import Nonlinearity, Squeeze
+from framecast.layers.time_parallel import LinearScan, run_scan
 from framecast.ops import complex_diagonal_scan
 from framecast.ops.discretise import Discrete, bilinear, hippo_normal, zero_order_hold
 
@@ -60,6 +62,7 @@ class ConvS5(Recurrence):
     """
 
     reads_intervals = True
+    time_parallel = True
 
     def __init__(
         self,
@@ -122,14 +125,17 @@ class ConvS5(Recurrence):
             intervals: times that each frame stands for, in units of the regular step; None
                 for frames at regular steps, 1 each.
         """
-        states = self.scan(frames, self.state_for(frames, state), intervals)
+        states = self.scan(frames, state, intervals)
         # A factor of the weights costs less than one of all frames.
         y = per_frame(lambda x: self.c.convolve(x, 2 * self.c.weight), states)
         out = self.readout(y.flatten(0, 1), frames.flatten(0, 1))
         return out.view(y.shape), states[:, -1]
 
     def scan(
-        self, frames: FrameSequence, state: Tensor, intervals: Float[Tensor, "B T"] | None = None
+        self,
+        frames: FrameSequence,
+        state: Tensor | None = None,
+        intervals: Float[Tensor, "B T"] | None = None,
     ) -> FrameSequence:
         """Return the states [B,T,2P,H,W] after each of the frames, from the one before them."""
         system = self.sampled(intervals)
@@ -138,7 +144,13 @@ class ConvS5(Recurrence):
             driven = per_frame(lambda u: self.b.convolve(u, weight), frames)
         else:
             driven = _times(system.gain_re, system.gain_im, per_frame(self.b, frames), dim=2)
-        return complex_diagonal_scan(system.lam_re, system.lam_im, driven, state)
+        linear = LinearScan(
+            complex_diagonal_scan,
+            (system.lam_re, system.lam_im, driven),
+            decay=partial(_decay, system, frames.shape[1]),
+            fade=_fade,
+        )
+        return run_scan(linear, self.state_for(frames, state), state is None)
 
     def step(
         self, frame: Frame, state: Tensor, interval: Float[Tensor, " B"] | None = None
@@ -191,6 +203,20 @@ def make_squeeze(wanted: bool, reduction: int | None, minimum: int | None) -> Sq
 def _he_normal(like: Tensor) -> Tensor:
     """Random kernels of the shape of `like`, as complex numbers."""
     return nn.init.kaiming_normal_(torch.empty_like(like)).to(torch.complex128)
+
+
+@torch.no_grad()
+def _decay(system: Discrete, steps: int) -> Tensor:
+    """By what so many steps multiply each state: λ̄ⁿ, or the product of λ̄_t; [Re, Im] last."""
+    lam = torch.complex(system.lam_re.double(), system.lam_im.double())
+    decay = lam.pow(steps) if lam.ndim == 1 else lam.prod(-2)
+    return torch.cat([decay.real, decay.imag], dim=-1)
+
+
+def _fade(decay: Tensor, state: Tensor) -> Tensor:
+    """What a state has become after steps without input."""
+    re, im = decay.to(state.dtype).chunk(2, dim=-1)
+    return _times(re, im, state, dim=1)
 
 
 def _times(re: Tensor, im: Tensor, x: Tensor, dim: int) -> Tensor:

@@ -1,6 +1,7 @@
 """ConvSSM with k×k state kernels: a linear state that moves over the grid."""
 
 import math
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -14,7 +15,8 @@ from framecast.layers.gated import stack_frames
 from framecast.layers.readout import Form, ReadoutSettings, make_readout
 from framecast.layers.recurrence import Recurrence, per_frame
 from framecast.layers.residual import Nonlinearity
-from framecast.ops import bounded_kernel, spectral_conv_scan
+from framecast.layers.time_parallel import LinearScan, run_scan
+from framecast.ops import bounded_kernel, conv_steps, spectral_conv_scan
 
 Mixing = Literal["depthwise", "dense"]
 RATES = (1e-3, 1e-1)
@@ -54,6 +56,9 @@ class ConvSSM(Recurrence):
         ValueError: if an option is unknown or sizes do not fit together.
     """
 
+    time_parallel = True
+    frozen_kernel: Tensor | None
+
     def __init__(
         self,
         in_channels: int,
@@ -88,6 +93,7 @@ class ConvSSM(Recurrence):
         self.a = nn.Parameter(_start(self.state_size, state_kernel, mixing))
         low, high = torch.tensor(RATES).log()
         self.log_rate = nn.Parameter(low + (high - low) * torch.rand(self.state_size))
+        self.register_buffer("frozen_kernel", None, persistent=False)
 
     def initial_state(self, batch: int, height: int, width: int, **like: Any) -> Tensor:
         """Return zeros [B,P,H,W] (see `Recurrence`)."""
@@ -97,13 +103,20 @@ class ConvSSM(Recurrence):
         self, frames: FrameSequence, state: Tensor | None = None
     ) -> tuple[FrameSequence, Tensor]:
         """Run over a whole sequence (see `Recurrence`)."""
-        states = self.scan(frames, self.state_for(frames, state))
+        states = self.scan(frames, state)
         y = per_frame(self.c, states)
         return per_frame(self.readout, y, frames), states[:, -1]
 
-    def scan(self, frames: FrameSequence, state: Tensor) -> FrameSequence:
+    def scan(self, frames: FrameSequence, state: Tensor | None = None) -> FrameSequence:
         """Return the states [B,T,P,H,W] after each of the frames, from the one before them."""
         kernel, driven = self.state_kernel(), per_frame(self._drive, frames)
+        steps = torch.tensor(frames.shape[1], device=frames.device)
+        fade = partial(self._fade, kernel.detach())
+        linear = LinearScan(self._scan, (kernel, driven), steps.clone, fade)
+        return run_scan(linear, self.state_for(frames, state), state is None)
+
+    def _scan(self, kernel: Tensor, driven: FrameSequence, state: Tensor) -> FrameSequence:
+        """Run x_t = A ∗ x_{t−1} + b_t."""
         if self.padding == "circular" and kernel.shape[-1] >= FOURIER_FROM:
             return spectral_conv_scan(kernel, driven, state)
         states = []
@@ -112,6 +125,14 @@ class ConvSSM(Recurrence):
             states.append(state)
         return stack_frames(states)
 
+    def _fade(self, kernel: Tensor, steps: Tensor, state: Tensor) -> Tensor:
+        """Return what is left of a state after steps without input."""
+        if self.padding == "circular":
+            return conv_steps(kernel, int(steps), state)
+        for _ in range(int(steps)):
+            state = self._move(kernel, state)
+        return state
+
     def step(self, frame: Frame, state: Tensor) -> tuple[Frame, Tensor]:
         """Run over one frame (see `Recurrence`)."""
         state = self._move(self.state_kernel(), state) + self._drive(frame)
@@ -119,7 +140,14 @@ class ConvSSM(Recurrence):
 
     def state_kernel(self) -> Tensor:
         """Return A of the present weights, [P,1,k,k] or [P,P,k,k]."""
+        if self.frozen_kernel is not None:
+            return self.frozen_kernel
         return bounded_kernel(self.a, (-self.log_rate.exp()).exp())
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Keep A as it is now: to be called once the weights change no more."""
+        self.frozen_kernel = self.state_kernel()
 
     def _drive(self, frame: Frame) -> Tensor:
         """What a frame adds to the state: a constant input leads to a state of its own size."""

@@ -42,6 +42,11 @@ class LayerEntry:
         """The first line of its docstring."""
         return (self.layer.__doc__ or "").strip().split("\n")[0]
 
+    @property
+    def time_parallel(self) -> bool:
+        """Whether several processes can share the time of a sequence (see `Recurrence`)."""
+        return bool(getattr(self.layer, "time_parallel", False))
+
     def options(self) -> list[inspect.Parameter]:
         """Return the settings of this layer alone: its constructor's keyword-only parameters."""
         return _keywords(self.layer)

@@ -7,15 +7,18 @@ Source: Minimal Convolutional RNNs Accelerate Spatiotemporal Learning (2025), se
 """
 
 from abc import abstractmethod
+from functools import partial
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from framecast.base.shapes import Frame, FrameSequence
 from framecast.layers.blocks import GridConv, Padding
 from framecast.layers.entry import register
 from framecast.layers.recurrence import Recurrence, State, per_frame
-from framecast.ops import min_exp_lstm_scan, min_gru_scan, min_lstm_scan
+from framecast.layers.time_parallel import LinearScan, run_scan
+from framecast.ops import gated_decay, min_exp_lstm_scan, min_gru_scan, min_lstm_scan
 
 PAPER = "Minimal Convolutional RNNs Accelerate Spatiotemporal Learning, 2025"
 
@@ -34,6 +37,7 @@ class MinConv(Recurrence):
         bias: whether the convolution adds a learned constant to each channel.
     """
 
+    time_parallel = True
     gates: ClassVar[int]
     first_state = 0.5
 
@@ -59,7 +63,10 @@ class MinConv(Recurrence):
         self, frames: FrameSequence, state: State | None = None
     ) -> tuple[FrameSequence, State]:
         """Run over a whole sequence at once (see `Recurrence`)."""
-        states = self.scan(per_frame(self.conv, frames), self.state_for(frames, state))
+        gates = per_frame(self.conv, frames)
+        decay = partial(gated_decay, self.scan.__name__, gates)
+        linear = LinearScan(self.scan, (gates,), decay, torch.mul)
+        states = run_scan(linear, self.state_for(frames, state), state is None)
         return states, states[:, -1]
 
     def step(self, frame: Frame, state: State) -> tuple[Frame, State]:

@@ -21,6 +21,8 @@ class Recurrence(nn.Module, ABC):
     the same result. Nothing but a norm over the grid ties a layer to a grid size.
     """
 
+    time_parallel: bool = False
+    """Whether several processes can share the time of a sequence, since the state is linear."""
     in_channels: int
     out_channels: int
     first_state: ClassVar[float] = 0.0

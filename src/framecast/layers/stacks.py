@@ -98,6 +98,11 @@ class Stack(Recurrence):
         """Whether every layer reads the time between frames."""
         return all(layer.reads_intervals for layer in self._recurrences())
 
+    @property
+    def time_parallel(self) -> bool:  # type: ignore[override]
+        """Whether several processes can share the time of a sequence: where all layers allow it."""
+        return all(layer.time_parallel for layer in self._recurrences())
+
     def forward(
         self,
         frames: FrameSequence,
@@ -116,7 +121,7 @@ class Stack(Recurrence):
         """
         points = None if noise is None else noise.flatten(0, 1)
         norms = [partial(per_frame, partial(norm, noise=points)) for norm in self.norms]
-        states = self.state_for(frames, state)
+        states = [None] * len(self.layers) if state is None else state
         further = {} if intervals is None else {"intervals": intervals}
         passes = [partial(layer, **further) for layer in self._recurrences()]
         return self.run(frames, list(zip(passes, norms, states, strict=True)))

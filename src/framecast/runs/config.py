@@ -90,6 +90,10 @@ class TrainingConfig:
         compile: whether the unrolled network is compiled with torch.compile.
         devices: processes that train together, each on a GPU of its own or with its share of the
             cores, and on its part of every batch: at least 1; auto for all GPUs, or 1 without one.
+        time_parallel: how many of these processes share the time of each window, each with a
+            segment of it, at least 1, so that long windows fit into memory; for layers that are
+            linear in their state (min_conv_*, conv_s5, conv_ssm). Frames after the context are of
+            the last of them.
         seed: of weights, windows, noise and scheduled sampling.
     """
 
@@ -142,6 +146,7 @@ class TrainingConfig:
     save_minutes: float | None = 10.0
     compile: bool = False
     devices: int | Literal["auto"] = 1
+    time_parallel: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -149,7 +154,7 @@ class TrainingConfig:
         self._check_sense()
 
     def _check_ranges(self) -> None:
-        for name in ("context", "epochs", "batch_size", "accumulate", "members"):
+        for name in ("context", "epochs", "batch_size", "accumulate", "members", "time_parallel"):
             self._require(name, getattr(self, name) >= 1, "must be at least 1")
         self._require("horizon", self.horizon >= 0, "must not be negative")
         right = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
@@ -217,7 +222,7 @@ class TrainingConfig:
             not (self.compile and self.samples),
             "would compile anew at every step of scheduled sampling: choose one of them",
         )
-
+        self._check_time_parallel()
         if (self.members > 1) != (self.loss == "crps"):
             raise ValueError(
                 f"training.members {self.members} and training.loss {self.loss} do not fit: the "
@@ -227,6 +232,26 @@ class TrainingConfig:
             for name, weight in getattr(self, key).items():
                 if weight < 0:
                     raise ValueError(f"training.{key} {name}: {weight} must not be negative")
+
+    def _check_time_parallel(self) -> None:
+        """Refuse what has no meaning beside segments of time."""
+        if self.time_parallel == 1:
+            return
+        self._require(
+            "time_parallel",
+            self.time_parallel <= self.context,
+            f"leaves nothing of the {self.context} given frames (training.context) for some "
+            "processes: choose fewer",
+        )
+        for name, remedy in (
+            ("chunk", "use more processes, or training.recompute_layers"),
+            ("compile", "leave it out"),
+        ):
+            if getattr(self, name):
+                raise ValueError(
+                    f"training.{name} and training.time_parallel {self.time_parallel} do not fit, "
+                    f"since processes tell one another between the layers of a pass: {remedy}"
+                )
 
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:

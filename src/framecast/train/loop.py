@@ -11,7 +11,7 @@ import torch
 from framecast.base.disk import FullDiskError
 from framecast.base.errors import UserError
 from framecast.base.progress import open_bar
-from framecast.base.ranks import ALONE, Ranks
+from framecast.base.ranks import LostError, Mesh, Ranks
 from framecast.frames.batch import Batch
 from framecast.models.unroll import Unrolling
 from framecast.runs.config import Experiment, TrainingConfig
@@ -33,7 +33,7 @@ def fit(
     out: Path,
     state: RunState,
     device: torch.device,
-    ranks: Ranks = ALONE,
+    mesh: Mesh | None = None,
 ) -> Journal:
     """Train, writing into the run folder `out` as it goes.
 
@@ -43,7 +43,7 @@ def fit(
         out: the run folder.
         state: what the run has reached.
         device: that the network is trained on.
-        ranks: processes that train the same weights; the first of them writes.
+        mesh: processes that train the same weights, the first of which writes; None for this one.
 
     Returns:
         What was written: its `rows` are the log, an epoch each.
@@ -54,8 +54,15 @@ def fit(
         StoppedError: if a signal asked the run to stop, which has saved what it reached.
     """
     training = make_training(
-        start.model, experiment.training, len(start.batches), start.shares, device, ranks
+        start.model,
+        experiment.training,
+        len(start.batches),
+        start.shares,
+        device,
+        mesh or Mesh(),
+        start.segment,
     )
+    ranks = training.ranks
     shares, resume = training.shares, f"{RESUMES} {out}"
     state.put_into(training.model, training.optimiser, out / RESUME)
     writes, workers = ranks.first, experiment.data.workers
@@ -70,6 +77,8 @@ def fit(
                 _run(training, journal, batches, validation, stop)
         except FullDiskError as error:
             raise FullDiskError(f"{error}: {resume}") from error
+        except LostError as error:
+            raise LostError(f"{error}. What was saved last stands: {resume}") from error
         if stop.asked is not None and not journal.finished:
             raise StoppedError(f"{out}: {_reached(journal)} is saved. Go on: {resume}", stop.asked)
     return journal
@@ -106,7 +115,7 @@ def _run(
             last, validated = (epoch + 1) * steps - 1, None
             if validation is not None:
                 with _failures_named(training, last, epoch, config.unrolling(0.0)):
-                    validated = training.validate(_until(stop, validation))
+                    validated = training.validate(_until(stop, validation, training.time))
             if stop.agreed(ranks):
                 journal.save_within(training.model, training.optimiser, now=True)
                 return
@@ -139,9 +148,9 @@ def _learn(
         journal.save_within(training.model, training.optimiser)
 
 
-def _until(stop: Stop, batches: Iterable[Batch | None]) -> Iterator[Batch | None]:
-    """The batches that come before a stop."""
-    return takewhile(lambda _: stop.asked is None, batches)
+def _until(stop: Stop, batches: Iterable[Batch | None], ranks: Ranks) -> Iterator[Batch | None]:
+    """The batches that come before a stop, the same in processes that share their time."""
+    return takewhile(lambda _: not stop.agreed(ranks), batches)
 
 
 def _groups(

@@ -10,7 +10,7 @@ import yaml
 
 from framecast.base.claim import PathLike, claim
 from framecast.base.errors import UserError
-from framecast.base.ranks import Ranks, is_shared, joined
+from framecast.base.ranks import Mesh, Ranks, is_shared, joined, make_mesh
 from framecast.frames.splits import Splits
 from framecast.frames.windows import check_length
 from framecast.runs.config import Experiment, TrainingConfig
@@ -63,14 +63,16 @@ def train(
     chosen = choose_device(device)
     with joined(chosen) as ranks, _claimed(out, ranks) as folder:
         state = ranks.first_does(lambda: _reached(folder, resume))
+        ranks.first_does(lambda: _check_time(experiment.training, ranks))
+        mesh = make_mesh(ranks, experiment.training.time_parallel, chosen)
         experiment = ranks.first_does(lambda: _resolved(folder, experiment, state, chosen))
-        splits, start = ranks.all_do(lambda: _begin(experiment, ranks))
+        splits, start = ranks.all_do(lambda: _begin(experiment, mesh))
         from framecast.train.loop import fit  # Lightning takes seconds to import
 
         state = ranks.first_does(
             lambda: _taken_up(folder, experiment, splits, state, chosen, ranks)
         )
-        fit(experiment, start, folder, state, chosen, ranks)
+        fit(experiment, start, folder, state, chosen, mesh)
     return Path(out)
 
 
@@ -99,13 +101,24 @@ def _resolved(
     return experiment
 
 
-def _begin(experiment: Experiment, ranks: Ranks) -> tuple[Splits, Start]:
+def _check_time(config: TrainingConfig, ranks: Ranks) -> None:
+    """Refuse processes that do not divide into groups which share the time of windows."""
+    time = config.time_parallel
+    if ranks.count % time:
+        raise UserError(
+            f"training.time_parallel {time} shares the time of each window among so many "
+            f"processes, but there are {ranks.count}: set training.devices to {time} or a multiple "
+            "of it, or start as many by torchrun"
+        )
+
+
+def _begin(experiment: Experiment, mesh: Mesh) -> tuple[Splits, Start]:
     """Open the data, and build what a run begins with."""
     _check_window(experiment)
-    _check_shares(experiment.training, ranks)
+    _check_shares(experiment.training, mesh.data)
     splits = experiment.data.open().splits()
     _check_data(splits, experiment.training)
-    return splits, prepare(experiment, splits, ranks)
+    return splits, prepare(experiment, splits, mesh)
 
 
 def _taken_up(

@@ -12,7 +12,8 @@ from torch import Tensor
 from framecast.base.errors import UserError, nearest
 from framecast.base.fetch import fetched
 from framecast.base.limits import check_memory
-from framecast.base.ranks import ALONE, Ranks
+from framecast.base.ranks import Mesh, Ranks
+from framecast.base.segments import Segment, part_time
 from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
 from framecast.frames.grids import find_grid
@@ -23,9 +24,10 @@ from framecast.frames.scaling import Scaling
 from framecast.frames.splits import Splits
 from framecast.frames.statistics import Statistics
 from framecast.frames.windows import CropSampler, Windows, allowed_starts, side_by_side
+from framecast.layers import layer_entry, layer_names
 from framecast.layers.blocks import SPHERES
 from framecast.metrics.lpips import SMALLEST, Lpips
-from framecast.models import Recogniser, Tokeniser, TokeniserConfig, make_network
+from framecast.models import Forecaster, Recogniser, Tokeniser, TokeniserConfig, make_network
 from framecast.models.model import Model
 from framecast.models.size import TRAINING_COPIES, weight_shapes
 from framecast.models.spec import Ports
@@ -53,6 +55,7 @@ class Start:
         shares: weight of each term of the loss.
         batches: of the training part.
         validation: of the validation part; None if there is none.
+        segment: of time, that this process has of each window; None for all.
     """
 
     model: Model
@@ -60,24 +63,26 @@ class Start:
     shares: Tensor
     batches: Batches
     validation: Batches | None
+    segment: Segment | None = None
 
 
-def prepare(experiment: Experiment, splits: Splits, ranks: Ranks = ALONE) -> Start:
+def prepare(experiment: Experiment, splits: Splits, mesh: Mesh | None = None) -> Start:
     """Build what a run begins with; nothing is written yet.
 
     Args:
         experiment: the configuration.
         splits: the parts of the data.
-        ranks: processes that share the batches.
+        mesh: processes that share the batches, and the time of their windows; None for this one.
 
     Raises:
         UserError: if the data, the network and their settings do not fit together.
     """
+    mesh = mesh or Mesh()
     config, train = experiment.training, splits.train
     _check_padding(experiment.model.padding, train)
-    _check_ranks(experiment, ranks)
+    _check_ranks(experiment, mesh.every)
     if experiment.imagines:
-        return _prepare_world(experiment, splits, ranks)
+        return _prepare_world(experiment, splits, mesh.data)
     statistics = Statistics.of(train, experiment.data.normalise)
     torch.manual_seed(config.seed)
     try:
@@ -86,6 +91,8 @@ def prepare(experiment: Experiment, splits: Splits, ranks: Ranks = ALONE) -> Sta
         model = _make_model(experiment, scaling, train)
     except ValueError as error:
         raise UserError(f"the network cannot be built: {error}") from error
+    if config.time_parallel > 1:
+        _check_time_parallel(model, experiment)
     if isinstance(model, Recogniser):
         assert train.labels is not None
         train.labels.check_every(scaling.spec.classes, train.source)
@@ -94,13 +101,38 @@ def prepare(experiment: Experiment, splits: Splits, ranks: Ranks = ALONE) -> Sta
         model.perceptual = _perceptual(experiment.tokeniser, train)
     if config.init is not None:
         inherit(model, scaling.spec, config.init)
+    segment = part_time(config.context, config.horizon - 1, mesh.time)
+    whose = mesh.data, segment
     return Start(
         model=model,
         scaling=scaling,
         shares=_shares(model, scaling, config),
-        batches=_batches(train, scaling, experiment, ranks),
-        validation=_validation_batches(splits.validation, scaling, experiment, ranks),
+        batches=_batches(train, scaling, experiment, *whose),
+        validation=_validation_batches(splits.validation, scaling, experiment, *whose),
+        segment=segment,
     )
+
+
+def _check_time_parallel(model: Model, experiment: Experiment) -> None:
+    """Refuse to share the time of windows where more is to be told than states at their ends."""
+    config = experiment.model
+    layers = [name for name in layer_names() if layer_entry(name).time_parallel]
+    if not isinstance(model, Forecaster) or isinstance(model, Recogniser):
+        raise UserError(
+            "training.time_parallel is for networks that forecast, whose loss is a sum over time: "
+            "leave it out"
+        )
+    if not model.recurrences.time_parallel:
+        raise UserError(
+            f"training.time_parallel is for layers whose state is linear in the one before "
+            f"({', '.join(layers)}), so that segments of time can be put together; {config.layer} "
+            "runs step by step: leave it out, or choose one of these"
+        )
+    if config.dropout:
+        raise UserError(
+            f"model.dropout {config.dropout} draws numbers for all of a window, which "
+            "training.time_parallel has in no process: set it to 0, or leave time_parallel out"
+        )
 
 
 def _check_ranks(experiment: Experiment, ranks: Ranks) -> None:
@@ -241,7 +273,13 @@ def _check_mixture(frames: Frames, chunks: Chunks, length: int) -> None:
         )
 
 
-def _batches(frames: Frames, scaling: Scaling, experiment: Experiment, ranks: Ranks) -> Batches:
+def _batches(
+    frames: Frames,
+    scaling: Scaling,
+    experiment: Experiment,
+    ranks: Ranks,
+    segment: Segment | None = None,
+) -> Batches:
     data, config = experiment.data, experiment.training
     chunks = chunks_of(frames.values)
     if chunks is not None:
@@ -262,12 +300,16 @@ def _batches(frames: Frames, scaling: Scaling, experiment: Experiment, ranks: Ra
             f"{data.known_fraction:g} (data.known_fraction): lower it, or choose a shorter window"
         )
     _check_batch(frames, len(sampler), config)
-    windows = _windows(frames, scaling, config)
+    windows = _windows(frames, scaling, config, segment)
     return Batches(windows, sampler, config.batch_size, ranks=ranks)
 
 
 def _validation_batches(
-    frames: Frames | None, scaling: Scaling, experiment: Experiment, ranks: Ranks
+    frames: Frames | None,
+    scaling: Scaling,
+    experiment: Experiment,
+    ranks: Ranks,
+    segment: Segment | None = None,
 ) -> Batches | None:
     if frames is None:
         return None
@@ -279,14 +321,17 @@ def _validation_batches(
             f"{frames.source}: no window of the validation part has targets that are known to "
             f"{data.known_fraction:g} (data.known_fraction)"
         )
-    windows = _windows(frames, scaling, config)
+    windows = _windows(frames, scaling, config, segment)
     most = min(VALIDATION_FRAMES, VALIDATION_VALUES // math.prod(frames.values.shape[2:]))
     size = max(config.batch_size, most // (config.window * config.members))
     return Batches(windows, places, size, ranks=ranks, whole=True)
 
 
-def _windows(frames: Frames, scaling: Scaling, config: TrainingConfig) -> Windows:
-    return Windows(frames, scaling, config.window, config.area_weights, config.context)
+def _windows(
+    frames: Frames, scaling: Scaling, config: TrainingConfig, segment: Segment | None
+) -> Windows:
+    part = None if segment is None else segment.frames
+    return Windows(frames, scaling, config.window, config.area_weights, config.context, part)
 
 
 def _allowed(frames: Frames, scaling: Scaling, experiment: Experiment) -> Any:

@@ -8,7 +8,7 @@ step may make several (`accumulate`, `chunk`), and wraps a forward call that the
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -18,7 +18,8 @@ from torch.optim import Optimizer
 
 from framecast.base.draws import drawing_for
 from framecast.base.errors import ToldError
-from framecast.base.ranks import ALONE, Ranks
+from framecast.base.ranks import ALONE, Mesh, Ranks
+from framecast.base.segments import Segment, holding
 from framecast.frames.batch import Batch
 from framecast.models.losses import Losses
 from framecast.models.model import Model
@@ -42,6 +43,8 @@ class Training:
         optimiser: of the model's weights.
         batches: in an epoch.
         ranks: processes that train the same weights, each on its part of every batch.
+        time: those of them that hold the other segments of time of the same windows.
+        segment: of time, that this one holds; None for all.
     """
 
     fabric: Fabric
@@ -51,6 +54,8 @@ class Training:
     optimiser: Optimizer
     batches: int
     ranks: Ranks = ALONE
+    time: Ranks = ALONE
+    segment: Segment | None = None
 
     def learn(
         self, group: tuple[Batch | None, ...], epoch: int, index: int, unrolling: Unrolling
@@ -83,7 +88,7 @@ class Training:
         for place, batch in mine.items():
             torch.manual_seed((self.config.seed << 32) + place)
             try:
-                with drawing_for(batch.portion):
+                with drawing_for(batch.portion), holding(self.segment):
                     total = total + self.accumulate(batch, whole, unrolling)
             except FailedLossError as error:
                 failed = error
@@ -100,9 +105,10 @@ class Training:
 
     def _check(self, failed: "FailedLossError | None") -> None:
         """Raise where the loss of any process failed: in the first such what failed, to be told."""
-        if not self.ranks.any(failed is not None):
+        own = failed is not None and failed.own
+        if not self.ranks.any(own):
             return
-        first = self.ranks.gather(failed is not None).index(True)
+        first = self.ranks.gather(own).index(True)
         if failed is not None and self.ranks.rank == first:
             raise failed
         raise ToldError("the loss of another process became NaN or infinite")
@@ -133,15 +139,26 @@ class Training:
         """
         total: Losses | None = None
         with self.fabric.autocast():
-            for part in self.model.losses(batch, unrolling):
+            for part in self.model.losses(batch, self._here(unrolling)):
                 with torch.autocast(self.fabric.device.type, enabled=False):
                     loss = part.mean(self.shares, whole)
-                    if not torch.isfinite(loss):
-                        raise FailedLossError(batch)
+                    self._check_finite(loss, batch)
                     self.fabric.backward(loss)
                 total = part.detach() if total is None else total + part.detach()
         assert total is not None
         return total
+
+    def _here(self, unrolling: Unrolling) -> Unrolling:
+        """Say how the segment of time that this process holds is gone through."""
+        if self.segment is None:
+            return unrolling
+        return replace(unrolling, context=self.segment.context(unrolling.context))
+
+    def _check_finite(self, loss: Tensor, batch: Batch) -> None:
+        """Raise a FailedLossError in all that share the time of a batch, where one has failed."""
+        failed = not bool(torch.isfinite(loss))
+        if self.time.any(failed):
+            raise FailedLossError(batch, own=failed)
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch | None]) -> Losses | None:
@@ -160,10 +177,12 @@ class Training:
                 continue
             torch.manual_seed((self.config.seed << 32) + (1 << 32) - 1 - place)
             batch = batch.to(self.fabric.device)
-            with self.fabric.autocast():
-                loss = self.model.validate(batch, self.config.unrolling())
-            if not torch.isfinite(self.model.compare(loss, self.shares)):
-                failed = FailedLossError(batch)
+            with self.fabric.autocast(), holding(self.segment):
+                loss = self.model.validate(batch, self._here(self.config.unrolling()))
+            try:
+                self._check_finite(self.model.compare(loss, self.shares), batch)
+            except FailedLossError as error:
+                failed = error
                 break
             losses.append(loss)
         self.model.train()
@@ -178,11 +197,16 @@ def _total(losses: Iterable[Losses | None]) -> Losses | None:
 
 
 class FailedLossError(Exception):
-    """A loss that is no number, with the batch that gave it."""
+    """A loss that is no number, with the batch that gave it.
 
-    def __init__(self, batch: Batch) -> None:
+    Attributes:
+        batch: windows.
+        own: whether it is that of this process, and not of one that has another segment of them.
+    """
+
+    def __init__(self, batch: Batch, own: bool = True) -> None:
         super().__init__("the loss became NaN or infinite")
-        self.batch = batch
+        self.batch, self.own = batch, own
 
 
 def make_training(
@@ -191,7 +215,8 @@ def make_training(
     batches: int = 1,
     shares: Tensor | None = None,
     device: torch.device = CPU,
-    ranks: Ranks = ALONE,
+    mesh: Mesh | None = None,
+    segment: Segment | None = None,
 ) -> Training:
     """Put a model into training: on its device, in its precision, with an optimiser.
 
@@ -201,7 +226,8 @@ def make_training(
         batches: in an epoch.
         shares: weight of each term of the loss; equal if None.
         device: that it is trained on.
-        ranks: processes that train the same weights.
+        mesh: processes that train the same weights; None for this one alone.
+        segment: of time, that this process has of each window; None for all.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # it tells what the config says
     fabric = Fabric(
@@ -215,4 +241,6 @@ def make_training(
         recompute_layers(model)
     shares = torch.ones(model.terms) if shares is None else shares
     optimiser = make_optimiser(model, config)
-    return Training(fabric, model, config, shares.to(device), optimiser, batches, ranks)
+    mesh = mesh or Mesh()
+    whose = mesh.every, mesh.time, segment
+    return Training(fabric, model, config, shares.to(device), optimiser, batches, *whose)

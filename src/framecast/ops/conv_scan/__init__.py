@@ -23,7 +23,7 @@ from framecast.ops import checks, dispatch
 from framecast.ops.conv_scan import definition, eager, spectral
 from framecast.ops.widening import wide_type
 
-__all__ = ["bounded_kernel", "conv_scan", "spectral_conv_scan"]
+__all__ = ["bounded_kernel", "conv_scan", "conv_steps", "spectral_conv_scan"]
 
 Kernel = Float[Tensor, "P Q k k"]
 Sequence = Float[Tensor, "B T P H W"]
@@ -70,6 +70,20 @@ def spectral_conv_scan(kernel: Kernel, b: Sequence, x0: Float[Tensor, "B P H W"]
         TypeError: if an argument does not hold floating-point numbers.
     """
     return _run("spectral_conv_scan", spectral.spectral_conv_scan, kernel, b, x0)
+
+
+def conv_steps(kernel: Kernel, steps: int, x: Float[Tensor, "B P H W"]) -> Float[Tensor, "B P H W"]:
+    """Return what is left of a state after steps without input, Aⁿ ∗ x, on a periodic grid.
+
+    In Fourier space it is a power of λ(ω), or of a matrix P×P. Linear in x, with a gradient for x.
+
+    Args:
+        kernel: A.
+        steps: n, at least 1.
+        x: the state before them.
+    """
+    left: Tensor = spectral.conv_steps(kernel.detach().double(), steps, x.double())
+    return left.to(x.dtype)
 
 
 def bounded_kernel(weight: Kernel, bound: Float[Tensor, " P"]) -> Kernel:

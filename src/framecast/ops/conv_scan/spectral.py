@@ -20,6 +20,19 @@ def spectral_conv_scan(kernel: Tensor, b: Tensor, x0: Tensor) -> Tensor:
     return states
 
 
+def conv_steps(kernel: Tensor, steps: int, x: Tensor) -> Tensor:
+    """Aⁿ ∗ x by frequencies.  A [P,1,k,k] or [P,P,k,k], x [B,P,H,W]."""
+    response = frequency_response(kernel, *x.shape[-2:])
+    states = torch.fft.rfft2(x)
+    if response.shape[1] == 1:
+        left = response[:, 0].pow(steps) * states
+    else:
+        power = torch.linalg.matrix_power(response.movedim((0, 1), (2, 3)), steps)
+        left = torch.einsum("hwpq,bqhw->bphw", power, states)
+    frames: Tensor = torch.fft.irfft2(left, s=x.shape[-2:])
+    return frames
+
+
 def frequency_response(
     kernel: Float[Tensor, "P Q k k"], height: int, width: int
 ) -> Complex[Tensor, "P Q H _F"]:

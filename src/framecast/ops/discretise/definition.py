@@ -56,7 +56,9 @@ def hippo_normal(size: int, blocks: int = 1) -> Diagonalised:
     imaginary, vectors = torch.linalg.eigh(-1j * skew)
     half = len(n) // 2
     eigenvalues = torch.complex(torch.full_like(imaginary, -0.5), imaginary)[:half]
-    v = torch.kron(torch.eye(blocks), vectors[:, :half].contiguous())
+    # A copy: the strides of a single vector are no matrix's to `kron`.
+    half_vectors = vectors[:, :half].clone(memory_format=torch.contiguous_format)
+    v = torch.kron(torch.eye(blocks), half_vectors)
     return Diagonalised(eigenvalues.repeat(blocks), v, v.mH.contiguous())
 
 

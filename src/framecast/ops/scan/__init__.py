@@ -15,10 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.ops import checks, dispatch
-from framecast.ops.scan import definition, op
+from framecast.ops.scan import definition, eager, op
 from framecast.ops.widening import cast, widen
 
-__all__ = ["linear_scan", "min_exp_lstm_scan", "min_gru_scan", "min_lstm_scan"]
+__all__ = ["gated_decay", "linear_scan", "min_exp_lstm_scan", "min_gru_scan", "min_lstm_scan"]
 
 
 def linear_scan(
@@ -96,6 +96,20 @@ def min_exp_lstm_scan(
     Source: Minimal Convolutional RNNs (2025), equations 3 to 6.
     """
     return _gated("min_exp_lstm_scan", gates, h0)
+
+
+@torch.no_grad()
+def gated_decay(name: str, gates: Float[Tensor, "B T C2 *space"]) -> Float[Tensor, "B C *space"]:
+    """Return by what T steps of a gated scan multiply the state before them: Π_t a_t.
+
+    Args:
+        name: of the scan, such as min_gru_scan.
+        gates: as it reads them.
+
+    Returns:
+        Numbers in [0, 1], in float32 or better; 0 where the product is too small for the type.
+    """
+    return eager.gated_decay(name, gates)
 
 
 def _gated(name: str, gates: Tensor, h0: Tensor) -> Tensor:

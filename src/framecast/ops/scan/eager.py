@@ -42,6 +42,10 @@ def linear_scan_gradients(
     return grad_a.to(a.dtype), total.to(h.dtype), grad_h0.to(h0.dtype)
 
 
+AT_ONCE = 16
+"""Steps of which numbers are kept beside the gates, where the product of all is wanted."""
+
+
 class Gating(NamedTuple):
     """How one gated scan turns its pre-activations into the balance d of keep and renew."""
 
@@ -82,6 +86,15 @@ def linear_form(kind: str, gates: Tensor) -> tuple[Tensor, Tensor]:
     *pre, u = widen(gates).chunk(GATINGS[kind].parts, dim=2)
     d = GATINGS[kind].balance(tuple(pre))
     return torch.sigmoid(d), torch.sigmoid(-d) * _candidate(u)
+
+
+def gated_decay(kind: str, gates: Tensor) -> Tensor:
+    """Π_t a_t of the linear scan that the gated scan named `kind` is, [B,T,...] → [B,...]."""
+    gating, products = GATINGS[kind], []
+    for start in range(0, gates.shape[1], AT_ONCE):
+        *pre, _ = widen(gates[:, start : start + AT_ONCE]).chunk(gating.parts, dim=2)
+        products.append(torch.sigmoid(gating.balance(tuple(pre))).prod(1))
+    return torch.stack(products).prod(0)
 
 
 def gated_scan_backward(
