@@ -7,7 +7,7 @@ from framecast.frames.frames import Channel
 from framecast.frames.roles import FrameSpec
 from framecast.frames.statistics import Statistics
 from framecast.models.config import ForecasterConfig
-from framecast.models.tokeniser import TokeniserConfig, TokeniserSpec
+from framecast.models.tokeniser_config import TokeniserConfig, TokeniserSpec
 from framecast.models.world import World
 from framecast.models.world_config import WorldConfig, WorldSpec
 from framecast.runs.checkpoint import BEST, Saved

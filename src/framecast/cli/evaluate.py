@@ -88,8 +88,7 @@ def parser() -> CommandParser:
         "--group-size",
         type=whole_number,
         metavar="N",
-        help="give means over groups of N windows, and the deviation over groups, as papers of "
-        "video do (default: one group of all)",
+        help="give means over groups of N windows, with their deviation, as papers on video do",
     )
     parser.add_argument(
         "--by",
@@ -131,8 +130,7 @@ def _add_worlds(parser: CommandParser) -> None:
     """Options of world models."""
     group = parser.add_argument_group(
         "world models",
-        "go on from the given frames, with the actions of the data; --members samples of each "
-        "window are scored by themselves (docs/worlds.md)",
+        "docs/worlds.md; each of --members samples is scored by itself",
     )
     group.add_argument("--actions", choices=["none"], help="do not tell world models what is done")
     group.add_argument(

@@ -201,10 +201,8 @@ def is_free(pose: Pose, walls: Float[np.ndarray, "N 4"]) -> bool:
     # Where a wall enters and leaves the square, as shares of its length (Liang and Barsky).
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ends = np.sort(np.stack([(-BODY - starts) / ways, (BODY - starts) / ways]), axis=0)
-    beside = np.abs(ways) < 1 / (
-        1 << 16
-    )  # parallel to a side: within the square all along, or nowhere
-    within = np.abs(starts) <= BODY
+    # A wall parallel to a side is within the square all along, or nowhere.
+    beside, within = np.abs(ways) < 1e-4, np.abs(starts) <= BODY
     enters = np.where(beside, np.where(within, -np.inf, np.inf), ends[0])
     leaves = np.where(beside, np.where(within, np.inf, -np.inf), ends[1])
     touched = np.maximum(enters.max(-1), 0) <= np.minimum(leaves.min(-1), 1)
