@@ -96,7 +96,7 @@ class WithWeights(build_py):
             shutil.copy(results / name / "metrics.json", target)
             for run in sorted(path for path in (results / name).iterdir() if path.is_dir()):
                 seeds = [path.parent for path in run.glob("**/best.safetensors")]
-                best = min(seeds, key=_validation_loss)
+                best = min(seeds, key=_validation_loss) if len(seeds) > 1 else seeds[0]
                 shutil.copytree(best, target / best.relative_to(results / name), dirs_exist_ok=True)
 
 
