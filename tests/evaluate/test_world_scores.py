@@ -11,9 +11,15 @@ from framecast import forecast_file
 from framecast.base.errors import UserError
 from framecast.cli import main
 from framecast.evaluate import evaluate
+from framecast.evaluate.imagination import Imagination
 from framecast.forecast.members import Variation
+from framecast.forecast.worlds import Dreamer
+from framecast.frames.batch import Place
 from framecast.metrics import MetricChoice
 from framecast.metrics.images import psnr
+from framecast.readers.selection import Selection
+from framecast.runs.checkpoint import load_saved
+from framecast.runs.contents import source_of
 from imagined import save, write_episode
 
 CONTEXT, STEPS = 6, 10
@@ -209,8 +215,18 @@ def test_what_is_for_forecasters_alone_is_refused(run, data, tmp_path):
         scored([run, other], together=True)
 
 
-def test_actions_that_nobody_knows_are_refused(tmp_path):
-    """Actions that are stored late are not known after the last frame but one of an episode."""
+def test_an_action_that_nobody_knows_is_named(run, data):
+    dreamer = Dreamer(load_saved(run), "cpu")
+    frames = source_of(run).read(data / "test", Selection.of(dreamer.saved.frames))
+    frames.actions[1, 7] = torch.nan
+    told = Imagination(dreamer, frames, CONTEXT)
+    told.check([Place(0, 0), Place(1, 8)], 8)
+    with pytest.raises(UserError, match="done after frame 7 of sequence 1 is not known"):
+        told.check([Place(0, 0), Place(1, 0)], 9)
+    Imagination(dreamer, frames, CONTEXT, actions=False).check([Place(1, 0)], 9)
+
+
+def test_data_without_actions_need_them_hidden(tmp_path):
     for part in ("train", "test"):
         write_episode(tmp_path / "data" / part / "0" / "0.npz", length=9)
     own = save(tmp_path / "run", data=tmp_path / "data")

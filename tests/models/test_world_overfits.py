@@ -6,7 +6,18 @@ from test_world import COURSE, make
 
 from framecast.frames.batch import Batch
 
-EPISODES, LENGTH, GIVEN = 8, 8, 2
+EPISODES, LENGTH, GIVEN, STEPS = 8, 8, 2, 600
+
+
+def bars():
+    """A bar moves to the left or right, as it is told, before a wall that each episode has."""
+    random = torch.Generator().manual_seed(1)
+    right = torch.randint(2, (EPISODES, LENGTH), generator=random)
+    moves = torch.cat([torch.zeros(EPISODES, 1, dtype=torch.long), 2 * right[:, :-1] - 1], dim=1)
+    places = (torch.arange(EPISODES)[:, None] + moves.cumsum(1)) % 8
+    walls = torch.arange(EPISODES)[:, None, None, None]
+    codes = torch.where(torch.arange(8) == places[..., None, None], 9, walls)
+    return codes.expand(-1, -1, 8, -1).contiguous(), torch.eye(3)[right]
 
 
 @pytest.mark.slow
@@ -14,14 +25,11 @@ EPISODES, LENGTH, GIVEN = 8, 8, 2
 def test_eight_episodes_are_learned_by_heart(layer):
     torch.manual_seed(0)
     model = make(layer, drop_loss=0.0, drop_actions=0.0, label_smoothing=0.0)
-    random = torch.Generator().manual_seed(1)
-    codes = torch.randint(10, (EPISODES, LENGTH, 8, 8), generator=random)
-    actions = torch.eye(3)[torch.randint(3, (EPISODES, LENGTH), generator=random)]
+    codes, actions = bars()
     data = Batch(codes[:, :, None].float(), actions=actions)
-    steps = 1500
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 4e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, steps)
-    for _ in range(steps):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, STEPS)
+    for _ in range(STEPS):
         optimiser.zero_grad()
         sum(part.mean() for part in model.losses(data, COURSE)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -29,11 +37,9 @@ def test_eight_episodes_are_learned_by_heart(layer):
         schedule.step()
     model.eval()
     sources = [torch.Generator().manual_seed(n) for n in range(EPISODES)]
-    right = []
     with torch.no_grad():
         memory = model.observe(codes[:, :GIVEN], actions)
         for t in range(GIVEN, LENGTH):
             drawn, memory = model.imagine(memory, actions[:, t - 1], sources)
-            right.append((drawn == codes[:, t]).float().mean().item())
-    # By chance a tenth of the codes would be right.
-    assert min(right) > 0.9, right
+            # The walls alone are seven cells of eight.
+            assert (drawn == codes[:, t]).float().mean() > 0.95, t

@@ -158,8 +158,13 @@ METRICS: dict[str, Metric] = {
         "PSNR (dB) by age", "PSNR by how long ago the place was last shown, if it was", "higher",
         perfect=None,
     ),
-    "ssim_by_age": _aged("SSIM by age", "SSIM likewise", "higher", perfect=1.0),
-    "lpips_by_age": _aged("LPIPS by age", "LPIPS likewise (--lpips-weights)", "lower"),
+    "ssim_by_age": _aged(
+        "SSIM by age", "SSIM by how long ago the place was last shown, if it was", "higher",
+        perfect=1.0,
+    ),
+    "lpips_by_age": _aged(
+        "LPIPS by age", "LPIPS by how long ago the place was last shown, if it was", "lower"
+    ),
     "fvd": Metric(
         "FVD", "Fréchet distance of features of clips (--fvd-features)", "lower", "clip",
         per="clip",

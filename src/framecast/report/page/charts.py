@@ -254,7 +254,7 @@ def by_age(evaluation: Evaluation) -> Iterator[Chart]:
         yield along(
             about.label,
             f"{about.summary[0].upper()}{about.summary[1:]}. The level lines are of places that "
-            "were never shown: what lies beyond them was remembered.",
+            "were never shown: by how much a model does better than that, it may remember.",
             ("frames since the place was shown, at most", about.label.removesuffix(" by age")),
             [float(edge) for edge in edges],
             lines,
