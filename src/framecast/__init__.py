@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from framecast.datasets.source import register_source as register_source
     from framecast.evaluate import Evaluation as Evaluation
     from framecast.evaluate import evaluate as evaluate
+    from framecast.export import export as export
     from framecast.forecast.files import forecast_file as forecast_file
     from framecast.forecast.predictor import Predictor as Predictor
     from framecast.forecast.rollout import forecast_frames as forecast_frames
     from framecast.forecast.rollout import rollout as rollout
+    from framecast.forecast.stream import Stream as Stream
+    from framecast.forecast.stream import Streamer as Streamer
     from framecast.frames.batch import Batch as Batch
     from framecast.frames.frames import Channel as Channel
     from framecast.frames.frames import Coordinate as Coordinate
@@ -88,9 +91,11 @@ _HOMES = MappingProxyType(
         "datasets.simulate.shallow_water": ("ShallowWater",),
         "datasets.source": ("Source", "register_source"),
         "evaluate": ("Evaluation", "evaluate"),
+        "export": ("export",),
         "forecast.predictor": ("Predictor",),
         "forecast.files": ("forecast_file",),
         "forecast.rollout": ("forecast_frames", "rollout"),
+        "forecast.stream": ("Stream", "Streamer"),
         "frames.batch": ("Batch",),
         "frames.frames": ("Channel", "Coordinate", "Frames"),
         "frames.lazy": ("Reader",),

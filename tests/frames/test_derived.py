@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framecast.base.errors import UserError
-from framecast.frames.derived import (
-    SOLAR_CONSTANT,
-    derive_forcings,
-    derive_static,
-    insolation,
-    time_of_day,
-    time_of_year,
-)
+from framecast.frames.derived import derive_forcings, derive_static
+from framecast.frames.formulas import SOLAR_CONSTANT, insolation, time_of_day, time_of_year
 from framecast.frames.frames import Channel, Coordinate, Frames
 from framecast.frames.places import area_weights, degrees, grid_spacing
 

@@ -6,10 +6,12 @@ from typing import Any
 from framecast.base.errors import UserError
 
 EXTRAS = {
+    "export": "files for ONNX Runtime",
     "flow": "baselines of motion",
     "geotiff": "GeoTIFF",
     "grib": "GRIB",
     "remote": "remote addresses",
+    "serve": "servers",
     "units": "units",
     "worlds": "simulated worlds",
 }

@@ -50,6 +50,12 @@ COMMANDS = {
     "forecast": Command(
         "results", "forecast from past frames into a file", "forecast", shared=True
     ),
+    "export": Command(
+        "results", "write a run as ONNX or .pt2, which run without framecast", "exporting"
+    ),
+    "serve": Command(
+        "results", "forecast for other programs on this computer, over HTTP", "serving"
+    ),
     "recognise": Command(
         "results", "name what goes on in a video, as more and more of it is seen", "recognise"
     ),

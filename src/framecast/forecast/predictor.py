@@ -199,14 +199,8 @@ class Predictor:
     ) -> Float[Tensor, "*any C H W"]:
         """Predictions on the CPU, in physical units, within their bounds to the last digit."""
         held = limits.hold(self.model.frame_of(predictions)).float().cpu()
-        values = self.scaling.denormalise(held)
-        for place, channel in enumerate(self.channels):
-            low, high = self.checkpoint.frames.bounds.get(channel.name, (None, None))
-            if low is not None or high is not None:
-                values[..., place, :, :] = values[..., place, :, :].clamp(low, high)
-        if limits.possible is not None:
-            values = values.where(limits.possible.cpu(), torch.nan)
-        return values
+        possible = limits.possible
+        return self.scaling.physical(held, None if possible is None else possible.cpu())
 
 
 def _to(conditions: Conditions, device: torch.device) -> Conditions:

@@ -9,13 +9,11 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.frames.channels import Coordinate
+from framecast.frames.formulas import sphere_spacing
 from framecast.frames.frames import Frames
 
 Axis = Literal["latitude", "longitude"]
 AXES: tuple[Axis, Axis] = ("latitude", "longitude")
-
-EARTH_RADIUS = 6371.0
-"""km."""
 
 _EVEN = 1e-2
 """Share of a step by which longitudes around the earth may be off."""
@@ -102,9 +100,7 @@ def grid_spacing(frames: Frames) -> Float64[np.ndarray, "2 H W"]:
         UserError: if the frames have neither.
     """
     if find_axis(frames, "latitude") is not None:
-        phi, lam = (np.deg2rad(degrees(frames, axis)) for axis in ("latitude", "longitude"))
-        both = np.stack([_distance(phi, lam, axis=axis) for axis in (0, 1)])
-        return np.asarray(np.maximum(both, 1e-3))
+        return sphere_spacing(degrees(frames, "latitude"), degrees(frames, "longitude"))
     spacing = []
     for axis, dim in enumerate(frames.dims[-2:]):
         coordinate = frames.coordinates.get(dim)
@@ -138,12 +134,3 @@ def over_grid(frames: Frames, coordinate: Coordinate) -> Float64[np.ndarray, "H 
     else:
         values = values[:, None] if coordinate.dims[0] == row else values[None]
     return np.ascontiguousarray(np.broadcast_to(values, frames.grid))
-
-
-def _distance(phi: np.ndarray, lam: np.ndarray, axis: int) -> np.ndarray:
-    """Distance along the sphere between neighbours on an axis, one value at each point."""
-    if phi.shape[axis] < 2:
-        return np.zeros(phi.shape)
-    north = np.gradient(phi, axis=axis)
-    east = np.gradient(np.unwrap(lam, axis=axis), axis=axis) * np.cos(phi)
-    return np.asarray(EARTH_RADIUS * np.hypot(north, east))

@@ -72,6 +72,27 @@ class Scaling:
         field = self.normalise(self.predicted.climatology).nan_to_num(0.0)
         return field if tuple(field.shape[1:]) == grid else field.new_zeros(len(field), *grid)
 
+    def physical(
+        self, held: Float[Tensor, "*any C H W"], possible: Bool[Tensor, "C H W"] | None
+    ) -> Float[Tensor, "*any C H W"]:
+        """Predictions in physical units, within their bounds to the last digit, NaN where none is.
+
+        Args:
+            held: predicted channels as the network sees them, within their limits.
+            possible: where a value may be known at all; None for everywhere.
+        """
+        values = self.denormalise(held)
+        if self.spec.bounds:
+            values = values.clamp(*(end.to(values) for end in self._ends()))
+        return values if possible is None else values.where(possible, torch.nan)
+
+    @cached_property
+    def training_limits(self) -> Limits:
+        """What holds of every frame that is predicted on the grid of the training."""
+        known = self.predicted.known
+        possible = None if known is None or known.gt(0).all() else known.gt(0)
+        return Limits(*self._bounds(), possible)
+
     def limits(self, frames: Frames) -> Limits:
         """Return what holds of every frame that is predicted from these."""
         low, high = self._bounds()
@@ -100,10 +121,10 @@ class Scaling:
     def forcings(
         self,
         frames: Frames,
-        filled: Float[Tensor, "T F H W"],
-        known: Bool[Tensor, "T F H W"],
+        filled: Float[Tensor, "*any T F H W"],
+        known: Bool[Tensor, "*any T F H W"],
         times: np.ndarray,
-    ) -> Float[Tensor, "T _F H W"]:
+    ) -> Float[Tensor, "*any T _F H W"]:
         """Return all forcings at some frames: of the data, derived, and masks of those with gaps.
 
         Args:
@@ -115,17 +136,22 @@ class Scaling:
         channels = self.spec.of_role("forcing")
         flagged = [i for i, c in enumerate(channels) if c.name in self.spec.flagged]
         derived = derive_forcings(self.spec.derived, frames, times)
-        return torch.cat([filled, derived, known[:, flagged].float()], dim=1)
+        derived = derived.expand(*filled.shape[:-4], *derived.shape)
+        return torch.cat([filled, derived, known[..., flagged, :, :].float()], dim=-3)
 
     def _bounds(self) -> tuple[Tensor | None, Tensor | None]:
-        channels, bounds = self.spec.predicted, self.spec.bounds
-        if not bounds:
+        if not self.spec.bounds:
             return None, None
+        low, high = (self.normalise(end) for end in self._ends())
+        return low, high
+
+    def _ends(self) -> tuple[Float[Tensor, "C 1 1"], Float[Tensor, "C 1 1"]]:
+        """Least and greatest value of each predicted channel, in physical units, or infinity."""
         ends = []
         for place, missing in enumerate((-torch.inf, torch.inf)):
-            given = [bounds.get(c.name, (None, None))[place] for c in channels]
+            given = [self.spec.bounds.get(c.name, (None, None))[place] for c in self.spec.predicted]
             end = torch.tensor([missing if value is None else value for value in given])
-            ends.append(self.normalise(end[:, None, None]))
+            ends.append(end[:, None, None])
         return ends[0], ends[1]
 
     def _possible(self, frames: Frames) -> Bool[Tensor, "C H W"] | None:

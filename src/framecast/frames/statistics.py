@@ -86,13 +86,13 @@ class Statistics:
         return [bool(share.lt(1).any()) for share in self.known]
 
     def part(self, channels: slice) -> "Statistics":
-        """Return the statistics of some of the channels."""
+        """Return the statistics of some of the channels, in memory of their own."""
         return replace(
             self,
-            offset=self.offset[channels],
-            scale=self.scale[channels],
-            climatology=self.climatology[channels],
-            known=None if self.known is None else self.known[channels],
+            offset=self.offset[channels].clone(),
+            scale=self.scale[channels].clone(),
+            climatology=self.climatology[channels].clone(),
+            known=None if self.known is None else self.known[channels].clone(),
         )
 
     def normalise(self, values: Float[Tensor, "*any C H W"]) -> Float[Tensor, "*any C H W"]:

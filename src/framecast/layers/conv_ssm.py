@@ -57,6 +57,7 @@ class ConvSSM(Recurrence):
     """
 
     time_parallel = True
+    frozen_kernel: Tensor | None
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class ConvSSM(Recurrence):
         self.a = nn.Parameter(_start(self.state_size, state_kernel, mixing))
         low, high = torch.tensor(RATES).log()
         self.log_rate = nn.Parameter(low + (high - low) * torch.rand(self.state_size))
+        self.register_buffer("frozen_kernel", None, persistent=False)
 
     def initial_state(self, batch: int, height: int, width: int, **like: Any) -> Tensor:
         """Return zeros [B,P,H,W] (see `Recurrence`)."""
@@ -138,7 +140,14 @@ class ConvSSM(Recurrence):
 
     def state_kernel(self) -> Tensor:
         """Return A of the present weights, [P,1,k,k] or [P,P,k,k]."""
+        if self.frozen_kernel is not None:
+            return self.frozen_kernel
         return bounded_kernel(self.a, (-self.log_rate.exp()).exp())
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Keep A as it is now: to be called once the weights change no more."""
+        self.frozen_kernel = self.state_kernel()
 
     def _drive(self, frame: Frame) -> Tensor:
         """What a frame adds to the state: a constant input leads to a state of its own size."""

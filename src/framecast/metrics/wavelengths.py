@@ -4,8 +4,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from framecast.base.errors import UserError
+from framecast.frames.formulas import EARTH_RADIUS
 from framecast.frames.frames import Frames
-from framecast.frames.places import EARTH_RADIUS, find_axis, goes_around, grid_spacing
+from framecast.frames.places import find_axis, goes_around, grid_spacing
 from framecast.metrics.spectrum import Bins, SpectrumKind, isotropic_bins, zonal_bins
 
 LEAST_SIDE = 8

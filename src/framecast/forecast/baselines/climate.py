@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from framecast.base.limits import check_memory
-from framecast.frames.derived import time_of_day, time_of_year
+from framecast.frames.formulas import time_of_day, time_of_year
 from framecast.frames.frames import Frames
 from framecast.frames.months import months_of
 

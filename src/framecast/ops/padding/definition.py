@@ -6,6 +6,7 @@ from torch import Tensor
 
 def wrap(x: Tensor, reach_y: int, reach_x: int) -> Tensor:
     """Frames [B,C,H,W] → [B,C,H+2·reach_y,W+2·reach_x]: cell i shows cell (i − reach) mod size."""
-    rows = torch.arange(-reach_y, x.shape[2] + reach_y) % x.shape[2]
-    columns = torch.arange(-reach_x, x.shape[3] + reach_x) % x.shape[3]
-    return x[:, :, rows][:, :, :, columns]
+    for dim, reach in ((2, reach_y), (3, reach_x)):
+        size = x.shape[dim]
+        x = torch.cat([x.narrow(dim, size - reach, reach), x, x.narrow(dim, 0, reach)], dim)
+    return x

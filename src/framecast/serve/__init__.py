@@ -1,0 +1,1 @@
+"""Forecasts over HTTP, for programs on the same computer."""

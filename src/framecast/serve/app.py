@@ -1,0 +1,301 @@
+"""The paths of the server: forecasts of given frames, and streams of frames that come in.
+
+Requests come from programs on the same computer, and may be hostile all the same: every size is
+limited before it is taken, and one thread computes, with a short line before it.
+"""
+
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from torch import Tensor
+
+from framecast.base.errors import UserError
+from framecast.forecast.predictor import Predictor
+from framecast.forecast.rollout import rollout
+from framecast.forecast.standing import Now, load_now, save_now
+from framecast.forecast.stream import Streamer
+from framecast.frames.frames import Frames
+from framecast.serve.arrays import JSON, NPY, parse, render
+from framecast.serve.meter import Meter
+from framecast.serve.worker import BusyError, Deadline, LateError, Worker
+
+HOSTS = ["127.0.0.1", "localhost"]
+"""Names by which the server may be called: a page of another name cannot reach it."""
+STATE = "application/octet-stream"
+BODY = {"requestBody": {"required": True, "content": {NPY: {}, JSON: {}}}}
+ANSWER: dict[int | str, dict[str, Any]] = {200: {"content": {NPY: {}, JSON: {}}}}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a request may ask for.
+
+    Attributes:
+        body: bytes of a request.
+        steps: lead times.
+        streams: that are held at a time.
+        sequences: side by side in a request or a stream.
+        waiting: requests that wait while another one is computed.
+        seconds: from the arrival of a request to its answer.
+    """
+
+    body: int = 64_000_000
+    steps: int = 1000
+    streams: int = 100
+    sequences: int = 64
+    waiting: int = 16
+    seconds: float = 60.0
+
+
+@dataclass
+class Held:
+    """A stream, and where it stands."""
+
+    streamer: Streamer
+    now: Now | None = None
+
+
+def make_app(predictor: Predictor, bounds: Bounds, like: Frames | None = None) -> FastAPI:
+    """Return the application that forecasts by a trained model.
+
+    Args:
+        predictor: the model, on its device.
+        bounds: of requests.
+        like: frames of the kind of those of the training (see `Streamer`).
+    """
+    worker, held = Worker(bounds.waiting, bounds.seconds), dict[str, Held]()
+    meter = Meter(worker)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        worker.close()
+
+    # The pages that FastAPI makes of its own load scripts from elsewhere: /openapi.json is enough.
+    app = FastAPI(title="framecast", docs_url=None, redoc_url=None, lifespan=life)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
+    _measure(app, meter)
+    _describe(app, predictor, meter, bounds)
+    _add_forecasts(app, predictor, meter, worker, bounds)
+    _add_streams(app, predictor, like, held, meter, worker, bounds)
+    return app
+
+
+def _measure(app: FastAPI, meter: Meter) -> None:
+    """Count every request under the path that answered it."""
+
+    @app.middleware("http")
+    async def count(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        begin, status = time.perf_counter(), 500
+        try:
+            response = await answer(request)
+            status = response.status_code
+            return response
+        finally:
+            route = request.scope.get("route")
+            path = getattr(route, "path", "unknown")
+            meter.note(path, status, time.perf_counter() - begin)
+
+
+def _describe(app: FastAPI, predictor: Predictor, meter: Meter, bounds: Bounds) -> None:
+    """Add what says how the server is, and what it serves."""
+    spec, checkpoint = predictor.checkpoint.frames, predictor.checkpoint
+
+    @app.get("/health")
+    def health() -> dict[str, Any]:
+        """Whether the server answers."""
+        return {"status": "ok", "seconds": round(time.monotonic() - meter.begin, 1)}
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        """What was counted, for Prometheus."""
+        return Response(meter.text(), media_type="text/plain; version=0.0.4")
+
+    @app.get("/model")
+    def model() -> dict[str, Any]:
+        """What the model reads and predicts, and what a request may ask for."""
+        return {
+            "layer": checkpoint.model.config.layer,
+            "context": checkpoint.context,
+            "time_step": spec.step,
+            "grid": list(spec.grid),
+            "reads": [{"name": c.name, "units": c.units} for c in spec.of_role("prognostic")],
+            "predicts": [{"name": c.name, "units": c.units} for c in spec.predicted],
+            "bounds": vars(bounds),
+        }
+
+
+def _add_forecasts(
+    app: FastAPI, predictor: Predictor, meter: Meter, worker: Worker, bounds: Bounds
+) -> None:
+    @app.post("/forecast", responses=ANSWER, openapi_extra=BODY)
+    async def forecast(request: Request, steps: Annotated[int, Query(ge=1)] = 1) -> Response:
+        """Forecast from given frames: [T,C,H,W] gives [K,C,H,W], [N,T,C,H,W] gives [N,K,C,H,W].
+
+        Frames are in physical units, with NaN (null in JSON) where a value is missing.
+        """
+        _within("steps", steps, bounds.steps)
+        frames = await _array(request, bounds)
+        if frames.ndim not in (4, 5):
+            raise HTTPException(
+                422, f"frames must be [T,C,H,W] or [N,T,C,H,W], not {frames.ndim}-D"
+            )
+        one = frames.ndim == 4
+        context = frames[None] if one else frames
+        _within("sequences", len(context), bounds.sequences)
+        _check_shape(predictor, context.shape[2:], context.shape[0] * context.shape[1])
+
+        def run(deadline: Deadline) -> Tensor:
+            leads = []
+            for frame in rollout(predictor.checkpoint, context, steps, str(predictor.device)):
+                deadline.check()
+                leads.append(frame)
+            return torch.stack(leads, dim=1)
+
+        found = await _computed(worker, run)
+        meter.frames.inc(found.shape[0] * steps)
+        return _answer(request, found[0] if one else found)
+
+
+def _add_streams(
+    app: FastAPI,
+    predictor: Predictor,
+    like: Frames | None,
+    held: dict[str, Held],
+    meter: Meter,
+    worker: Worker,
+    bounds: Bounds,
+) -> None:
+    meter.streams.set_function(lambda: len(held))
+
+    def stream_of(name: str) -> Held:
+        if name not in held:
+            raise HTTPException(404, "there is no such stream: POST /streams begins one")
+        return held[name]
+
+    @app.post("/streams", status_code=201)
+    def begin(horizon: Annotated[int, Query(ge=1)] = 1) -> dict[str, str]:
+        """Begin a stream that forecasts so many lead times after each frame."""
+        _within("horizon", horizon, bounds.steps)
+        if len(held) >= bounds.streams:
+            raise HTTPException(429, f"{bounds.streams} streams are held: DELETE one first")
+        name = secrets.token_urlsafe(12)
+        held[name] = Held(_told(lambda: Streamer(predictor, horizon, like)))
+        return {"stream": name}
+
+    @app.post("/streams/{name}/frames", responses=ANSWER, openapi_extra=BODY)
+    async def push(name: str, request: Request, time: str | None = None) -> Response:
+        """Read a frame [N,C,H,W] of each of N sequences; return what follows, [N,K,C,H,W].
+
+        Times are ISO 8601, or numbers where those of the training are; frames that are missing
+        between two are filled and flagged.
+        """
+        stream, frame = stream_of(name), await _array(request, bounds)
+        if frame.ndim != 4:
+            raise HTTPException(422, f"a frame must be [N,C,H,W], not {frame.ndim}-D")
+        _within("sequences", len(frame), bounds.sequences)
+        _check_shape(predictor, frame.shape[1:], len(frame))
+        if stream.now is not None and len(frame) != len(stream.now.last):
+            raise HTTPException(422, f"this stream has {len(stream.now.last)} sequences")
+
+        def run(_: Deadline) -> Tensor:
+            leads, stream.now = stream.streamer.push(frame, time, now=stream.now)
+            return leads
+
+        found = await _computed(worker, run)
+        meter.frames.inc(found.shape[0] * found.shape[1])
+        return _answer(request, found)
+
+    @app.get("/streams/{name}/state", responses={200: {"content": {STATE: {}}}})
+    def state(name: str) -> Response:
+        """Return where a stream stands, as a .safetensors file."""
+        now = stream_of(name).now
+        if now is None:
+            raise HTTPException(409, "no frame came in yet")
+        with tempfile.TemporaryDirectory() as folder:
+            save_now(now, predictor.checkpoint, file := Path(folder) / "now.safetensors")
+            return Response(file.read_bytes(), media_type=STATE)
+
+    @app.put("/streams/{name}/state", status_code=204)
+    async def restore(name: str, request: Request) -> None:
+        """Let a stream go on from where it stood: the body is such a file."""
+        stream, body = stream_of(name), await _body(request, bounds)
+        with tempfile.TemporaryDirectory() as folder:
+            (file := Path(folder) / "now.safetensors").write_bytes(body)
+            limits = stream.streamer.limits
+            stream.now = _told(lambda: load_now(file, predictor.checkpoint, limits))
+
+    @app.delete("/streams/{name}", status_code=204)
+    def end(name: str) -> None:
+        """End a stream."""
+        stream_of(name)
+        del held[name]
+
+
+async def _computed(worker: Worker, job: Callable[[Deadline], Tensor]) -> Tensor:
+    """Run a job; say in HTTP why there is no result."""
+    try:
+        return await worker.run(job)
+    except BusyError as error:
+        raise HTTPException(503, "too many requests wait", {"Retry-After": "1"}) from error
+    except LateError as error:
+        raise HTTPException(
+            504, f"not done within {worker.seconds:g} seconds: ask for fewer steps"
+        ) from error
+    except UserError as error:
+        raise HTTPException(422, str(error)) from error
+
+
+def _told(make: Callable[[], Any]) -> Any:
+    """What is made, or in HTTP what a user is told."""
+    try:
+        return make()
+    except UserError as error:
+        raise HTTPException(422, str(error)) from error
+
+
+async def _array(request: Request, bounds: Bounds) -> Tensor:
+    body = await _body(request, bounds)
+    values: Tensor = _told(lambda: parse(body, request.headers.get("content-type", NPY)))
+    return values
+
+
+async def _body(request: Request, bounds: Bounds) -> bytes:
+    """Read a body that is no longer than allowed, whatever its header says."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > bounds.body:
+            raise HTTPException(413, f"a request may have at most {bounds.body} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _answer(request: Request, values: Tensor) -> Response:
+    kind = JSON if JSON in request.headers.get("accept", "") else NPY
+    return Response(render(values, kind), media_type=kind)
+
+
+def _within(name: str, value: int, most: int) -> None:
+    if value > most:
+        raise HTTPException(422, f"{name} may be at most {most}, not {value}")
+
+
+def _check_shape(predictor: Predictor, shape: torch.Size, frames: int) -> None:
+    """Refuse frames whose channels or grid do not suit the model."""
+    spec = predictor.checkpoint.frames
+    names = [c.name for c in spec.of_role("prognostic")]
+    wanted = (len(names), *spec.grid)
+    if tuple(shape) != wanted or not frames:
+        raise HTTPException(
+            422, f"frames must be {list(wanted)} ({', '.join(names)}), not {list(shape)}"
+        )

@@ -1,0 +1,158 @@
+"""Streams: frames that come in one by one are forecast as those of a file are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from framecast.base.errors import UserError
+from framecast.forecast.predictor import Predictor
+from framecast.forecast.stream import Stream, Streamer
+from globe import CONTEXT, GRID, STEPS, TIMES, all_roles, checkpoint_of, expected, frames_of
+
+
+def streamer_of(checkpoint, horizon=STEPS, like=None):
+    return Streamer(Predictor(checkpoint, "cpu"), horizon, like)
+
+
+def pushed(streamer, frames, count, times=None, **beside):
+    """What follows the last of some frames that are pushed one by one."""
+    read = [frames.names.index(c.name) for c in streamer.spec.of_role("prognostic")]
+    now = None
+    for place in range(count):
+        given = {name: values(place) for name, values in beside.items()}
+        time = None if times is None else times[place]
+        frame = frames.values[:, place, read]
+        leads, now = streamer.push(frame, time, **given, now=now)
+    return leads, now
+
+
+@pytest.mark.parametrize("layer", ["min_conv_lstm", "conv_lstm", "conv_s5", "transformer"])
+def test_frames_one_by_one_are_forecast_as_those_of_a_file(layer):
+    frames = frames_of(["u", "v"])
+    checkpoint = checkpoint_of(frames, layer=layer)
+    leads, now = pushed(streamer_of(checkpoint), frames, CONTEXT)
+    torch.testing.assert_close(leads, expected(checkpoint, frames))
+    assert now.frames == CONTEXT
+
+
+def test_all_that_a_model_reads_can_be_pushed():
+    frames, checkpoint = all_roles()
+    wind = frames.names.index("wind")
+    horizon = 3
+    leads, _ = pushed(
+        streamer_of(checkpoint, horizon, frames),
+        frames,
+        CONTEXT,
+        TIMES,
+        forcings=lambda place: frames.values[:, place : place + horizon + 1, [wind]],
+        actions=lambda place: frames.actions[:, place : place + horizon],
+    )
+    wanted = expected(checkpoint, frames)[:, :horizon]
+    torch.testing.assert_close(leads, wanted, equal_nan=True)
+
+
+def test_frames_that_do_not_come_count_as_missing():
+    frames = frames_of(["u", "v"], gaps=True)
+    checkpoint = checkpoint_of(frames, {"flagged": ("u", "v")})
+    values = frames.values.clone()
+    values[:, 2] = torch.nan
+    wanted = expected(checkpoint, replace(frames, values=values))
+    streamer, now = streamer_of(checkpoint, like=frames), None
+    for place in (0, 1, 3):
+        leads, now = streamer.push(values[:, place], str(TIMES[place]), now=now)
+    torch.testing.assert_close(leads, wanted, equal_nan=True)
+    assert now.frames == 4
+
+
+def test_streams_beside_each_other_do_not_know_of_each_other():
+    checkpoint = checkpoint_of(frames_of(["u", "v"]))
+    random = torch.Generator().manual_seed(4)
+    frames = 10 + torch.randn(3, 5, 2, *GRID, generator=random)
+    frames[1, 2:4] = torch.nan
+    streamer = streamer_of(checkpoint, 2)
+
+    def follow(streams):
+        now = None
+        for place in range(5):
+            leads, now = streamer.push(frames[streams, place], now=now)
+        return leads
+
+    together = follow([0, 1, 2])
+    for stream in range(3):
+        torch.testing.assert_close(together[stream], follow([stream])[0])
+
+
+@pytest.mark.parametrize("layer", ["conv_tt_lstm", "transformer"])
+def test_a_saved_stream_goes_on_in_another_program(tmp_path, layer):
+    frames = frames_of(["u", "v"])
+    checkpoint_of(frames, layer=layer).save(tmp_path / "best.safetensors")
+    stream = Stream(tmp_path, 2, frames)
+    for place in range(3):
+        stream.push(frames.values[:, place], TIMES[place])
+    stream.save(tmp_path / "now.safetensors")
+    other = Stream(tmp_path, 2, frames)
+    other.load(tmp_path / "now.safetensors")
+    assert other.now.time == TIMES[2]
+    one, two = (s.push(frames.values[:, 3], TIMES[3]) for s in (stream, other))
+    assert torch.equal(one, two)
+
+
+def test_a_saved_stream_of_another_model_is_refused(tmp_path):
+    frames = frames_of(["u", "v"])
+    checkpoint_of(frames).save(tmp_path / "best.safetensors")
+    stream = Stream(tmp_path)
+    with pytest.raises(UserError, match="no frame came in yet"):
+        stream.save(tmp_path / "now.safetensors")
+    stream.push(frames.values[:, 0])
+    stream.save(tmp_path / "now.safetensors")
+    (tmp_path / "other").mkdir()
+    checkpoint_of(frames, hidden=5).save(tmp_path / "other" / "best.safetensors")
+    with pytest.raises(UserError, match="another model"):
+        Stream(tmp_path / "other").load(tmp_path / "now.safetensors")
+    for name in ("best.safetensors", "absent"):
+        with pytest.raises(UserError, match="does not hold where streams stand"):
+            stream.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(("place", "words"), [
+    (0, "is no frame after"),
+    (1, "is no frame after"),
+    (2000, "at most 1000 may be missing"),
+    (2.5, "frames come every 6 h"),
+])  # fmt: skip
+def test_times_run_forward_by_whole_steps(place, words):
+    frames = frames_of(["u", "v"])
+    streamer = streamer_of(checkpoint_of(frames), like=frames)
+    _, now = streamer.push(frames.values[:, 1], TIMES[1])
+    with pytest.raises(UserError, match=words):
+        streamer.push(
+            frames.values[:, 2], TIMES[0] + np.timedelta64(int(place * 6 * 60), "m"), now=now
+        )
+
+
+def test_what_a_model_needs_is_named():
+    frames, checkpoint = all_roles()
+    with pytest.raises(UserError, match="time_of_day, insolation, latitude, grid_spacing, relief"):
+        streamer_of(checkpoint)
+    streamer = streamer_of(checkpoint, 1, frames)
+    frame = frames.values[:, 0, :2]
+    with pytest.raises(
+        UserError, match=r"frame must be \[1, 2, 6, 8\] \(u, v\), not \[1, 1, 6, 8\]"
+    ):
+        streamer.push(frame[:, :1])
+    with pytest.raises(UserError, match=r"forcings must be \[1, 2, 1, 6, 8\] \(wind\), not none"):
+        streamer.push(frame)
+    wind = frames.values[:, :2, 3:]
+    with pytest.raises(UserError, match=r"actions must be \[1, 1, 3\], not none"):
+        streamer.push(frame, forcings=wind)
+    actions = frames.actions[:, :1]
+    with pytest.raises(UserError, match="push each frame with its time"):
+        streamer.push(frame, forcings=wind, actions=actions)
+    _, now = streamer.push(frame, TIMES[0], forcings=wind, actions=actions)
+    with pytest.raises(UserError, match="what was done meanwhile is not known"):
+        streamer.push(frame, TIMES[5], forcings=wind, actions=actions, now=now)
+    plain = streamer_of(checkpoint_of(frames_of(["u", "v"])))
+    with pytest.raises(UserError, match="name a file of frames like those of the training"):
+        plain.push(frame, TIMES[0])
