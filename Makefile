@@ -1,11 +1,12 @@
 # make demo: the main job from nothing; make test: the tests; make test-slow: those that take long;
-# make lint: style, types, imports; make fuzz: 1,000 damaged inputs through all commands.
+# make lint: style, types, imports; make fuzz: 1,000 damaged inputs through all commands;
+# make docs: the site, in build/site; make wheel: a wheel for this platform, in dist.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FRAMECAST := $(BIN)/framecast
 
-.PHONY: demo test test-slow lint bench fuzz clean
+.PHONY: demo test test-slow lint docs wheel bench fuzz clean
 
 demo: $(VENV)/installed
 	rm -rf demo/run demo/evaluation
@@ -26,6 +27,16 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/ready
+	$(BIN)/python docs/assemble.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Where auditwheel runs, the wheel says which other Linux it runs on too.
+wheel: $(VENV)/ready
+	rm -rf build/lib build/wheel
+	$(BIN)/pip wheel . --no-deps --wheel-dir build/wheel
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair build/wheel/*.whl --wheel-dir dist
 
 bench: $(VENV)/ready
 	$(BIN)/python -m benchmarks

@@ -1,16 +1,22 @@
-"""Builds the CPU kernels in csrc/ into one shared library; everything else is in pyproject.toml.
+"""Builds the CPU kernels in csrc/ into one shared library, and packs small trained networks.
+
+Everything else is in pyproject.toml.
 
 The library has a plain C interface and needs neither Python's nor torch's headers, so one
 wheel for a platform serves every version of both. Without a compiler (GCC or Clang) the
 install goes on without it, and the scans run in PyTorch.
 """
 
+import csv
 import os
+import shutil
 import sysconfig
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 LIBRARY = "framecast.ops._native"
 COMMON = ["csrc/framecast.cpp", "csrc/parallel.cpp"]
@@ -71,6 +77,35 @@ class BuildLibrary(build_ext):
         return os.path.join(*ext_name.split(".")) + ".so"
 
 
+WEIGHTS = ("navier-stokes-small", "shallow-water", "stage-iv")
+"""Results whose networks are packed: those that are small, 2.5 MB together."""
+
+
+class WithWeights(build_py):
+    """Packs trained networks into wheels, where the results are to hand: one seed of each."""
+
+    def run(self) -> None:
+        """Copy the sources, then the networks."""
+        super().run()
+        if self.editable_mode:
+            return
+        results = Path(__file__).parent / "results"
+        for name in filter(lambda name: (results / name).is_dir(), WEIGHTS):
+            target = Path(self.build_lib) / "framecast" / "weights" / name
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(results / name / "metrics.json", target)
+            for run in sorted(path for path in (results / name).iterdir() if path.is_dir()):
+                seeds = [path.parent for path in run.glob("**/best.safetensors")]
+                best = min(seeds, key=_validation_loss) if len(seeds) > 1 else seeds[0]
+                shutil.copytree(best, target / best.relative_to(results / name), dirs_exist_ok=True)
+
+
+def _validation_loss(run: Path) -> float:
+    """The lowest one of a run."""
+    with (run / "log.csv").open(newline="") as log:
+        return min(float(row["val_loss"]) for row in csv.DictReader(log))
+
+
 class PlatformWheel(bdist_wheel):
     """A wheel for one platform and any Python 3."""
 
@@ -83,5 +118,9 @@ setup(
     ext_modules=[
         Extension(LIBRARY, [*COMMON, FOR_EACH_SET], depends=HEADERS, language="c++", optional=True)
     ],
-    cmdclass={"build_ext": BuildLibrary, "bdist_wheel": PlatformWheel},
+    cmdclass={
+        "build_ext": BuildLibrary,
+        "build_py": WithWeights,
+        "bdist_wheel": PlatformWheel,
+    },
 )

@@ -80,7 +80,8 @@ class Browser:
             time.sleep(0.02)
 
     def open(self, path, width=1100, dark=False, reduced=False):
-        """Open a file in a window of a width, light or dark."""
+        """Open a file, or an address, in a window of a width, light or dark."""
+        address = path if isinstance(path, str) else path.resolve().as_uri()
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=900, deviceScaleFactor=1, mobile=width < 600,
@@ -91,8 +92,8 @@ class Browser:
         ]
         self.call("Emulation.setEmulatedMedia", media="screen", features=features)
         self.errors, self.requests = [], []
-        self.call("Page.navigate", url=path.resolve().as_uri())
-        self.until(f"location.href === {json.dumps(path.resolve().as_uri())}")
+        self.call("Page.navigate", url=address)
+        self.until(f"location.href === {json.dumps(address)}")
         self.until("document.readyState === 'complete'")
 
     def screenshot(self, path, whole=True):

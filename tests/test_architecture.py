@@ -3,9 +3,11 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from importlinter.cli import lint_imports
 
 import framecast
@@ -84,6 +86,7 @@ def test_the_public_names():
         "register_source",
         "rollout",
         "spectral_conv_scan",
+        "take",
         "tensor_train_conv",
         "train",
     ]
@@ -153,3 +156,8 @@ def test_no_two_files_of_tests_share_a_name():
     """pytest would refuse to collect them together."""
     names = [file.name for file in (ROOT / "tests").rglob("test_*.py")]
     assert len(names) == len(set(names))
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == project["version"]

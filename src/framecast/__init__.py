@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from framecast.runs.checkpoint import load_checkpoint as load_checkpoint
     from framecast.runs.config import Experiment as Experiment
     from framecast.runs.config import TrainingConfig as TrainingConfig
+    from framecast.runs.weights import take as take
     from framecast.train import train as train
 
 PACKAGES = ("datasets", "frames", "layers", "metrics", "ops")
@@ -124,6 +125,7 @@ _HOMES = MappingProxyType(
         "readers.open": ("read_frames",),
         "runs.checkpoint": ("Checkpoint", "load_checkpoint"),
         "runs.config": ("Experiment", "TrainingConfig"),
+        "runs.weights": ("take",),
         "train": ("train",),
     }
 )

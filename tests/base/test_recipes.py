@@ -15,7 +15,8 @@ from framecast.models import make_network
 from framecast.models.cost import classifier_multiplications, multiplications
 from framecast.models.losses import Losses
 from framecast.models.spec import Ports
-from framecast.models.tokeniser import Tokeniser, TokeniserConfig, TokeniserSpec
+from framecast.models.tokeniser import Tokeniser
+from framecast.models.tokeniser_config import TokeniserConfig, TokeniserSpec
 from framecast.models.world import World
 from framecast.models.world_config import WorldSpec
 from framecast.runs.config import Experiment

@@ -10,6 +10,8 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from framecast.base.errors import UserError
 from framecast.base.workers import Workers
@@ -17,7 +19,7 @@ from framecast.cli import main
 from framecast.datasets.simulate import episodes as module
 from framecast.datasets.simulate.episodes import Recorder, record, simulate_episodes
 from framecast.datasets.simulate.maze import Maze
-from framecast.datasets.simulate.vizdoom import VizDoom
+from framecast.datasets.simulate.vizdoom import BODY, STRIDE, VizDoom, is_free
 from framecast.datasets.simulate.walking import (
     BACK,
     FORWARD,
@@ -192,6 +194,47 @@ def test_views_come_back_in_reverse_where_the_walk_returns():
             assert np.abs(views[0] - views[1]).mean() < 1
     assert len(seen_at) > 20
     assert seen_at == sorted(seen_at, reverse=True)
+
+
+def test_the_agent_of_vizdoom_comes_back_the_way_it_went():
+    needed("vizdoom")
+    settings = VizDoom(frames=120, size=32, spin=4, walk_kind="return")
+    episode = record(settings, settings.open(), 5)
+    places = np.column_stack([episode["pos"][:, :2], headings(episode)])
+    moves = np.abs(np.diff(places, axis=0)).max(1) > 1e-6
+    kept = np.concatenate([[0], 1 + np.flatnonzero(moves)])  # a wall stopped it elsewhere
+    turn = next(n for n, frame in enumerate(kept) if episode["actions"][frame] == BACK)
+    lengths = np.hypot(*np.diff(places[:, :2], axis=0).T)
+    assert lengths[lengths > 1].min() > 24
+    assert lengths.max() < 25
+    best = min(
+        (np.abs(places[kept[m - k : m + 1]][::-1, :2] - places[kept[m : m + k + 1], :2]).max(), m)
+        for m in range(turn - 12, turn + 1)
+        if (k := min(m, len(kept) - 1 - m)) > 30
+    )
+    off, middle = best
+    assert off < 0.2
+    reach = min(middle, len(kept) - 1 - middle)
+    there, back = kept[middle - reach : middle + 1][::-1], kept[middle : middle + reach + 1]
+    turned = around(headings(episode)[there] - headings(episode)[back])
+    np.testing.assert_allclose(turned, 0, atol=1e-5)
+    views = episode["video"].astype(float)
+    assert np.abs(views[there] - views[back]).mean() < 2
+    assert np.abs(views[there] - views[back[::-1]]).mean() > 10
+
+
+@given(
+    st.tuples(*[st.floats(-60, 60)] * 4).filter(lambda w: math.dist(w[:2], w[2:]) > 0.1),
+    st.floats(0, 6.28),
+)
+def test_a_way_is_free_where_no_point_of_a_wall_lies_within_the_body(wall, heading):
+    shares = np.linspace(0, 1, 4001)[:, None]
+    points = np.array(wall[:2]) + shares * (np.array(wall[2:]) - np.array(wall[:2]))
+    steps = np.linspace(0, STRIDE, STRIDE // 2 + 1)[:, None]
+    places = steps * [math.cos(heading), math.sin(heading)]
+    nearest = np.abs(points[:, None] - places).max(-1).min()
+    assume(abs(nearest - BODY) > 0.1)
+    assert is_free(Pose(0, 0, 0, heading), np.array([wall])) == (nearest > BODY)
 
 
 class Corridor:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -140,7 +141,7 @@ def test_the_command_says_what_it_wrote_and_replaces_only_its_own(tmp_path, caps
 
 def test_a_file_that_forecasts_something_else_is_not_written(tmp_path, saved, monkeypatch):
     path = saved(checkpoint_of(frames_of(["u", "v"])))
-    monkeypatch.setattr("framecast.export.check.TOLERANCE", -1.0)
+    monkeypatch.setattr(import_module("framecast.export.check"), "TOLERANCE", -1.0)
     with pytest.raises(UserError, match="something else than the trained one: at lead 1"):
         export(path, tmp_path / "out", "torch")
     assert not (tmp_path / "out").exists()

@@ -13,75 +13,8 @@ from framecast.cli import main
 from framecast.forecast.acting import parse_actions
 from framecast.forecast.order import EnsembleOrder
 from framecast.forecast.worlds import Dreamer
-from framecast.frames.frames import Channel
-from framecast.frames.roles import FrameSpec
-from framecast.frames.statistics import Statistics
-from framecast.models.config import ForecasterConfig
-from framecast.models.tokeniser import TokeniserConfig, TokeniserSpec
-from framecast.models.world import World
-from framecast.models.world_config import WorldConfig, WorldSpec
-from framecast.runs.checkpoint import BEST, Saved, load_saved
-from framecast.runs.contents import CONFIG
-
-NAMES = ("left", "right", "forward")
-LENGTH = 20
-
-
-def save(folder, layer="conv_s5", actions=3, seed=0):
-    """A run of a world model that has learned nothing."""
-    torch.manual_seed(seed)
-    tokeniser = TokeniserConfig(
-        quantiser="euclidean",
-        codes=16,
-        embedding=4,
-        channels=8,
-        multiples=[1, 2],
-        blocks=1,
-        adversarial=0.0,
-    )
-    config = WorldConfig(
-        tokeniser="run",
-        widths=[8, 16],
-        encoder_blocks=1,
-        decoder_blocks=1,
-        latent=6,
-        latent_codes=12,
-        latent_embedding=5,
-        action_channels=3,
-        prior_width=16,
-        prior_heads=2,
-        prior_layers=1,
-        prior_hidden=32,
-    )
-    memory = ForecasterConfig(layer=layer, depth=1, hidden=8, norm="channel")
-    spec = WorldSpec(config, memory, TokeniserSpec(tokeniser, 3, (16, 16)), "", actions)
-    model = World(spec)
-    with torch.no_grad():
-        model.tokeniser.quantiser.rows.normal_()
-        model.tokeniser.decoder.out.weight.mul_(20)
-        for weight in model.prior.parameters():
-            weight.mul_(4)
-    fingerprint = model.tokeniser.fingerprint()
-    model.spec = WorldSpec(config, memory, spec.tokeniser, fingerprint, actions)
-    channels = tuple(Channel(n, {"valid_range": [0, 255]}) for n in ("red", "green", "blue"))
-    frames = FrameSpec(
-        channels, (16, 16), "0.1", actions=actions, action_names=NAMES if actions else ()
-    )
-    statistics = Statistics(
-        torch.full((3,), 127.5), torch.full((3,), 127.5), torch.zeros(3, 16, 16)
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    Saved(model, statistics, frames, 4, 4, 1, 1.0).save(folder / BEST)
-    (folder / CONFIG).write_text("data: {source: episodes, options: {action_shift: 0, rate: 10.0}}")
-    return folder
-
-
-def write_episode(file, actions=None, **arrays):
-    random = np.random.default_rng(0)
-    video = random.integers(0, 256, (LENGTH, 16, 16, 3), np.uint8)
-    actions = random.integers(0, 3, LENGTH) if actions is None else actions
-    np.savez(file, video=video, actions=actions, action_names=np.array(NAMES), **arrays)
-    return file
+from framecast.runs.checkpoint import load_saved
+from imagined import NAMES, save, write_episode
 
 
 @pytest.fixture(scope="module")

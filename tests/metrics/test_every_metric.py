@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from framecast.frames.batch import Place
 from framecast.metrics import METRICS, Scores, Truth, Weights
+from framecast.metrics.ages import NEITHER, NEW
 from framecast.metrics.anomaly import Anomalies
 from framecast.metrics.ensemble import Energy, FairCrps, Ranks, Spread
 from framecast.metrics.error import Errors
@@ -28,7 +29,9 @@ from judged import random_weights
 
 GRID, STEPS, CHANNELS, MEMBERS = (33, 32), 3, 3, 3
 NAMES = tuple(name for name in METRICS if name != "fvd")  # which tests/metrics/test_fvd.py judges
-SIZES = {"threshold": 2, "neighbourhood": 2, "wavelength": 16, "rank": 4, "probability": 4}
+SIZES = {
+    "threshold": 2, "neighbourhood": 2, "wavelength": 16, "rank": 4, "probability": 4, "age": 3
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,13 @@ def families(tmp_path_factory):
         Neighbourhoods(weights, thresholds, (1, 5)),
         Seeps(weights, (wet,)),
         Spectra(isotropic_bins(GRID, "windowed", None)),
-        FrameNumbers(images, torch.tensor([[0.0, 1.0]] * CHANNELS), Lpips.load(file)),
+        FrameNumbers(
+            images,
+            torch.tensor([[0.0, 1.0]] * CHANNELS),
+            Lpips.load(file),
+            ("psnr", "ssim", "lpips"),
+            (8, 16),
+        ),
     )
 
 
@@ -63,13 +72,15 @@ def forecasts(windows=4, members=MEMBERS, seed=0, holes=False):
         truth[1, :, 0, :9] = torch.nan
     places = tuple(Place(0, 5 * n) for n in range(windows))
     usual = torch.full_like(truth, 0.5)
-    return (0.6 * truth.nan_to_num(0.5) + 0.4 * noise), Truth(truth, usual, places)
+    ages = torch.tensor([NEW, 5, 12, NEITHER])[torch.arange(windows * STEPS) % 4].view(-1, STEPS)
+    members = 0.6 * truth.nan_to_num(0.5) + 0.4 * noise
+    return members, Truth(truth, usual, places, ages=ages)
 
 
 def part(truth, windows):
-    return Truth(
-        truth.values[windows], truth.climatology[windows], tuple(truth.places[n] for n in windows)
-    )
+    places = tuple(truth.places[n] for n in windows)
+    values, usual, ages = (x[windows] for x in (truth.values, truth.climatology, truth.ages))
+    return Truth(values, usual, places, ages=ages)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +103,7 @@ def test_each_metric_is_given_by_one_family(families, scores):
 def test_it_says_what_it_is(name, families):
     metric = METRICS[name]
     family = next(f for f in families if name in f.metrics)
-    if metric.family != "image":
+    if metric.family not in ("image", "age"):
         assert len(getattr(type(family), name).__doc__) > 20
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert f"| `{name}` |" in page
@@ -157,7 +168,10 @@ def test_all_merge_in_any_order_and_parts(families, order, cuts):
 def test_steps_that_are_pooled_count_as_one(name, families, scores):
     members, truth = forecasts()
     one = members.flatten(1, 2)[:, :, None]
-    together = Truth(truth.values.flatten(0, 1)[:, None], truth.climatology.flatten(0, 1)[:, None])
+    values, usual, ages = (
+        each.flatten(0, 1)[:, None] for each in (truth.values, truth.climatology, truth.ages)
+    )
+    together = Truth(values, usual, ages=ages)
     expected = Scores.of(one, together, families).metric(name)
     torch.testing.assert_close(
         scores.pool().metric(name), expected, rtol=1e-6, atol=1e-9, equal_nan=True

@@ -11,7 +11,8 @@ from framecast.models.adversary import PatchDiscriminator, adaptive_weight, hing
 from framecast.models.codebook import Codebook, Levels, perplexity, unit_length
 from framecast.models.model import build_model
 from framecast.models.size import weight_shapes
-from framecast.models.tokeniser import Tokeniser, TokeniserConfig, TokeniserSpec
+from framecast.models.tokeniser import Tokeniser
+from framecast.models.tokeniser_config import TokeniserConfig, TokeniserSpec
 from framecast.models.unroll import Unrolling
 
 SMALL = {"codes": 8, "embedding": 4, "channels": 8, "multiples": [1, 2], "blocks": 1}

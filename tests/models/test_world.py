@@ -13,10 +13,11 @@ from framecast.models.config import ForecasterConfig
 from framecast.models.model import build_model
 from framecast.models.prior import Passes, SpatialPrior, draw_hidden, hidden_count
 from framecast.models.size import weight_shapes
-from framecast.models.tokeniser import TokeniserConfig, TokeniserSpec
+from framecast.models.tokeniser_config import TokeniserConfig, TokeniserSpec
 from framecast.models.unroll import Unrolling
-from framecast.models.world import ABSENT, World
+from framecast.models.world import World
 from framecast.models.world_config import WorldConfig, WorldSpec
+from framecast.models.world_losses import ABSENT
 
 COURSE = Unrolling(context=1)
 TOKENISER = TokeniserSpec(

@@ -86,7 +86,9 @@ def test_names_from_files_cannot_break_out_of_the_page():
 
 
 def test_events_spectra_and_ensembles_have_their_charts():
-    names = tuple(n for n, m in METRICS.items() if m.family not in ("image", "clip", "anomaly"))
+    names = tuple(
+        n for n, m in METRICS.items() if m.family not in ("image", "age", "clip", "anomaly")
+    )
     choice = MetricChoice(names, thresholds={"air": ("0.5", "p90")}, neighbourhoods=(1, 3),
                           dry={"air": 0.2})  # fmt: skip
     evaluation = made_up({"model": off_by(0.3, 0.5, 1.0, 1.5, members=5), "persistence": STILL},

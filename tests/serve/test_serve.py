@@ -19,6 +19,7 @@ from framecast.forecast.stream import Streamer
 from framecast.serve.arrays import parse
 from framecast.serve.worker import BusyError, LateError, Worker
 from globe import CONTEXT, TIMES, checkpoint_of, expected, frames_of
+from small import untrained_run
 
 client = pytest.importorskip("starlette.testclient")
 serving = pytest.importorskip("framecast.serve.app")
@@ -190,9 +191,12 @@ def test_whole_numbers_and_columns_first_are_read_too():
     assert torch.equal(parse(npy(values), ""), torch.from_numpy(values).float())
 
 
-def test_the_command_serves_on_the_loopback_until_it_is_stopped(tmp_path, frames):
-    checkpoint_of(frames).save(tmp_path / "best.safetensors")
-    command = [sys.executable, "-m", "framecast", "serve", str(tmp_path), "--port", "0"]
+def test_the_command_serves_on_the_loopback_until_it_is_stopped(tmp_path):
+    np.save(tmp_path / "waves.npy", np.random.default_rng(0).normal(size=(2, 8, 1, 6, 6)))
+    (tmp_path / "run").mkdir()
+    untrained_run(tmp_path / "run", tmp_path / "waves.npy")
+    command = [sys.executable, "-m", "framecast", "serve", str(tmp_path / "run"), "--port", "0"]
+    command += ["--like", str(tmp_path / "waves.npy")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         address = next(

@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             said = f"framecast {command}"
             _check_shared(command)
             _say_own_warnings(said)
+            rest = [_taken(word) for word in rest]
             import_module(f"framecast.cli.{COMMANDS[command].module}").run(rest)
             sys.stdout.flush()
     except BrokenPipeError:  # who read our output, such as head, has had enough
@@ -70,6 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say(said, UNFINISHED, 128 + signal.SIGINT)
     return 0
+
+
+def _taken(word: str) -> str:
+    """The folder that weights:NAME stands for; any other word as it is."""
+    if not word.startswith("weights:"):
+        return word
+    return str(import_module("framecast.runs.weights").take(word.removeprefix("weights:")))
 
 
 def _check_shared(command: str) -> None:

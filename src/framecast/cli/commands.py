@@ -56,6 +56,8 @@ COMMANDS = {
     "serve": Command(
         "results", "forecast for other programs on this computer, over HTTP", "serving"
     ),
+    "weights": Command("results", "list trained networks, or take one", "taking"),
+    "play": Command("results", "walk through what a world model imagines, on a page", "play"),
     "recognise": Command(
         "results", "name what goes on in a video, as more and more of it is seen", "recognise"
     ),

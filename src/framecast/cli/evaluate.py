@@ -81,8 +81,15 @@ def parser() -> CommandParser:
         action="store_true",
         help="score the members of all runs as one ensemble too",
     )
+    _add_worlds(parser)
     add_caching(parser)
     add_device(parser)
+    parser.add_argument(
+        "--group-size",
+        type=whole_number,
+        metavar="N",
+        help="give means over groups of N windows, with their deviation, as papers on video do",
+    )
     parser.add_argument(
         "--by",
         metavar="COORDINATE",
@@ -110,9 +117,29 @@ def run(arguments: list[str]) -> None:
         members=options.members,
         variation=variation(options),
         together=options.together,
+        group_size=options.group_size,
+        hide_actions=options.actions is not None,
+        same_pose=options.same_pose,
         cache=options.cache,
         device=options.device,
         overwrite=options.overwrite,
+    )
+
+
+def _add_worlds(parser: CommandParser) -> None:
+    """Options of world models."""
+    group = parser.add_argument_group(
+        "world models",
+        "docs/worlds.md; each of --members samples is scored by itself",
+    )
+    group.add_argument("--actions", choices=["none"], help="do not tell world models what is done")
+    group.add_argument(
+        "--same-pose",
+        nargs=2,
+        type=number,
+        metavar=("DISTANCE", "DEGREES"),
+        help="tell frames apart by how long ago the agent stood within DISTANCE, looking within "
+        "DEGREES (default: half of the median length of a step, and 15)",
     )
 
 

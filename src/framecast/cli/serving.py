@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> None:
     need("fastapi", "serve", "framecast serve")
     need("prometheus_client", "serve", "framecast serve")
     from framecast.forecast.predictor import Predictor
-    from framecast.readers.open import open_frames
+    from framecast.forecast.stream import frames_like
     from framecast.runs.checkpoint import load_checkpoint
     from framecast.serve.app import Bounds, make_app
 
@@ -62,6 +62,6 @@ def run(arguments: list[str]) -> None:
         options.most_waiting,
         options.most_seconds,
     )
-    like = None if options.like is None else open_frames(options.like)
+    like = None if options.like is None else frames_like(options.run, predictor, options.like)
     app = make_app(predictor, bounds, like)
     uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="info", access_log=False)

@@ -11,6 +11,7 @@ from framecast.datasets import (  # noqa: F401
     files,
     kth,
     moving_mnist,
+    published_worlds,
     something_something,
     video_classes,
     videos,

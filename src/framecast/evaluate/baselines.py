@@ -74,7 +74,7 @@ class _Source:
         self.run, self.asked = run, asked
         self.frames = choose_channels(frames, names)
         self.names = names
-        scaling = run.predictor.scaling
+        scaling = run.checkpoint.scaling
         self.mean = scaling.predicted.climatology
         self.typical = scaling.denormalise(scaling.typical(frames.grid))
 

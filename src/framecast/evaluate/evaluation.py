@@ -1,10 +1,7 @@
 """Scoring the forecasts of runs per lead time, beside baselines, on the same windows."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache, partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,36 +9,33 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
 from framecast.evaluate.baselines import fit_baselines
+from framecast.evaluate.entrants import enter
 from framecast.evaluate.examples import Example, affordable, choose, forecast_again
-from framecast.evaluate.network import Network, Together
-from framecast.evaluate.recognition import Recognition, View, recognise
-from framecast.evaluate.results import Evaluation, Forecasts
+from framecast.evaluate.plan import Plan, make_plan
+from framecast.evaluate.recognition import View, recognise
+from framecast.evaluate.results import Evaluation
+from framecast.evaluate.returns import Returns, find_returns
 from framecast.evaluate.runs import (
     Run,
-    check_frames,
     check_together,
     count_members,
     load_runs,
-    test_frames,
     training_frames,
 )
-from framecast.evaluate.scoring import Scored, ScoredWindows, Usual, score
+from framecast.evaluate.scoring import ScoredWindows, Usual, score
 from framecast.evaluate.sightings import sight
-from framecast.evaluate.strides import Stride, strides_of
+from framecast.evaluate.strides import Stride
 from framecast.forecast.baselines import Following
 from framecast.forecast.competitor import Competitor
 from framecast.forecast.members import Variation
 from framecast.frames.batch import Place
-from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
-from framecast.frames.windows import allowed_starts, side_by_side
-from framecast.metrics import MetricChoice, Scores, Subject, prepare
+from framecast.metrics import MetricChoice, Subject, prepare
+from framecast.metrics.ages import find_edges
 from framecast.readers.paths import Paths
 
 CLIMATOLOGY = "climatology"
 """The baseline that says what is usual."""
-ALL = ""
-"""The group of windows where they are not grouped."""
 
 
 def evaluate(
@@ -57,6 +51,9 @@ def evaluate(
     members: int | None = None,
     variation: Variation | None = None,
     together: bool = False,
+    group_size: int | None = None,
+    hide_actions: bool = False,
+    same_pose: Sequence[float] | None = None,
     cache: bool = False,
     device: str = "auto",
     batch_size: int = 16,
@@ -83,10 +80,17 @@ def evaluate(
         baselines: names of BASELINES; None for persistence, climatology where the grid is that of
             the training, and advection where fields move.
         members: of each forecast, of runs that read noise or whose given frames are perturbed; 8
-            if None. Other runs make one forecast.
+            if None. Other runs make one forecast. Of world models it is samples of each window, 1
+            if None, each of which is scored by itself: numbers are means over them, with a spread.
         variation: by what members differ.
         together: whether the members of all runs are scored as one ensemble too, as a model of its
             own after the others.
+        group_size: windows of a group: numbers are then means over groups of so many windows that
+            follow one another, with their spread. None for one group of all.
+        hide_actions: whether world models are not told what is done.
+        same_pose: a distance and degrees within which two poses of an agent count as one, where
+            frames are told apart by how long ago their place was shown; None for half of the
+            median length of a step, and 15 degrees.
         cache: whether data are written into the cache once, and read from there; as they are where
             a run was trained with `data.cache`.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
@@ -98,109 +102,62 @@ def evaluate(
             no window fits, a metric that is asked for cannot be had, or there is no such
             coordinate.
     """
+    how = variation or Variation()
     loaded = load_runs(runs, device, cache)
-    counts = count_members(loaded, members, variation or Variation())
+    counts = count_members(loaded, members, how)
+    _check_hiding(loaded, hide_actions)
     joined = check_together(loaded, counts) if together else 0
-    plan = _plan(loaded, data, steps, context, stride, by)
+    plan = make_plan(loaded, data, steps, context, stride, by, group_size)
     known = fit_baselines(baselines, loaded[0], plan.frames, plan.places, plan.context)
+    returns = find_returns(plan.frames, plan.context, plan.steps, same_pose)
+    ensembles = [n for run, n in zip(loaded, counts, strict=True) if not run.is_world]
+    largest = max([1, joined, *ensembles])
     measure = prepare(
-        metrics or MetricChoice(), _subject(loaded, plan, known, metrics, max(*counts, joined))
+        metrics or MetricChoice(), _subject(loaded, plan, known, metrics, largest, returns)
     )
-    networks = [
-        Network(run.predictor, own, count, variation)
-        for run, own, count in zip(loaded, plan.every, counts, strict=True)
-    ]
-    windows = plan.scored(batch_size, _possible(networks), _usual(plan.frames, known))
-    ensembles = [Together(networks, joined, variation)] if joined else []
-    scored = score([*known.values(), *networks, *ensembles], windows, measure, progress)
+    entrants = enter(loaded, counts, joined, how, {**known}, plan, hide_actions)
+    usual = _usual(plan.frames, known)
+    windows = plan.scored(batch_size, entrants.possible(), usual, returns)
+    scored = score(entrants.all, windows, measure, progress)
     named = [
         recognise(run, View(own, plan.places, plan.context), data)
         for run, own in zip(loaded, plan.every, strict=True)
     ]
-    models = _models(loaded, scored[len(known) :], [*known], named)
-    firsts: list[Competitor] = [networks[loaded.index(model.runs[0])] for model in models]
-    watchers = [(model.runs[0], model.recognition[0]) for model in models if model.recognition]
-    if joined:
-        models += (_join(f"all {len(loaded)} runs", (), scored[-1:]),)
+    judged, models, all_together = entrants.results(scored, named, plan)
+    firsts = [entrants.first_of(model) for model in models]
+    shown = [*firsts, *entrants.together, *entrants.baselines.values()]
     return Evaluation(
         first=plan.window(0),
         windows=plan.windows,
         context=plan.context,
         strides=plan.strides,
-        models=models,
-        baselines=tuple(_join(label, (), [one]) for label, one in zip(known, scored, strict=False)),
-        examples=_examples(
-            plan,
-            windows,
-            [*firsts, *ensembles, *known.values()],
-            scored[len(known)].errors,
-            measure.clip,
+        models=models + all_together,
+        baselines=judged,
+        examples=_examples(plan, windows, shown, scored[len(known)].errors, measure.clip),
+        sightings=sight(
+            [(model.runs[0], model.recognition[0]) for model in models if model.recognition],
+            plan.steps,
         ),
-        sightings=sight(watchers, plan.steps),
         measure=measure,
+        returns=returns,
         by=by or "",
         groups={g: len(places) for g, places in plan.groups.items()} if by else {},
+        group_size=group_size,
+        actions_hidden=hide_actions,
     )
 
 
-class _Plan(NamedTuple):
-    """On what runs are evaluated.
-
-    Attributes:
-        every: the frames of each run.
-        channels: that are predicted.
-        context: frames given.
-        steps: K.
-        groups: where the windows of each group begin.
-        strides: frames from one window to the next, in turns; none where they lie side by side.
-    """
-
-    every: list[Frames]
-    channels: tuple[Channel, ...]
-    context: int
-    steps: int
-    groups: dict[str, list[Place]]
-    strides: tuple[int, ...] = ()
-
-    @property
-    def frames(self) -> Frames:
-        """Those of the first run, that hold the truth."""
-        return self.every[0]
-
-    @property
-    def places(self) -> list[Place]:
-        """Where all windows begin."""
-        return [place for places in self.groups.values() for place in places]
-
-    @property
-    def windows(self) -> int:
-        """Their number."""
-        return sum(map(len, self.groups.values()))
-
-    def scored(
-        self, batch_size: int, possible: Tensor | None, usual: Usual | None
-    ) -> ScoredWindows:
-        """Return the windows as they are scored (see `ScoredWindows`)."""
-        return ScoredWindows(
-            self.frames,
-            len(self.channels),
-            self.context,
-            self.steps,
-            self.groups,
-            batch_size,
-            possible,
-            usual,
+def _check_hiding(runs: Sequence[Run], hide_actions: bool) -> None:
+    forecasters = [str(run.path) for run in runs if not run.is_world]
+    if hide_actions and forecasters:
+        raise UserError(
+            f"--actions none is for world models, and {forecasters[0]} is none: leave it out, or "
+            "evaluate them apart"
         )
-
-    def window(self, place: int) -> Frames:
-        """Return a window, in memory."""
-        sequence, start = self.places[place]
-        times = slice(start, start + self.context + self.steps)
-        return self.frames.select(slice(sequence, sequence + 1), times).predicted()
 
 
 def _examples(
-    plan: _Plan,
+    plan: Plan,
     windows: ScoredWindows,
     competitors: Sequence[Competitor],
     errors: Tensor,
@@ -214,64 +171,6 @@ def _examples(
         Example(choice, plan.window(choice.place), made)
         for choice, made in zip(choices, again, strict=True)
     )
-
-
-def _plan(
-    runs: Sequence[Run],
-    data: Paths | None,
-    steps: int | None,
-    context: int | None,
-    stride: Stride | None,
-    by: str | None,
-) -> _Plan:
-    """Read the frames, and choose the windows."""
-    steps = max(run.checkpoint.horizon for run in runs) if steps is None else steps
-    context = max(run.checkpoint.context for run in runs) if context is None else context
-    every = test_frames(runs, data)
-    check_frames(every, runs, context, steps)
-    strides = strides_of(every[0], stride)
-    places = _places(every[0], runs[0], context, steps, strides)
-    channels = runs[0].checkpoint.frames.predicted
-    return _Plan(every, channels, context, steps, _groups(places, every[0], by), strides)
-
-
-def _places(
-    frames: Frames, run: Run, context: int, steps: int, strides: Sequence[int]
-) -> list[Place]:
-    """Where windows begin: those whose targets are known well enough."""
-    known_fraction, gaps = run.data.known_fraction, any(run.checkpoint.statistics.gaps)
-    allowed = allowed_starts(frames, context + steps, context, known_fraction, gaps)
-    places = side_by_side(frames, context + steps, allowed, strides)
-    if not places:
-        raise UserError(
-            f"{frames.source}: no window of {context} + {steps} frames has a target that is known "
-            f"to {known_fraction:g} (data.known_fraction of the run)"
-        )
-    return places
-
-
-def _possible(networks: Sequence[Network]) -> Tensor | None:
-    """Where all runs may forecast a value at all; None for everywhere."""
-    masks = [n.windows.limits.possible for n in networks if n.windows.limits.possible is not None]
-    return torch.stack(masks).all(0) if masks else None
-
-
-def _groups(places: Sequence[Place], frames: Frames, by: str | None) -> dict[str, list[Place]]:
-    """Windows by the value that a coordinate has for their sequence, in order of appearance."""
-    if by is None:
-        return {ALL: list(places)}
-    over = {
-        name: c.values
-        for name, c in frames.coordinates.items()
-        if len(frames.dims) == 4 and c.dims == frames.dims[:1]
-    }
-    if by not in over:
-        there = f"there are {', '.join(over)}" if over else "there is none"
-        raise UserError(f"{frames.source} has no coordinate {by} over its sequences: {there}")
-    groups: dict[str, list[Place]] = {}
-    for place in places:
-        groups.setdefault(str(over[by][place.sequence]), []).append(place)
-    return groups
 
 
 def _usual(frames: Frames, known: Mapping[str, Following]) -> Usual | None:
@@ -289,10 +188,11 @@ def _usual(frames: Frames, known: Mapping[str, Following]) -> Usual | None:
 
 def _subject(
     runs: Sequence[Run],
-    plan: _Plan,
+    plan: Plan,
     known: Mapping[str, Following],
     choice: MetricChoice | None,
     members: int,
+    returns: Returns | None,
 ) -> Subject:
     """What the metrics need to know of the frames."""
     data_range = None if choice is None else choice.data_range
@@ -306,52 +206,7 @@ def _subject(
         ranges=torch.tensor(ranges) if len(ranges) == len(declared) else None,
         images=all(run.data.normalise != "standard" for run in runs),
         climatology=CLIMATOLOGY in known,
-        periodic=all(run.checkpoint.model.config.padding == "circular" for run in runs),
+        periodic=all(run.network.padding == "circular" for run in runs),
+        edges=find_edges(plan.context + plan.steps) if returns else (),
         training=cache(partial(training_frames, runs[0])),
     )
-
-
-def _join(label: str, runs: tuple[Run, ...], scored: Sequence[Scored]) -> Forecasts:
-    """Put together the scores of runs that count as one."""
-    return Forecasts(
-        label=label,
-        runs=runs,
-        scores=tuple(Scores.join(list(one.groups.values())) for one in scored),
-        example=scored[0].example,
-        groups={g: tuple(one.groups[g] for one in scored) for g in scored[0].groups if g != ALL},
-    )
-
-
-def _models(
-    runs: Sequence[Run],
-    scored: Sequence[Scored],
-    baselines: Sequence[str],
-    named: Sequence[Recognition | None],
-) -> tuple[Forecasts, ...]:
-    """Join the runs that differ by their seed alone."""
-    groups: dict[str, list[int]] = {}
-    for place, run in enumerate(runs):
-        settings = run.settings
-        training = {**settings["training"], "seed": None}
-        key = json.dumps({**settings, "training": training}, sort_keys=True, default=str)
-        groups.setdefault(key, []).append(place)
-    members = list(groups.values())
-    labels = _labels([runs[places[0]] for places in members], baselines)
-    return tuple(
-        replace(
-            _join(label, tuple(runs[p] for p in places), [scored[p] for p in places]),
-            recognition=tuple(found for p in places if (found := named[p]) is not None),
-        )
-        for label, places in zip(labels, members, strict=True)
-    )
-
-
-def _labels(runs: Sequence[Run], baselines: Sequence[str]) -> list[str]:
-    """The shortest names that tell the runs, and the baselines, apart."""
-    paths = [run.path.resolve() for run in runs]
-    choices = (
-        [run.checkpoint.model.config.layer for run in runs],
-        [path.name for path in paths],
-        [str(path) for path in paths],
-    )
-    return next(c for c in choices if len({*c, *baselines}) == len(c) + len(baselines))

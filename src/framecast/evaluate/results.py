@@ -10,6 +10,7 @@ from torch import Tensor
 
 from framecast.evaluate.examples import Example
 from framecast.evaluate.recognition import Recognition
+from framecast.evaluate.returns import Returns
 from framecast.evaluate.runs import Run
 from framecast.evaluate.sightings import Sighting
 from framecast.frames.frames import Frames
@@ -25,11 +26,12 @@ class Forecasts:
         label: its name, unique in an evaluation.
         runs: the runs that differ by their seed alone; none for a baseline, a file, or several
             runs whose members are those of one ensemble.
-        scores: of each run, or of the baseline, for frames 2..L of the windows: sums of each block
-            of windows.
+        scores: of each run, and of each sample and each group of windows where there are several;
+            or of the baseline: for frames 2..L of the windows, sums of each block of windows.
         example: forecast of the first window by the first run, in physical units.
         groups: the same scores, of the windows of each group alone.
         recognition: what each run names, of runs that tell classes apart; else empty.
+        samples: of each window by each run, of world models; each is scored by itself.
     """
 
     label: str
@@ -38,6 +40,7 @@ class Forecasts:
     example: Float[Tensor, "M K C H W"]
     groups: Mapping[str, tuple[Scores, ...]] = field(default_factory=dict)
     recognition: tuple[Recognition, ...] = ()
+    samples: int = 1
     _intervals: dict[tuple[str, int], Interval] = field(
         init=False, repr=False, default_factory=dict
     )
@@ -53,11 +56,12 @@ class Forecasts:
 
     @property
     def blocks(self) -> int:
-        """Z, blocks of windows that follow one another."""
-        return self.scores[0].sets
+        """Z, blocks of windows that follow one another; 0 where groups have not as many each."""
+        counts = {scores.sets for scores in self.scores}
+        return counts.pop() if len(counts) == 1 else 0
 
     def mean(self, metric: str, region: int = 0) -> Float64[Tensor, "S _C *axes"]:
-        """Return the mean of a metric over the runs, in one of the regions.
+        """Return the mean of a metric over `scores`, in one of the regions.
 
         Returns:
             For each step and channel, and the axes of the metric: [S,C], for events [S,C,Q], and
@@ -66,7 +70,7 @@ class Forecasts:
         return self._all(metric)[:, :, _place(metric, region)].mean(0)
 
     def spread(self, metric: str, region: int = 0) -> Float64[Tensor, "S _C *axes"] | None:
-        """Return the sample standard deviation of a metric over the runs; None for one run."""
+        """Return the sample standard deviation of a metric over `scores`; None for one of them."""
         if len(self.scores) < 2:
             return None
         return self._all(metric)[:, :, _place(metric, region)].std(0, correction=1)
@@ -191,6 +195,9 @@ class Evaluation:
         context: frames given in each window.
         strides: frames from one window to the next, in turns; none where windows lie side by side,
             or forecasts stand in files.
+        returns: by what ages are told; None where nobody knows where an agent stands.
+        group_size: windows of each group that numbers are means over; None for one group of all.
+        actions_hidden: whether world models were not told what is done.
         models: in the order in which their first runs were given.
         baselines: persistence (the frame before; in the forecast, the last given one) and,
             where the grid is that of the training, climatology (of the first run).
@@ -213,6 +220,19 @@ class Evaluation:
     examples: tuple[Example, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     strides: tuple[int, ...] = ()
+    returns: Returns | None = None
+    group_size: int | None = None
+    actions_hidden: bool = False
+
+    @property
+    def spread_over(self) -> str:
+        """What the deviations of `Forecasts.spread` are taken over, in words."""
+        several = {
+            "seeds": any(len(model.runs) > 1 for model in self.models),
+            "samples": any(model.samples > 1 for model in self.models),
+            f"groups of {self.group_size} windows": self.group_size is not None,
+        }
+        return " and ".join(words for words, stands in several.items() if stands) or "seeds"
 
     @property
     def steps(self) -> int:

@@ -12,12 +12,16 @@ from framecast.datasets.source import Source
 from framecast.forecast.ensemble import check_members
 from framecast.forecast.members import Variation
 from framecast.forecast.predictor import Predictor
+from framecast.forecast.worlds import Dreamer
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
+from framecast.models import Forecaster
+from framecast.models.config import ForecasterConfig
 from framecast.models.cost import multiplications
+from framecast.models.world import World
 from framecast.readers.paths import Paths
 from framecast.readers.selection import Selection
-from framecast.runs.checkpoint import Checkpoint, load_checkpoint
+from framecast.runs.checkpoint import Saved, load_checkpoint, load_saved, stored_kind
 from framecast.runs.config import Experiment
 from framecast.runs.contents import data_of, read_config
 
@@ -32,19 +36,44 @@ class Run:
     Attributes:
         path: the folder.
         config: all of its config.yaml.
-        predictor: its best weights, on a device.
+        trained: its best weights, on a device.
         cache: whether its data are read through the cache, whatever its configuration says.
     """
 
     path: Path
     config: Mapping[str, Any]
-    predictor: Predictor
+    trained: Predictor | Dreamer
     cache: bool = False
 
     @property
-    def checkpoint(self) -> Checkpoint:
+    def is_world(self) -> bool:
+        """Whether it is a world model."""
+        return isinstance(self.trained, Dreamer)
+
+    @property
+    def predictor(self) -> Predictor:
+        """Its best weights, of a forecaster."""
+        assert isinstance(self.trained, Predictor)
+        return self.trained
+
+    @property
+    def checkpoint(self) -> Saved:
         """Its best weights, with all that belongs to them."""
-        return self.predictor.checkpoint
+        return self.trained.saved if isinstance(self.trained, Dreamer) else self.trained.checkpoint
+
+    @property
+    def network(self) -> ForecasterConfig:
+        """What runs over time: a forecaster itself, or the memory of a world model."""
+        model = self.checkpoint.model
+        assert isinstance(model, Forecaster | World)
+        return model.spec.memory if isinstance(model, World) else model.config
+
+    def check(self, frames: Frames) -> None:
+        """Raise a UserError if frames are not like those of the training."""
+        if isinstance(self.trained, Dreamer):
+            self.trained.check(frames)
+        else:
+            self.trained.checkpoint.check(frames)
 
     @property
     def settings(self) -> dict[str, dict[str, Any]]:
@@ -61,13 +90,15 @@ class Run:
 
     @property
     def parameters(self) -> int:
-        """Number of trained parameters."""
-        return sum(p.numel() for p in self.checkpoint.model.parameters())
+        """Number of trained parameters; those of the tokeniser of a world model are not."""
+        return sum(p.numel() for p in self.checkpoint.model.parameters() if p.requires_grad)
 
     @property
     def multiplications(self) -> int:
         """Number of multiplications for one predicted frame (see `models.cost`)."""
-        return multiplications(self.checkpoint.model, *self.checkpoint.frames.grid)
+        model = self.checkpoint.model
+        assert isinstance(model, Forecaster | World)
+        return multiplications(model, *self.checkpoint.frames.grid)
 
     @property
     def data(self) -> DataConfig:
@@ -89,14 +120,18 @@ def load_runs(paths: Sequence[PathLike], device: str = "auto", cache: bool = Fal
     """
     if not paths:
         raise UserError("no run to evaluate: name one or more run folders")
-    runs = [
-        Run(path, read_config(path), Predictor(load_checkpoint(path), device), cache)
-        for path in map(Path, paths)
-    ]
+    runs = [Run(path, read_config(path), _ready(path, device), cache) for path in map(Path, paths)]
     for place, run in enumerate(runs):
         for other in runs[:place]:
             _check_pair(other, run)
     return runs
+
+
+def _ready(path: Path, device: str) -> Predictor | Dreamer:
+    """A trained model on its device."""
+    if stored_kind(path) == "world":
+        return Dreamer(load_saved(path), device)
+    return Predictor(load_checkpoint(path), device)
 
 
 def count_members(runs: Sequence[Run], members: int | None, variation: Variation) -> list[int]:
@@ -104,20 +139,28 @@ def count_members(runs: Sequence[Run], members: int | None, variation: Variation
 
     Args:
         runs: what is evaluated.
-        members: that are asked for; None for `MEMBERS`.
+        members: that are asked for; None for `MEMBERS`, and for one of each world model.
         variation: by what members differ.
 
     Raises:
-        UserError: if several are asked for and no run can make them, or nothing is random.
+        UserError: if several are asked for and no run can make them, or nothing is random; or if
+            the frames of a world model are to be perturbed.
     """
-    able = [variation.perturb > 0 or run.predictor.reads_noise for run in runs]
-    if not any(able):
-        models = [(run.predictor, str(run.path)) for run in runs[:1]]
-        check_members(models, 1 if members is None else members, variation)
+    worlds = [str(run.path) for run in runs if run.is_world]
+    if worlds and variation.perturb > 0:
+        raise UserError(
+            f"--perturb is not for world models: the members of {worlds[0]} differ by what is "
+            "drawn; leave it out"
+        )
     if members is not None and members < 1:
         raise UserError(f"--members {members} must be at least 1")
+    forecasters = [run for run in runs if not run.is_world]
+    able = [run for run in forecasters if variation.perturb > 0 or run.predictor.reads_noise]
+    if forecasters and not able and not worlds:
+        models = [(run.predictor, str(run.path)) for run in forecasters[:1]]
+        check_members(models, 1 if members is None else members, variation)
     many = MEMBERS if members is None else members
-    return [many if each else 1 for each in able]
+    return [(members or 1) if run.is_world else many if run in able else 1 for run in runs]
 
 
 def check_together(runs: Sequence[Run], counts: Sequence[int]) -> int:
@@ -130,6 +173,11 @@ def check_together(runs: Sequence[Run], counts: Sequence[int]) -> int:
     Raises:
         UserError: if there is one run, or some make more members than others.
     """
+    if worlds := [str(run.path) for run in runs if run.is_world]:
+        raise UserError(
+            f"--together is not for world models: each frame that {worlds[0]} draws is one that "
+            "might be, and scored by itself; leave it out"
+        )
     if len(runs) < 2:
         raise UserError(f"--together joins several runs, and there is one: {runs[0].path}")
     if len(set(counts)) > 1:
@@ -236,7 +284,7 @@ def check_frames(frames: Sequence[Frames], runs: Sequence[Run], context: int, st
         if value < 1:
             raise UserError(f"--{name} {value} must be at least 1")
     for run, own in zip(runs, frames, strict=True):
-        run.checkpoint.check(own)
+        run.check(own)
     longest = max(map(len, frames[0].pieces))
     if longest < context + steps:
         raise UserError(

@@ -16,6 +16,7 @@ from torch import Tensor
 from framecast.base.progress import track
 from framecast.base.ranks import Ranks, ranks_here
 from framecast.evaluate.blocks import assign
+from framecast.evaluate.returns import Returns
 from framecast.forecast.competitor import Competitor, Stretch
 from framecast.frames.batch import Place
 from framecast.frames.frames import Frames
@@ -73,6 +74,7 @@ class ScoredWindows:
         size: windows of a batch.
         possible: where a value may be forecast at all, [C,H,W]; None for everywhere.
         usual: the climatology; None where there is none.
+        returns: how long ago the place of a frame was shown; None where nobody knows.
     """
 
     frames: Frames
@@ -83,6 +85,7 @@ class ScoredWindows:
     size: int = 16
     possible: Bool[Tensor, "C H W"] | None = None
     usual: Usual | None = None
+    returns: Returns | None = None
 
     def batches(self) -> list[WindowBatch]:
         """Cut the windows into batches that do not mix groups."""
@@ -115,19 +118,24 @@ class ScoredWindows:
         given = max(0, min(steps.stop, self.context) - steps.start)
         return Stretch(places, values, given, steps.start >= self.context - 1)
 
-    def truth(self, stretch: Stretch, forecast: bool) -> Truth:
+    def truth(self, stretch: Stretch, batch: Sequence[Place], steps: range) -> Truth:
         """Return what was to be predicted, NaN where nothing is known or may be forecast.
 
         Args:
             stretch: of frames; those after the first were to be predicted.
-            forecast: whether it lies in the closed loop.
+            batch: where the windows begin that it is a stretch of.
+            steps: the predictions of it.
         """
         values = stretch.values[:, 1:]
         if self.possible is not None:
             values = values.where(self.possible, torch.nan)
         places = tuple(Place(n, start + 1) for n, start in stretch.places)
         usual = None if self.usual is None else self.usual(places, stretch.steps)
-        return Truth(values, usual, places, forecast)
+        ages = None
+        if stretch.forecast and self.returns is not None:
+            first = steps.start - (self.context - 1)
+            ages = self.returns(batch, slice(first, first + len(steps)))
+        return Truth(values, usual, places, stretch.forecast, ages)
 
 
 @torch.inference_mode()
@@ -223,7 +231,7 @@ def _score_batch(
     for steps in stretches:
         forecast = steps.start >= windows.context - 1
         stretch = windows.read(batch, steps)
-        reference = measure.reference(windows.truth(stretch, forecast))
+        reference = measure.reference(windows.truth(stretch, batch, steps))
         for place, competitor in enumerate(competitors):
             predictions, states[place] = competitor.predict(stretch, states[place])
             scores[place].append(measure.scores(predictions, reference))

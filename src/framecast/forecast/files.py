@@ -196,11 +196,7 @@ def _by_world(run: PathLike, order: Order, device: str) -> Ahead:
     dreamer = Dreamer(load_saved(run), device)
     source, spec = source_of(run, order.cache), dreamer.saved.frames
     frames = source.read(order.source, Selection.of(spec))
-    if frames.names != spec.names or frames.grid != spec.grid:
-        raise UserError(
-            f"{frames.source} has {', '.join(frames.names)} on {frames.grid[0]}×{frames.grid[1]}, "
-            f"but the model reads {', '.join(spec.names)} on {spec.grid[0]}×{spec.grid[1]}"
-        )
+    dreamer.check(frames)
     places = [find_start(frames, start) for start in order.starts]
     shown = _seen(frames, places, order.actions)
     count, seed = ensemble.members or 1, ensemble.variation.seed

@@ -1,6 +1,7 @@
 """Forecasts of frames that come in one by one, for as long as they come."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
 from framecast.frames.scaling import fill
 from framecast.frames.times import Step, places_at, readable, times_after
+from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import load_checkpoint
+from framecast.runs.contents import source_of
 
 LONGEST_GAP = 1000
 """Frames that may be missing between two that come in: beyond that a stream begins anew."""
@@ -224,7 +227,7 @@ class Stream:
     Args:
         run: a run folder, or a `.safetensors` file.
         horizon: lead times K that are forecast after each frame, at least 1.
-        like: frames of the kind of those of the training (see `Streamer`).
+        like: frames like those of the training (see `Streamer`), or a file of them.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
 
     Raises:
@@ -235,10 +238,13 @@ class Stream:
         self,
         run: PathLike,
         horizon: int = 1,
-        like: Frames | None = None,
+        like: Frames | PathLike | None = None,
         device: str = "auto",
     ) -> None:
-        self.streamer = Streamer(Predictor(load_checkpoint(run), device), horizon, like)
+        predictor = Predictor(load_checkpoint(run), device)
+        if isinstance(like, str | Path):
+            like = frames_like(run, predictor, like)
+        self.streamer = Streamer(predictor, horizon, like)
         self.now: Now | None = None
 
     def push(
@@ -265,6 +271,16 @@ class Stream:
             UserError: if the file is none of these, or belongs to another model.
         """
         self.now = load_now(path, self.streamer.predictor.checkpoint, self.streamer.limits)
+
+
+def frames_like(run: PathLike, predictor: Predictor, file: PathLike) -> Frames:
+    """Read a file of frames like those that a run was trained on.
+
+    Raises:
+        UserError: if it cannot be read so.
+    """
+    spec = predictor.checkpoint.frames
+    return source_of(run).read([file], Selection.of(spec))
 
 
 def _names(channels: Sequence[Channel]) -> list[str]:

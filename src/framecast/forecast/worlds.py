@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from framecast.base.errors import UserError
@@ -47,6 +47,28 @@ class Dreamer:
         self.saved, self.device = saved, choose_device(device)
         self.world = saved.model.to(self.device).eval()
 
+    def check(self, frames: Frames) -> None:
+        """Raise a UserError unless frames are of the kind that the model has learned from."""
+        spec = self.saved.frames
+        if frames.names != spec.names or frames.grid != spec.grid:
+            raise UserError(
+                f"{frames.source} has {', '.join(frames.names)} on "
+                f"{frames.grid[0]}×{frames.grid[1]}, but the model reads {', '.join(spec.names)} "
+                f"on {spec.grid[0]}×{spec.grid[1]}"
+            )
+
+    @torch.no_grad()
+    def encode(self, frames: Float[Tensor, "T C H W"]) -> Int64[Tensor, "T h w"]:
+        """Return the codes of frames in physical units."""
+        seen = self.saved.scaling.normalise(frames).to(self.device)
+        encode = self.world.tokeniser.encode
+        return torch.cat([encode(part) for part in torch.split(seen, AT_ONCE)])
+
+    @torch.no_grad()
+    def show(self, codes: Int64[Tensor, "B h w"]) -> Float[Tensor, "B C H W"]:
+        """Return the frames of codes, in physical units, on the CPU."""
+        return self.saved.scaling.denormalise(self.world.tokeniser.show(codes).cpu())
+
     @torch.no_grad()
     def observe(
         self, frames: Float[Tensor, "T C H W"], actions: Float[Tensor, "_T A"] | None = None
@@ -55,12 +77,8 @@ class Dreamer:
 
         A NaN among the numbers of an action says that nobody knows it.
         """
-        seen = self.saved.scaling.normalise(frames).to(self.device)
-        codes = torch.cat(
-            [self.world.tokeniser.encode(part) for part in torch.split(seen, AT_ONCE)]
-        )
         done = None if actions is None else actions[None].to(self.device)
-        return self.world.observe(codes[None], done)
+        return self.world.observe(self.encode(frames)[None], done)
 
     def imagine(
         self,
@@ -81,12 +99,24 @@ class Dreamer:
             with torch.no_grad():
                 done = None if action is None else action[None].to(self.device)
                 codes, memory = self.world.imagine(memory, done, generator)
-                shown = self.world.tokeniser.show(codes)[0].cpu()
-            yield Imagined(self.saved.scaling.denormalise(shown), memory)
+            yield Imagined(self.show(codes)[0], memory)
 
 
 AT_ONCE = 32
 """Frames that are encoded together."""
+
+
+def draws_of(seed: int, member: int, sequence: int, place: int) -> torch.Generator:
+    """Return what a member of a forecast is drawn from: it follows from these numbers alone.
+
+    Args:
+        seed: of all forecasts.
+        member: its number.
+        sequence: that is gone on from.
+        place: the last given frame of it.
+    """
+    key = f"{seed}/{member}/{sequence}/{place}"
+    return torch.Generator().manual_seed(zlib.crc32(key.encode()))
 
 
 def dream(
@@ -125,8 +155,7 @@ def dream(
                 done = acts(dreamer, frames, sequence, place, steps, actions, seed)
                 before = _before(dreamer, frames, sequence, first, place)
                 memory = dreamer.observe(frames.values[sequence, first : place + 1], before)
-                key = f"{seed}/{member}/{sequence}/{place}"
-                generator = torch.Generator().manual_seed(zlib.crc32(key.encode()))
+                generator = draws_of(seed, member, sequence, place)
                 courses.append(dreamer.imagine(memory, list(done), generator))
     for leads in zip(*courses, strict=True):
         stacked = torch.stack([lead.frame for lead in leads])

@@ -7,9 +7,9 @@ from typing import Literal
 
 FamilyName = Literal[
     "error", "anomaly", "event", "neighbourhood", "seeps", "spectrum", "ensemble", "probability",
-    "image", "clip",
+    "image", "age", "clip",
 ]  # fmt: skip
-Axis = Literal["threshold", "neighbourhood", "wavelength", "rank", "probability"]
+Axis = Literal["threshold", "neighbourhood", "wavelength", "rank", "probability", "age"]
 Axes = tuple[Axis, ...]
 
 
@@ -36,21 +36,19 @@ class Metric:
     per: Literal["channel", "frame", "clip"] = "channel"
     perfect: float | None = 0.0
     units: Literal["", "channel", "squared", "wavelength"] = ""
-    axes: tuple[
-        Literal["threshold", "neighbourhood", "wavelength", "rank", "probability"], ...
-    ] = ()
+    axes: Axes = ()
     members: int = 1
 
     @property
     def curve(self) -> Axis | None:
         """The axis along which the metric is a curve and no number; None for a number."""
-        drawn = [axis for axis in self.axes if axis in ("wavelength", "rank", "probability")]
+        drawn = [axis for axis in self.axes if axis in ("wavelength", "rank", "probability", "age")]
         return drawn[-1] if drawn else None
 
     @property
     def regional(self) -> bool:
         """Whether regions are told apart."""
-        return self.family not in ("spectrum", "image", "clip")
+        return self.family not in ("spectrum", "image", "age", "clip")
 
     @property
     def difference(self) -> bool:
@@ -66,6 +64,7 @@ _event = partial(Metric, family="event", axes=_EVENTS)
 _part = partial(Metric, family="probability", axes=_EVENTS, perfect=None)
 _spectrum = partial(Metric, family="spectrum", axes=_WAVES, units="squared", perfect=None)
 _image = partial(Metric, family="image", per="frame")
+_aged = partial(Metric, family="age", per="frame", axes=("age",))
 
 METRICS: dict[str, Metric] = {
     "rmse": Metric("RMSE", "root of the mean squared error", "lower", "error", units="channel"),
@@ -155,6 +154,12 @@ METRICS: dict[str, Metric] = {
         "SSIM (OpenSTL)", "structural similarity as OpenSTL takes it, windows of 7×7", "higher",
         perfect=1.0,
     ),
+    "psnr_by_age": _aged(
+        "PSNR (dB) by age", "PSNR by how long ago the place was last shown, if it was", "higher",
+        perfect=None,
+    ),
+    "ssim_by_age": _aged("SSIM by age", "SSIM likewise", "higher", perfect=1.0),
+    "lpips_by_age": _aged("LPIPS by age", "LPIPS likewise (--lpips-weights)", "lower"),
     "fvd": Metric(
         "FVD", "Fréchet distance of features of clips (--fvd-features)", "lower", "clip",
         per="clip",

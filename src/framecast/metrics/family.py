@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from framecast.frames.batch import Place
@@ -25,12 +25,15 @@ class Truth:
         climatology: what is usual at these places and times, likewise; None where nobody knows.
         places: of the first of the steps of each window: they seed what is drawn at random.
         forecast: whether the steps lie in a forecast, and do not follow given frames.
+        ages: how long ago the place that each frame shows was shown (`metrics.ages`); None where
+            nobody knows.
     """
 
     values: Float[Tensor, "B S C H W"]
     climatology: Float[Tensor, "B S C H W"] | None = None
     places: tuple[Place, ...] = ()
     forecast: bool = True
+    ages: Int64[Tensor, "B S"] | None = None
 
     @cached_property
     def known(self) -> Bool[Tensor, "B S C H W"] | None:

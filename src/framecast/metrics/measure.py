@@ -50,6 +50,7 @@ class Measure:
         asked: whether somebody named the metrics, so that reports show each of them.
         protocol: that of a paper, and what it says of its reductions; empty for none.
         by_input: whether reports tell predictions from true frames from those of own ones.
+        edges: of the bins of ages; none where ages are not told apart.
     """
 
     names: tuple[str, ...]
@@ -65,6 +66,7 @@ class Measure:
     asked: bool = False
     protocol: str = ""
     by_input: bool = False
+    edges: tuple[int, ...] = ()
 
     @property
     def wavelengths(self) -> Float64[np.ndarray, " K"]:

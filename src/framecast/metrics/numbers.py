@@ -10,10 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framecast.base.errors import UserError
+from framecast.metrics.ages import NEITHER, shares_of
 from framecast.metrics.family import Family, Prediction, Sums, Truth
 from framecast.metrics.images import UNIFORM, psnr, squared_error, ssim, to_images, to_range
 from framecast.metrics.lpips import Lpips, Taps
 
+BY_AGE = "_by_age"
+"""What the name of a metric ends in that tells the ages of frames apart."""
 _TOLERANCE = 1e-3
 """Part of the range by which the truth may lie outside of it, as resized video does."""
 
@@ -63,25 +66,32 @@ class FrameNumbers(Family):
     A number that is infinite, as the signal-to-noise ratio is of a frame without noise, is left out
     of its sum and its count; so is any number of a frame with gaps.
 
+    Some numbers may be told apart by the age of a frame too: how long ago the place that it shows
+    was shown before (`metrics.ages`).
+
     Attributes:
         names: of the metrics.
         ranges: values of each channel that are 0 and 1 of an image, [C,2].
         lpips: the network of LPIPS; None where nobody asks.
+        aged: those of the names that are told apart by age, as NAME_by_age.
+        edges: of the bins of ages; none where no number is told apart by them.
     """
 
     names: tuple[str, ...]
     ranges: Float[Tensor, "C 2"]
     lpips: Lpips | None = None
+    aged: tuple[str, ...] = ()
+    edges: tuple[int, ...] = ()
 
     @property
     def metrics(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of the metrics."""
-        return self.names
+        return (*self.names, *(f"{name}{BY_AGE}" for name in self.aged))
 
     @property
     def statistics(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of the sums."""
-        each = (f"{name}_{what}" for name in self.names for what in ("total", "count"))
+        each = (f"{name}_{what}" for name in self.metrics for what in ("total", "count"))
         return ("frames", *each)
 
     def reference(self, truth: Truth) -> Images:
@@ -97,7 +107,21 @@ class FrameNumbers(Family):
         """Return how many frames are whole, and of each number its sum and count, [B,S,1,1]."""
         images = self._images(prediction.mean)
         numbers = {name: self._number(name, images, reference) for name in self.names}
-        return sum_numbers(numbers, truth)
+        return {**sum_numbers(numbers, truth), **self._by_age(numbers, truth)}
+
+    def _by_age(self, numbers: dict[str, Tensor], truth: Truth) -> Sums:
+        """Sum and count of numbers of frames of each age, [B,S,1,1,V]."""
+        if not self.aged:
+            return {}
+        told = {name: numbers[name] for name in self.aged}
+        plain = sum_numbers(told, truth)
+        unknown = torch.full(truth.values.shape[:2], NEITHER)
+        shares = shares_of(unknown if truth.ages is None else truth.ages, self.edges)
+        return {
+            f"{name}{BY_AGE}_{what}": plain[f"{name}_{what}"][..., None] * shares[:, :, None, None]
+            for name in told
+            for what in ("total", "count")
+        }
 
     def _images(self, frames: Tensor) -> Images:
         clipped = to_images(frames, self.ranges)
@@ -115,8 +139,13 @@ class FrameNumbers(Family):
         return self.lpips.compare(images.taps, truth.taps).view(images.clipped.shape[:2])
 
     def metric(self, name: str, sums: Sums) -> Tensor:
-        """Return the mean over frames; infinite where all frames were left out."""
+        """Return the mean over frames; infinite where all frames were left out.
+
+        By age, it is NaN where there were none of an age, or all were left out.
+        """
         total, count = sums[f"{name}_total"], sums[f"{name}_count"]
+        if name.endswith(BY_AGE):
+            return total / count
         return torch.where((count == 0) & (sums["frames"] > 0), torch.inf, total / count)
 
 

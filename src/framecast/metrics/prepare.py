@@ -23,7 +23,7 @@ from framecast.metrics.images import UNIFORM, WANG
 from framecast.metrics.lpips import SMALLEST, Lpips
 from framecast.metrics.measure import Measure
 from framecast.metrics.neighbourhood import Neighbourhoods
-from framecast.metrics.numbers import FrameNumbers
+from framecast.metrics.numbers import BY_AGE, FrameNumbers
 from framecast.metrics.probability import Probabilities
 from framecast.metrics.regions import find_regions
 from framecast.metrics.seeps import Seeps, WetClimate
@@ -45,6 +45,7 @@ class Subject(NamedTuple):
         climatology: whether it is known what is usual.
         members: of the largest ensemble.
         periodic: whether fields go on from one edge to the other, rows and columns alike.
+        edges: of the bins of ages (`metrics.ages`); none where nobody knows what was shown before.
         training: reads the frames that percentiles and the climate of rain are taken from; None
             where there are none.
     """
@@ -57,6 +58,7 @@ class Subject(NamedTuple):
     climatology: bool = False
     members: int = 1
     periodic: bool = False
+    edges: tuple[int, ...] = ()
     training: Callable[[], Frames] | None = None
 
     @property
@@ -66,6 +68,7 @@ class Subject(NamedTuple):
 
 
 _USUAL_IMAGES = ("image_mse", "mse_frame_sum", "psnr", "ssim", "lpips")
+_AGED = of_families("age")
 _SLOW = "takes long, and is taken if asked for: --metrics"
 _LEAST_SPECTRUM = 32
 """Least side of a grid whose spectrum is taken without being asked for."""
@@ -101,6 +104,7 @@ def prepare(choice: MetricChoice, subject: Subject) -> Measure:
         asked=choice.names is not None or choice.preset is not None,
         protocol=f"{choice.protocol}: {choice.preset.reductions}" if choice.preset else "",
         by_input=choice.preset is not None and choice.preset.by_input,
+        edges=subject.edges if any(METRICS[name].family == "age" for name in names) else (),
     )
 
 
@@ -116,9 +120,8 @@ def _names(choice: MetricChoice, subject: Subject) -> tuple[tuple[str, ...], dic
     images = subject.images or choice.data_range is not None
     wanted = {*asked, *_suggested(choice, subject, images)}
     names = in_order(name for name in wanted if name not in obstacles)
-    absent = {
-        name: obstacles.get(name, _SLOW) for name in (*_USUAL_IMAGES, "fvd") if name not in names
-    }
+    usual = (*_USUAL_IMAGES, "fvd", *(_AGED[:1] if subject.frames.action_names else ()))
+    absent = {name: obstacles.get(name, _SLOW) for name in usual if name not in names}
     return names, absent
 
 
@@ -126,7 +129,7 @@ def _suggested(choice: MetricChoice, subject: Subject, images: bool) -> Iterator
     """The metrics that suit the frames where nobody says which."""
     yield from ERRORS
     if images:
-        yield from _USUAL_IMAGES
+        yield from (*_USUAL_IMAGES, *_AGED)
     elif subject.climatology:
         yield from of_families("anomaly")
     if not images and min(subject.frames.grid) >= _LEAST_SPECTRUM:
@@ -159,11 +162,13 @@ def _families(
         yield Seeps(weights, tuple(_climates(choice, subject)))
     if bins is not None:
         yield Spectra(bins)
-    numbers = tuple(name for name in names if METRICS[name].family == "image")
-    if numbers:
+    aged = tuple(name.removesuffix(BY_AGE) for name in names if METRICS[name].family == "age")
+    plain = [name for name in names if METRICS[name].family == "image"]
+    if numbers := in_order([*plain, *aged]):
         assert subject.ranges is not None
         path = choice.lpips_path if "lpips" in numbers else None
-        yield FrameNumbers(numbers, subject.ranges, None if path is None else Lpips.load(path))
+        lpips = None if path is None else Lpips.load(path)
+        yield FrameNumbers(numbers, subject.ranges, lpips, aged, subject.edges if aged else ())
 
 
 def _weights(choice: MetricChoice, frames: Frames) -> Weights:
@@ -242,6 +247,9 @@ def _obstacles(choice: MetricChoice, subject: Subject) -> Iterator[tuple[str, st
         "neighbourhood": lacks_thresholds
         | {"needs sizes of neighbourhoods: --neighbourhood CELLS": not choice.neighbourhoods},
         "seeps": {"needs to know what is dry: --dry CHANNEL=VALUE": not choice.dry},
+        "age": {
+            "needs to know where the agent stands (pos and rot in the files)": not subject.edges
+        },
         "spectrum": {
             f"needs a grid of {LEAST_SIDE}×{LEAST_SIDE} or more": (
                 min(subject.frames.grid) < LEAST_SIDE
@@ -249,7 +257,8 @@ def _obstacles(choice: MetricChoice, subject: Subject) -> Iterator[tuple[str, st
         },
     }
     for name, metric in METRICS.items():
-        of_image = _image_obstacles(name, choice, subject) if name in IMAGES else {}
+        image = name.removesuffix(BY_AGE)
+        of_image = _image_obstacles(image, choice, subject) if image in IMAGES else {}
         members = {f"needs {metric.members} members": subject.members < metric.members}
         for reason, stands in {**reasons.get(metric.family, {}), **members, **of_image}.items():
             if stands:

@@ -4,7 +4,8 @@ from framecast.models.config import ForecasterConfig
 from framecast.models.forecaster import Forecaster
 from framecast.models.networks import make_network
 from framecast.models.recogniser import Recogniser
-from framecast.models.tokeniser import Tokeniser, TokeniserConfig
+from framecast.models.tokeniser import Tokeniser
+from framecast.models.tokeniser_config import TokeniserConfig
 
 __all__ = [
     "Forecaster",

@@ -6,19 +6,23 @@ from torch.utils.flop_counter import FlopCounterMode
 from framecast.frames.batch import Conditions
 from framecast.models.forecaster import Forecaster
 from framecast.models.recogniser import Recogniser
+from framecast.models.world import World
 
 
-def multiplications(model: Forecaster, height: int, width: int) -> int:
+def multiplications(model: Forecaster | World, height: int, width: int) -> int:
     """Count the multiplications of convolutions and matrices for one predicted frame.
 
     The network reads one frame, a batch of one. Elementwise products, such as those of gates, are
-    not counted, as papers do not count them.
+    not counted, as papers do not count them. Of a world model those are counted that draw a frame,
+    with all passes of its prior, and decode it.
 
     Args:
         model: the network.
-        height: H of the grid.
+        height: H of the grid; world models know their own.
         width: W of the grid.
     """
+    if isinstance(model, World):
+        return _of_a_drawn_frame(model)
     like, ports = next(model.parameters()), model.ports
     frames = like.new_zeros(1, 1, ports.fed_back, height, width)
     noise = model.noise_channels
@@ -30,6 +34,18 @@ def multiplications(model: Forecaster, height: int, width: int) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(frames, None, conditions)
     return int(counter.get_total_flops()) // 2  # it counts a product and a sum
+
+
+def _of_a_drawn_frame(model: World) -> int:
+    like = next(model.parameters())
+    codes = torch.zeros(1, 1, *model.tokeniser.code_grid, dtype=torch.int64, device=like.device)
+    source = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        memory = model.observe(codes)
+        with FlopCounterMode(display=False) as counter:
+            drawn, _ = model.imagine(memory, source=source)
+            model.tokeniser.show(drawn)
+    return int(counter.get_total_flops()) // 2
 
 
 def classifier_multiplications(model: Recogniser) -> int:

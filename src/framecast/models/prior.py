@@ -5,6 +5,7 @@ sampling of Lee et al., Draft-and-Revise, 2022, as TECO (Yan et al., 2023) combi
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 
 LEAST_SHARE = 1e-6
 """Of the cells, below which none but one is hidden."""
+Source = torch.Generator | Sequence[torch.Generator] | None
+"""Of random numbers: one for a whole batch; or one for each grid of it, of which each is then drawn
+as if it were alone; None for torch's own."""
 
 
 @dataclass(frozen=True)
@@ -150,27 +154,28 @@ class SpatialPrior(nn.Module):
         self,
         given: Float[Tensor, "B G h w"],
         passes: Passes,
-        generator: torch.Generator | None = None,
+        source: Source = None,
     ) -> Int64[Tensor, "B h w"]:
         """Draw a grid of codes: all cells are hidden, then drawn in groups, and revised in others.
 
-        In each round the cells are parted at random into groups, the same for all grids. Group by
-        group, its cells are hidden and drawn at once, each from its own scores.
+        In each round the cells are parted at random into groups, the same for all grids that share
+        a source. Group by group, its cells are hidden and drawn at once, each from its own scores.
 
         Args:
             given: what is known of each cell.
             passes: rounds and groups.
-            generator: of what is random; torch's own if None.
+            source: of what is random.
         """
         grid = given.shape[-2:]
         count = grid.numel()
         codes = torch.full((len(given), count), self.hidden_code, device=given.device)
         for groups in passes.rounds:
-            order = torch.randperm(count, generator=generator).to(given.device)
-            for group in order.tensor_split(min(groups, count)):
-                codes[:, group] = self.hidden_code
+            orders = _orders(len(given), count, source).to(given.device)
+            for group in orders.tensor_split(min(groups, count), dim=1):
+                codes.scatter_(1, group, self.hidden_code)
                 scores = self(codes.view(-1, *grid), given).flatten(1, 2)
-                codes[:, group] = draw(scores[:, group], generator)
+                wanted = scores.gather(1, group[..., None].expand(-1, -1, self.codes))
+                codes.scatter_(1, group, draw(wanted, source))
         return codes.view(-1, *grid)
 
 
@@ -188,8 +193,19 @@ def draw_hidden(grids: int, cells: int, device: torch.device) -> Bool[Tensor, "B
     return hidden.to(device)
 
 
-def draw(scores: Float[Tensor, "B N K"], generator: torch.Generator | None) -> Int64[Tensor, "B N"]:
+def draw(scores: Float[Tensor, "B N K"], source: Source) -> Int64[Tensor, "B N"]:
     """Draw a code for each cell, from the softmax of its scores."""
-    shares = scores.float().softmax(-1).flatten(0, 1).cpu()
-    drawn = torch.multinomial(shares, 1, generator=generator)
+    shares = scores.float().softmax(-1).cpu()
+    if isinstance(source, Sequence):
+        each = zip(shares, source, strict=True)
+        drawn = torch.cat([torch.multinomial(own, 1, generator=one) for own, one in each])
+    else:
+        drawn = torch.multinomial(shares.flatten(0, 1), 1, generator=source)
     return drawn.view(scores.shape[:2]).to(scores.device)
+
+
+def _orders(grids: int, cells: int, source: Source) -> Int64[Tensor, "B N"]:
+    """In which order the cells of each grid are drawn."""
+    if isinstance(source, Sequence):
+        return torch.stack([torch.randperm(cells, generator=one) for one in source])
+    return torch.randperm(cells, generator=source).expand(grids, -1)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor, nn
 
@@ -22,13 +21,12 @@ from framecast.models.code_layers import CodeDecoder, CodeEncoder
 from framecast.models.codebook import Codebook, Quantised, perplexity
 from framecast.models.losses import Losses
 from framecast.models.model import Model, register_model
-from framecast.models.prior import SpatialPrior, draw
+from framecast.models.prior import Source, SpatialPrior, draw
 from framecast.models.tokeniser import Tokeniser
 from framecast.models.unroll import Unrolling
 from framecast.models.world_config import WorldSpec
+from framecast.models.world_losses import draw_frames, entropy_of, keep_back, prior_loss
 
-ABSENT = -2.0
-"""What the memory reads in place of a frame that is kept from it."""
 PARTS = ("codes", "latents", "quantiser")
 """Parts of the loss, for the log."""
 
@@ -215,14 +213,14 @@ class World(Model):
         self,
         memory: Memory,
         action: Float[Tensor, "B A"] | None = None,
-        generator: torch.Generator | None = None,
+        source: Source = None,
     ) -> tuple[Int64[Tensor, "B H W"], Memory]:
         """Draw the next frame, and remember it.
 
         Args:
             memory: of all frames so far.
             action: done after the last of them; None where nobody knows.
-            generator: of what is random; torch's own if None.
+            source: of what is random.
 
         Returns:
             The codes of the frame, and what is remembered.
@@ -232,9 +230,9 @@ class World(Model):
         told, state = self.memory.step(joined, memory.state)
         if self.prior is None:
             scores = self.decoder(told).flatten(2).mT
-            codes = draw(scores, generator).view(-1, *self.grid)
+            codes = draw(scores, source).view(-1, *self.grid)
             return codes, Memory(state, self.see(codes[:, None]).inputs[:, 0])
-        drawn = self.prior.sample(told, self.spec.config.passes, generator)
+        drawn = self.prior.sample(told, self.spec.config.passes, source)
         latent = self.widen(self.codebook.vectors_of(drawn)).movedim(-1, 1)
         codes = self.decoder(torch.cat([told, latent], dim=1)).argmax(1)
         return codes, Memory(state, latent)
@@ -274,72 +272,25 @@ class World(Model):
 
     def _parts(self, seen: Seen, codes: Codes, actions: Actions) -> Float[Tensor, " P"]:
         """Measure the parts of the loss, by `PARTS`; of kind plain the first alone."""
-        hides = self.spec.config.drop_actions if self.training else 0.0
+        config = self.spec.config
+        hides = config.drop_actions if self.training else 0.0
+        smoothing = config.label_smoothing if self.training else 0.0
         kept = (torch.rand(len(codes)) >= hides).to(codes.device)
-        inputs = self._kept_back(seen.inputs[:, :-1], kept, actions)
+        inputs = seen.inputs[:, :-1]
+        if config.inputs is not None and actions is not None:
+            inputs = keep_back(inputs, kept, config.inputs)
         told, _ = self.told(inputs, None if actions is None else actions[:, :-1], None, kept)
-        chosen = self._draw_frames(codes.shape[1] - 1).to(codes.device)
+        chosen = draw_frames(codes.shape[1] - 1, 1 - config.drop_loss).to(codes.device)
         told, targets = told[:, chosen], codes[:, 1:][:, chosen]
         latents = seen.latents[:, 1:][:, chosen]
         known = torch.cat([told, latents], dim=2) if self.latent else told
-        parts = [self._entropy(per_frame(self.decoder, known), targets)]
+        parts = [entropy_of(per_frame(self.decoder, known), targets, smoothing)]
         if seen.quantised is not None:
+            assert self.prior is not None
             drawn = seen.quantised.codes[:, 1:][:, chosen]
-            parts.append(self._prior_loss(drawn, told, kept, chosen + 1))
+            parts.append(prior_loss(self.prior, drawn, told, kept, chosen + 1, config.inputs))
             parts.append(seen.quantised.loss.mean() / 2)
         return torch.stack(parts)
-
-    def _kept_back(
-        self, inputs: Tensor, kept: Bool[Tensor, " B"], actions: Actions
-    ) -> Float[Tensor, "B T D h w"]:
-        """Replace later frames of windows whose actions are told, where this is asked for."""
-        limit = self.spec.config.inputs
-        if limit is None or actions is None:
-            return inputs
-        late = torch.arange(inputs.shape[1], device=inputs.device) >= limit
-        hidden = (kept[:, None] & late)[..., None, None, None]
-        return inputs.masked_fill(hidden, ABSENT)
-
-    def _draw_frames(self, targets: int) -> Int64[Tensor, " n"]:
-        """Draw which of the frames after the first are scored; with repetition, as in TECO."""
-        share = 1 - self.spec.config.drop_loss
-        return torch.randint(targets, (max(1, int(share * targets + 1e-9)),))
-
-    def _entropy(
-        self, scores: Float[Tensor, "B n K H W"], codes: Int64[Tensor, "B n H W"]
-    ) -> Float[Tensor, ""]:
-        """Cross-entropy of codes, summed over cells, as a mean over frames."""
-        smoothing = self.spec.config.label_smoothing if self.training else 0.0
-        flat = scores.flatten(0, 1).float(), codes.flatten(0, 1)
-        entropy = F.cross_entropy(*flat, reduction="sum", label_smoothing=smoothing)
-        mean: Tensor = entropy / len(flat[1])
-        return mean
-
-    def _prior_loss(
-        self,
-        codes: Int64[Tensor, "B n h w"],
-        told: Float[Tensor, "B n G h w"],
-        kept: Bool[Tensor, " B"],
-        frames: Int64[Tensor, " n"],
-    ) -> Float[Tensor, ""]:
-        """Cross-entropy of hidden latents, as a mean over these, times the cells of a frame.
-
-        Where frames are kept back, windows with and without actions are summed as terms of their
-        own, over the frames that were kept back.
-        """
-        assert self.prior is not None
-        entropies, hidden = self.prior.entropies(codes.flatten(0, 1), told.flatten(0, 1))
-        entropies, hidden = (x.view(codes.shape) for x in (entropies, hidden))
-        groups = [torch.ones_like(kept)]
-        if self.spec.config.inputs is not None:
-            late = frames >= self.spec.config.inputs
-            hidden = hidden & late[:, None, None]
-            groups = [kept, ~kept]
-        total = entropies.new_zeros(())
-        for group in groups:
-            counted = (hidden & group[:, None, None, None]).to(entropies.dtype)
-            total = total + (entropies * counted).sum() / counted.sum().clamp(min=1)
-        return total * codes.shape[-2:].numel()
 
     def validate(self, batch: Batch, unrolling: Unrolling) -> Losses:
         """Return the parts of the loss, with all actions told; and how often latents are used."""

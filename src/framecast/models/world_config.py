@@ -7,7 +7,7 @@ from typing import Any, Literal
 from framecast.base.plain import build
 from framecast.models.config import ForecasterConfig
 from framecast.models.prior import Passes
-from framecast.models.tokeniser import TokeniserSpec
+from framecast.models.tokeniser_config import TokeniserSpec
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 from framecast.evaluate import Evaluation, Forecasts
-from framecast.metrics import METRICS
+from framecast.metrics import METRICS, ages
 from framecast.metrics.catalogue import Axis
 
 
@@ -89,5 +89,6 @@ def labels_of(
         "wavelength": [f"{length:.6g}" for length in measure.wavelengths],
         "rank": [str(rank) for rank in range(members + 1)],
         "probability": [f"{number / members:.6g}" for number in range(members + 1)],
+        "age": ages.labels_of(measure.edges),
     }
     return [list(enumerate(named[axis])) for axis in METRICS[metric].axes]

@@ -8,6 +8,7 @@ from typing import Any
 from framecast.evaluate import Evaluation, Forecasts, Run
 from framecast.frames.leads import lead_times
 from framecast.metrics import LEVEL, METRICS
+from framecast.metrics.ages import labels_of
 from framecast.metrics.bootstrap import RESAMPLES
 from framecast.models import Recogniser
 from framecast.models.cost import classifier_multiplications
@@ -33,6 +34,9 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         "windows": evaluation.windows,
         "strides": list(evaluation.strides),
         "context": evaluation.context,
+        "group_size": evaluation.group_size,
+        "actions_hidden": evaluation.actions_hidden,
+        "same_pose": _same_pose(evaluation),
         "steps": evaluation.steps,
         "lead_times": times.tolist(),
         "lead_time_units": units,
@@ -51,6 +55,13 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         "models": [_describe(f, evaluation) for f in evaluation.models],
         "baselines": [_describe(f, evaluation) for f in evaluation.baselines],
     }
+
+
+def _same_pose(evaluation: Evaluation) -> dict[str, float] | None:
+    """Within what two poses of an agent count as one."""
+    if evaluation.returns is None or not evaluation.measure.edges:
+        return None
+    return {"distance": evaluation.returns.distance, "degrees": evaluation.returns.degrees}
 
 
 def _about(metric: str) -> dict[str, Any]:
@@ -82,6 +93,8 @@ def _axes(evaluation: Evaluation) -> dict[str, Any]:
         }
     if measure.neighbourhoods:
         axes["neighbourhoods"] = list(measure.neighbourhoods)
+    if measure.edges:
+        axes["age"] = {"labels": labels_of(measure.edges), "units": "frames"}
     if measure.bins is not None:
         bins = measure.bins
         axes["spectrum"] = {"kind": bins.kind, "units": bins.units}
@@ -97,6 +110,7 @@ def _describe(forecasts: Forecasts, evaluation: Evaluation) -> dict[str, Any]:
     described = {
         "label": forecasts.label,
         "members": forecasts.members,
+        "samples": forecasts.samples,
         "runs": [_describe_run(run) for run in forecasts.runs],
         **_numbers(forecasts, evaluation),
     }
@@ -112,7 +126,7 @@ def _describe_run(run: Run) -> dict[str, Any]:
         further["classifier_multiplications"] = classifier_multiplications(model)
     return {
         "path": str(run.path),
-        "layer": run.checkpoint.model.config.layer,
+        "layer": run.network.layer,
         "seed": run.seed,
         "epoch": run.checkpoint.epoch,
         "parameters": run.parameters,
@@ -132,7 +146,7 @@ def _numbers(forecasts: Forecasts, evaluation: Evaluation) -> dict[str, Any]:
             phase: {
                 m: {
                     **_entry(forecasts, m, steps, 0),
-                    "left_out": forecasts.scores[0].left_out(m)[steps].int().tolist(),
+                    **_left_out(forecasts, m, steps),
                 }
                 for m in kinds["frame"]
             }
@@ -158,6 +172,13 @@ def _numbers(forecasts: Forecasts, evaluation: Evaluation) -> dict[str, Any]:
             for name, steps in evaluation.by_input.items()
         }
     return numbers | ({"regions": regions} if regions else {})
+
+
+def _left_out(forecasts: Forecasts, metric: str, steps: slice) -> dict[str, list[int]]:
+    """How many frames a mean over frames leaves out, where nothing tells them apart."""
+    if METRICS[metric].axes:
+        return {}
+    return {"left_out": forecasts.scores[0].left_out(metric)[steps].int().tolist()}
 
 
 def _of_channels(

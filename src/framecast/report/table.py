@@ -15,6 +15,7 @@ from framecast.frames.leads import lead_times, with_units
 from framecast.frames.times import counted
 from framecast.metrics import IMAGES, LEVEL, METRICS
 from framecast.metrics.bootstrap import FEWEST
+from framecast.report import ages
 from framecast.report.axes import Column, columns_of, each_group, units_of
 from framecast.report.recognition import recognition_tables
 from framecast.report.tables import Table as Texts
@@ -33,7 +34,7 @@ def print_table(evaluation: Evaluation) -> None:
     """Print the RMSE of each model by lead time, beside the baselines; a table a channel.
 
     Tables of averages over lead times follow for what was asked for: other metrics, groups,
-    regions, events; and for images and ensembles.
+    regions, events; for images and ensembles; and of ages, where an agent's are known.
     """
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     for table in recognition_tables(evaluation):
@@ -50,6 +51,10 @@ def print_table(evaluation: Evaluation) -> None:
     for place, name in enumerate(evaluation.first.names):
         if any("threshold" in METRICS[c.metric].axes for c in _scalars(evaluation, name)):
             console.print(_events(evaluation, place))
+    for table in ages.tables(evaluation):
+        console.print(_of_texts(table))
+    for text in ages.about(evaluation):
+        console.print(text, style="dim")
     if evaluation.measure.protocol:
         console.print(evaluation.measure.protocol, style="dim")
     if any(name in IMAGES for name in evaluation.metrics):
@@ -266,7 +271,7 @@ def _caption(evaluation: Evaluation, skill: bool = False) -> str:
         "none": "all cells count alike",
     }[evaluation.measure.weights.kind])  # fmt: skip
     if several:
-        parts.append("±: standard deviation over seeds")
+        parts.append(f"±: standard deviation over {evaluation.spread_over}")
     first = evaluation.forecasts[0]
     bounded = first.interval("rmse") is not None
     if skill and not bounded:

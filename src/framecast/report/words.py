@@ -13,9 +13,10 @@ DAY = 24
 
 
 def title(forecasts: Forecasts, space: str = " ") -> str:
-    """Name a model, with the number of its seeds where there are several."""
-    seeds = len(forecasts.runs)
-    return f"{forecasts.label}{space}({seeds} seeds)" if seeds > 1 else forecasts.label
+    """Name a model, with the number of its seeds, and of samples, where there are several."""
+    counts = {"seeds": len(forecasts.runs), "samples": forecasts.samples}
+    several = [f"{count} {what}" for what, count in counts.items() if count > 1]
+    return f"{forecasts.label}{space}({', '.join(several)})" if several else forecasts.label
 
 
 def chosen(count: int, most: int) -> np.ndarray:

@@ -194,9 +194,18 @@ def stored_kind(path: PathLike) -> str:
     Raises:
         UserError: as `load_saved`.
     """
+    return stored_header(path).kind
+
+
+def stored_header(path: PathLike) -> Header:
+    """Return what a run, or a checkpoint, says of itself, without loading its model.
+
+    Raises:
+        UserError: as `load_saved`.
+    """
     file = _file_of(Path(path))
     with _opened(file) as content:
-        return read_header(content.metadata() or {}, file).kind
+        return read_header(content.metadata() or {}, file)
 
 
 def _file_of(path: Path) -> Path:

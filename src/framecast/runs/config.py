@@ -7,7 +7,7 @@ from typing import Literal
 from framecast.datasets.config import DataConfig
 from framecast.models import ForecasterConfig
 from framecast.models.losses import Loss
-from framecast.models.tokeniser import TokeniserConfig
+from framecast.models.tokeniser_config import TokeniserConfig
 from framecast.models.unroll import Unrolling
 from framecast.models.world_config import WorldConfig
 

@@ -36,9 +36,9 @@ def render(values: Tensor, kind: str) -> bytes:
     """Return an array as bytes of that type of content, with null for NaN in JSON."""
     array = values.numpy()
     if kind == JSON:
-        rounded = array.astype(np.float64)
-        nothing = np.where(np.isfinite(rounded), rounded, None)
-        return json.dumps(nothing.tolist()).encode()
+        numbers = array.astype(object)
+        numbers[~np.isfinite(array)] = None
+        return json.dumps(numbers.tolist()).encode()
     file = io.BytesIO()
     np.save(file, array)
     return file.getvalue()

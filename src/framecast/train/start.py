@@ -31,7 +31,8 @@ from framecast.models import Forecaster, Recogniser, Tokeniser, TokeniserConfig,
 from framecast.models.model import Model
 from framecast.models.size import TRAINING_COPIES, weight_shapes
 from framecast.models.spec import Ports
-from framecast.models.tokeniser import Perceptual, TokeniserSpec
+from framecast.models.tokeniser import Perceptual
+from framecast.models.tokeniser_config import TokeniserSpec
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.batches import Batches
 from framecast.train.inherit import inherit

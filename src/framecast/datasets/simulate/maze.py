@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -30,8 +30,8 @@ from framecast.datasets.simulate.walking import (
     RIGHT,
     Pose,
     Walk,
-    explore,
-    there_and_back,
+    WalkKind,
+    walk_of,
 )
 
 __all__ = ["SPLITS", "Maze", "simulate"]
@@ -56,7 +56,7 @@ class Maze(Episodes):
     """
 
     rooms: int = 4
-    walk_kind: Literal["explore", "return"] = "explore"
+    walk_kind: WalkKind = "explore"
     turn: float = 15.0
     step: float = 0.4
 
@@ -79,9 +79,7 @@ class Maze(Episodes):
 
     def walk(self, random: np.random.Generator) -> Walk:
         """Return a walk of the kind that is asked for."""
-        if self.walk_kind == "explore":
-            return explore(random, self.spin, self.step / 2)
-        return there_and_back(random, self.spin, self.step / 2, self.frames)
+        return walk_of(self.walk_kind, random, self.spin, self.step / 2, self.frames)
 
 
 def simulate(out: Path, config: Maze, counts: Mapping[str, int], seed: int) -> None:

@@ -7,7 +7,7 @@ world is the same walk.
 
 import math
 from collections.abc import Generator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
@@ -22,6 +22,7 @@ TURN_ASIDE = 0.04
 """Probability that a step forward is followed by a turn, though nothing stood in the way."""
 
 Walk = Generator[int, float, None]
+WalkKind = Literal["explore", "return"]
 
 
 class Pose(NamedTuple):
@@ -53,6 +54,15 @@ class Pose(NamedTuple):
     def distance(self, other: "Pose") -> float:
         """Return the distance between two poses along the ground."""
         return math.hypot(self.x - other.x, self.y - other.y)
+
+
+def walk_of(
+    kind: WalkKind, random: np.random.Generator, spin: int, stuck: float, frames: int
+) -> Walk:
+    """Return a walk of a kind: `explore`, or `there_and_back`, whose arguments these are."""
+    if kind == "explore":
+        return explore(random, spin, stuck)
+    return there_and_back(random, spin, stuck, frames)
 
 
 def explore(random: np.random.Generator, spin: int, stuck: float) -> Walk:

@@ -13,6 +13,7 @@ from framecast.evaluate import Evaluation
 from framecast.evaluate.examples import Choice, Example, parts_of
 from framecast.frames.leads import lead_times, with_units
 from framecast.frames.times import counted
+from framecast.report import ages
 from framecast.report.page import charts
 from framecast.report.page.frames import Show, scene
 from framecast.report.page.numbers import averages
@@ -55,6 +56,12 @@ def draw_page(evaluation: Evaluation, creator: str) -> str:
         Section("Classes", tables=tuple(recognition_tables(evaluation, confusion=True))),
         Section("By lead time", (_bands(evaluation),), groups=_by_lead(evaluation, drawn)),
         Section("Spectra", groups=_by_channel(evaluation, drawn, charts.spectra)),
+        Section(
+            "By age",
+            tuple(ages.about(evaluation)),
+            tuple(ages.tables(evaluation)),
+            _by_age(evaluation, drawn),
+        ),
         Section("Ensembles", groups=_by_channel(evaluation, drawn, charts.ensembles)),
         Section("Averages over lead times", tables=tuple(averages(evaluation))),
     ]
@@ -148,7 +155,8 @@ def _scene(show: Show) -> dict[str, Any]:
 
 def _bands(evaluation: Evaluation) -> str:
     if any(len(f.scores) > 1 for f in evaluation.models):
-        return "Shaded: the standard deviation over seeds, or the 95 % interval of a single run."
+        spread = f"the standard deviation over {evaluation.spread_over}"
+        return f"Shaded: {spread}, or the 95 % interval of a single run."
     if evaluation.forecasts[0].interval(evaluation.metrics[0]) is None:
         return "There are too few windows for intervals."
     return "Shaded: the 95 % interval, by a bootstrap over blocks of windows."
@@ -160,6 +168,11 @@ def _by_lead(evaluation: Evaluation, drawn: list[charts.Chart]) -> tuple[Group, 
         _group(name or "whole frames", charts.by_lead(evaluation, name), drawn) for name in names
     ]
     return tuple(group for group in groups if group.charts)
+
+
+def _by_age(evaluation: Evaluation, drawn: list[charts.Chart]) -> tuple[Group, ...]:
+    made = list(charts.by_age(evaluation))
+    return (_group("whole frames", made, drawn),) if made else ()
 
 
 def _by_channel(evaluation: Evaluation, drawn: list[charts.Chart], draw: Any) -> tuple[Group, ...]:

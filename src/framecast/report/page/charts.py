@@ -237,6 +237,31 @@ def spectra(evaluation: Evaluation, place: int) -> Iterator[Chart]:
         )
 
 
+def by_age(evaluation: Evaluation) -> Iterator[Chart]:
+    """Yield each number by how long ago the place of a frame was shown; level lines where never."""
+    edges = evaluation.measure.edges
+    for metric in evaluation.metrics:
+        if METRICS[metric].family != "age":
+            continue
+        lines = []
+        for forecasts, look in looks(evaluation):
+            values = evaluation.average(forecasts).mean(metric)[0, 0]
+            lines.append(Line(title(forecasts), look, values[1:]))
+            if forecasts in evaluation.models:
+                new = values[:1].expand(len(edges))
+                lines.append(Line(f"{title(forecasts)}, new places", f"{look} new", new))
+        about = METRICS[metric]
+        yield along(
+            about.label,
+            f"{about.summary[0].upper()}{about.summary[1:]}. The level lines are of places that "
+            "were never shown: what lies beyond them was remembered.",
+            ("frames since the place was shown, at most", about.label.removesuffix(" by age")),
+            [float(edge) for edge in edges],
+            lines,
+            logx=True,
+        )
+
+
 def ensembles(evaluation: Evaluation, place: int) -> Iterator[Chart]:
     """Yield spread beside error, rank histogram and reliability of a channel's ensembles."""
     leads = evaluation.phases["closed_loop"]

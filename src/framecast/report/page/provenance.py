@@ -59,6 +59,12 @@ def provenance(evaluation: Evaluation, creator: str) -> Provenance:
         ("baselines", ", ".join(f.label for f in evaluation.baselines) or "none"),
         ("written by", creator),
     ]  # fmt: skip
+    if evaluation.group_size is not None:
+        facts.append(
+            ("groups", f"numbers are means over groups of {evaluation.group_size} windows")
+        )
+    if evaluation.actions_hidden:
+        facts.append(("actions", "world models were not told what is done"))
     if measure.protocol:
         facts.append(("protocol", measure.protocol))
     runs = [_about(model.label, run) for model in evaluation.models for run in model.runs]
@@ -78,7 +84,7 @@ def _apart(evaluation: Evaluation) -> str:
 def _about(label: str, run: Run) -> RunFacts:
     facts = [
         ("folder", str(run.path)),
-        ("layer", run.checkpoint.model.config.layer),
+        ("layer", run.network.layer),
         ("seed", str(run.seed)),
         ("best epoch", str(run.checkpoint.epoch)),
         ("trained parameters", f"{run.parameters:,}"),

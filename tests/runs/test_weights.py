@@ -1,0 +1,113 @@
+"""Trained networks to take: listed, described, copied, and named wherever a run is."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import framecast
+from framecast.base.errors import UserError
+from framecast.cli import main
+from framecast.runs.weights import card, shelf
+from small import untrained_run
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Two seeds of one network, of which the second is the better, with their evidence."""
+    np.save(tmp_path / "waves.npy", np.random.default_rng(0).normal(size=(4, 9, 1, 6, 6)))
+    log = "epoch,seconds,val_loss\n1,60.0,0.5\n2,60.0,0.4\n"
+    environment = {"framecast": "0.1.0", "device": "cpu", "machine": "x86_64", "threads": "1"}
+    runs = []
+    for seed in (0, 1):
+        run = tmp_path / "results" / "waves" / "waves-gru" / f"seed_{seed}"
+        run.mkdir(parents=True)
+        untrained_run(run, tmp_path / "waves.npy", seed=seed)
+        (run / "log.csv").write_text(log)
+        (run / "environment.json").write_text(json.dumps(environment))
+        runs.append({"path": f"runs/waves-gru/seed_{seed}", "parameters": 12345})
+    scores = {"field": {"closed_loop": {"rmse": {"value": [0.25, 0.5]}}}}
+    said = {
+        "data": {"source": "waves.npy", "grid": [6, 6], "channels": [{"name": "a", "units": "m"}]},
+        "windows": 7,
+        "lead_times": [1.0, 2.0],
+        "lead_time_units": "h",
+        "models": [{"label": "gru", "runs": runs, "metrics": scores}],
+        "baselines": [{"label": "persistence", "metrics": scores}],
+    }
+    (tmp_path / "results" / "waves" / "metrics.json").write_text(json.dumps(said))
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def here(results, monkeypatch):
+    """Let these be the networks that are here."""
+    monkeypatch.setattr("framecast.runs.weights.PACKED", results)
+    return results
+
+
+def test_of_several_seeds_the_best_in_validation_is_taken(results):
+    checkpoint = framecast.load_checkpoint(results / "waves" / "waves-gru" / "seed_1")
+    better = checkpoint.__class__(**{**vars(checkpoint), "loss": 0.1})
+    better.save(results / "waves" / "waves-gru" / "seed_1" / "best.safetensors")
+    assert shelf(results)["waves-gru"].folder.name == "seed_1"
+
+
+def test_a_card_says_what_was_trained_on_what_and_how_good_it_is(results):
+    told = card(shelf(results)["waves-gru"])
+    for words in (
+        "# waves-gru",
+        "A min_conv_gru network",
+        "Data: waves.npy, grid 6×6, a [m]",
+        "Trained for 2 minutes on cpu (x86_64, 1 threads)",
+        "Parameters: 12,345",
+        "over 7 windows",
+        "| field | gru | 0.25 | 0.5 |",
+        "| field | persistence | 0.25 | 0.5 |",
+    ):
+        assert words in told
+
+
+def test_a_network_is_named_wherever_a_run_is(here, tmp_path, capsys):
+    out = tmp_path / "forecast.npz"
+    source = str(tmp_path / "waves.npy")
+    assert main(["forecast", "weights:waves-gru", source, "--steps", "2", "--out", str(out)]) == 0
+    assert out.exists()
+    assert main(["forecast", "weights:waves-gro", source, "--steps", "2", "--out", "x.npz"]) == 2
+    assert "waves-gru" in capsys.readouterr().err
+    assert framecast.take("waves-gru") == here / "waves" / "waves-gru" / "seed_0"
+    with pytest.raises(UserError, match="there are no weights"):
+        framecast.take("nothing")
+
+
+def test_the_command_lists_describes_and_copies(here, tmp_path, capsys):
+    assert main(["weights"]) == 0
+    assert f"waves-gru  min_conv_gru on {tmp_path / 'waves.npy'}" in capsys.readouterr().out
+    assert main(["weights", "waves-gru"]) == 0
+    assert capsys.readouterr().out.startswith("# waves-gru")
+    copy = tmp_path / "mine"
+    assert main(["weights", "waves-gru", "--out", str(copy)]) == 0
+    assert (copy / "README.md").read_text().startswith("# waves-gru")
+    framecast.load_checkpoint(copy)
+    assert main(["weights", "waves-gru", "--out", str(copy)]) == 2
+    assert main(["weights", "--out", str(copy)]) == 2
+
+
+def test_every_network_behind_a_result_can_be_taken():
+    known = shelf(RESULTS)
+    assert {"navier-stokes-min-conv-lstm-small", "storm1996", "stage-iv"} <= set(known)
+    for taken in known.values():
+        framecast.load_checkpoint(taken.folder)
+        assert "RMSE over" in card(taken)
+
+
+def test_those_that_are_packed_are_small(tmp_path):
+    total = sum(
+        taken.folder.joinpath("best.safetensors").stat().st_size
+        for taken in shelf(RESULTS).values()
+        if taken.evidence.parent.name in ("navier-stokes-small", "shallow-water", "stage-iv")
+    )
+    assert total < 3_000_000
