@@ -6,6 +6,8 @@ network takes for the same frames, with nothing measured of them.
 
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -58,15 +60,14 @@ def row(grid: int) -> dict[str, object]:
             found = evaluate([folder], data=data, metrics=choice, baselines=["persistence"])
             assert found.windows == WINDOWS
 
-        taken: dict[str, list[float]] = {}
+        calls: dict[str, Callable[[], None]] = {"the network alone": network}
+        calls |= {label: partial(scored, names) for label, names in METRICS.items()}
+        taken: dict[str, list[float]] = {label: [] for label in calls}
         for _ in range(TURNS):
-            for label, call in {
-                "the network alone": network,
-                **{label: lambda names=names: scored(names) for label, names in METRICS.items()},
-            }.items():
+            for label, call in calls.items():
                 start = time.perf_counter()
                 call()
-                taken.setdefault(label, []).append(time.perf_counter() - start)
+                taken[label].append(time.perf_counter() - start)
     rates = {label: WINDOWS * STEPS / median(times) for label, times in taken.items()}
     most = rates.pop("the network alone")
     return {
