@@ -56,6 +56,7 @@ COMMANDS = {
     "serve": Command(
         "results", "forecast for other programs on this computer, over HTTP", "serving"
     ),
+    "reproduce": Command("results", "make a reported result again, and compare", "reproducing"),
     "weights": Command("results", "list trained networks, or take one", "taking"),
     "play": Command("results", "walk through what a world model imagines, on a page", "play"),
     "recognise": Command(

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,6 +64,48 @@ class Held:
     now: Now | None = None
 
 
+@dataclass(frozen=True)
+class Service:
+    """What all paths share.
+
+    Attributes:
+        predictor: the model, on its device.
+        bounds: of requests.
+        like: frames of the kind of those of the training (see `Streamer`).
+        worker: which computes.
+        meter: what is counted.
+        held: streams by name.
+    """
+
+    predictor: Predictor
+    bounds: Bounds
+    like: Frames | None
+    worker: Worker
+    meter: Meter
+    held: dict[str, Held] = field(default_factory=dict)
+
+    def stream(self, name: str) -> Held:
+        """Return a stream; say in HTTP that there is none of that name."""
+        if name not in self.held:
+            raise HTTPException(404, "there is no such stream: POST /streams begins one")
+        return self.held[name]
+
+    async def compute(self, job: Callable[[Deadline], Tensor]) -> Tensor:
+        """Run a job that forecasts [N,K,...]; say in HTTP why there is no result."""
+        try:
+            found = await self.worker.run(job)
+        except BusyError as error:
+            raise HTTPException(503, "too many requests wait", {"Retry-After": "1"}) from error
+        except LateError as error:
+            raise HTTPException(
+                504, f"not done within {self.worker.seconds:g} seconds: ask for fewer steps"
+            ) from error
+        except UserError as error:
+            raise HTTPException(422, str(error)) from error
+        self.meter.frames.inc(found.shape[0] * found.shape[1])
+        return found
+
+
 def make_app(predictor: Predictor, bounds: Bounds, like: Frames | None = None) -> FastAPI:
     """Return the application that forecasts by a trained model.
 
@@ -72,8 +114,8 @@ def make_app(predictor: Predictor, bounds: Bounds, like: Frames | None = None) -
         bounds: of requests.
         like: frames of the kind of those of the training (see `Streamer`).
     """
-    worker, held = Worker(bounds.waiting, bounds.seconds), dict[str, Held]()
-    meter = Meter(worker)
+    worker = Worker(bounds.waiting, bounds.seconds)
+    service = Service(predictor, bounds, like, worker, Meter(worker))
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -83,14 +125,12 @@ def make_app(predictor: Predictor, bounds: Bounds, like: Frames | None = None) -
     # The pages that FastAPI makes of its own load scripts from elsewhere: /openapi.json is enough.
     app = FastAPI(title="framecast", docs_url=None, redoc_url=None, lifespan=life)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
-    _measure(app, meter)
-    _describe(app, predictor, meter, bounds)
-    _add_forecasts(app, predictor, meter, worker, bounds)
-    _add_streams(app, predictor, like, held, meter, worker, bounds)
+    for add in (_measure, _describe, _add_forecasts, _add_streams, _add_states):
+        add(app, service)
     return app
 
 
-def _measure(app: FastAPI, meter: Meter) -> None:
+def _measure(app: FastAPI, service: Service) -> None:
     """Count every request under the path that answered it."""
 
     @app.middleware("http")
@@ -103,12 +143,13 @@ def _measure(app: FastAPI, meter: Meter) -> None:
         finally:
             route = request.scope.get("route")
             path = getattr(route, "path", "unknown")
-            meter.note(path, status, time.perf_counter() - begin)
+            service.meter.note(path, status, time.perf_counter() - begin)
 
 
-def _describe(app: FastAPI, predictor: Predictor, meter: Meter, bounds: Bounds) -> None:
+def _describe(app: FastAPI, service: Service) -> None:
     """Add what says how the server is, and what it serves."""
-    spec, checkpoint = predictor.checkpoint.frames, predictor.checkpoint
+    meter, checkpoint = service.meter, service.predictor.checkpoint
+    spec = checkpoint.frames
 
     @app.get("/health")
     def health() -> dict[str, Any]:
@@ -130,13 +171,14 @@ def _describe(app: FastAPI, predictor: Predictor, meter: Meter, bounds: Bounds) 
             "grid": list(spec.grid),
             "reads": [{"name": c.name, "units": c.units} for c in spec.of_role("prognostic")],
             "predicts": [{"name": c.name, "units": c.units} for c in spec.predicted],
-            "bounds": vars(bounds),
+            "bounds": vars(service.bounds),
         }
 
 
-def _add_forecasts(
-    app: FastAPI, predictor: Predictor, meter: Meter, worker: Worker, bounds: Bounds
-) -> None:
+def _add_forecasts(app: FastAPI, service: Service) -> None:
+    """Add forecasts of frames that are given all at once."""
+    predictor, bounds = service.predictor, service.bounds
+
     @app.post("/forecast", responses=ANSWER, openapi_extra=BODY)
     async def forecast(request: Request, steps: Annotated[int, Query(ge=1)] = 1) -> Response:
         """Forecast from given frames: [T,C,H,W] gives [K,C,H,W], [N,T,C,H,W] gives [N,K,C,H,W].
@@ -161,26 +203,14 @@ def _add_forecasts(
                 leads.append(frame)
             return torch.stack(leads, dim=1)
 
-        found = await _computed(worker, run)
-        meter.frames.inc(found.shape[0] * steps)
+        found = await service.compute(run)
         return _answer(request, found[0] if one else found)
 
 
-def _add_streams(
-    app: FastAPI,
-    predictor: Predictor,
-    like: Frames | None,
-    held: dict[str, Held],
-    meter: Meter,
-    worker: Worker,
-    bounds: Bounds,
-) -> None:
-    meter.streams.set_function(lambda: len(held))
-
-    def stream_of(name: str) -> Held:
-        if name not in held:
-            raise HTTPException(404, "there is no such stream: POST /streams begins one")
-        return held[name]
+def _add_streams(app: FastAPI, service: Service) -> None:
+    """Add streams: their begin, their frames and their end."""
+    predictor, bounds, held = service.predictor, service.bounds, service.held
+    service.meter.streams.set_function(lambda: len(held))
 
     @app.post("/streams", status_code=201)
     def begin(horizon: Annotated[int, Query(ge=1)] = 1) -> dict[str, str]:
@@ -189,7 +219,7 @@ def _add_streams(
         if len(held) >= bounds.streams:
             raise HTTPException(429, f"{bounds.streams} streams are held: DELETE one first")
         name = secrets.token_urlsafe(12)
-        held[name] = Held(_told(lambda: Streamer(predictor, horizon, like)))
+        held[name] = Held(_told(lambda: Streamer(predictor, horizon, service.like)))
         return {"stream": name}
 
     @app.post("/streams/{name}/frames", responses=ANSWER, openapi_extra=BODY)
@@ -199,7 +229,7 @@ def _add_streams(
         Times are ISO 8601, or numbers where those of the training are; frames that are missing
         between two are filled and flagged.
         """
-        stream, frame = stream_of(name), await _array(request, bounds)
+        stream, frame = service.stream(name), await _array(request, bounds)
         if frame.ndim != 4:
             raise HTTPException(422, f"a frame must be [N,C,H,W], not {frame.ndim}-D")
         _within("sequences", len(frame), bounds.sequences)
@@ -211,48 +241,37 @@ def _add_streams(
             leads, stream.now = stream.streamer.push(frame, time, now=stream.now)
             return leads
 
-        found = await _computed(worker, run)
-        meter.frames.inc(found.shape[0] * found.shape[1])
-        return _answer(request, found)
+        return _answer(request, await service.compute(run))
+
+    @app.delete("/streams/{name}", status_code=204)
+    def end(name: str) -> None:
+        """End a stream."""
+        service.stream(name)
+        del held[name]
+
+
+def _add_states(app: FastAPI, service: Service) -> None:
+    """Add what keeps a stream, and lets it go on elsewhere."""
+    checkpoint = service.predictor.checkpoint
 
     @app.get("/streams/{name}/state", responses={200: {"content": {STATE: {}}}})
     def state(name: str) -> Response:
         """Return where a stream stands, as a .safetensors file."""
-        now = stream_of(name).now
+        now = service.stream(name).now
         if now is None:
             raise HTTPException(409, "no frame came in yet")
         with tempfile.TemporaryDirectory() as folder:
-            save_now(now, predictor.checkpoint, file := Path(folder) / "now.safetensors")
+            save_now(now, checkpoint, file := Path(folder) / "now.safetensors")
             return Response(file.read_bytes(), media_type=STATE)
 
     @app.put("/streams/{name}/state", status_code=204)
     async def restore(name: str, request: Request) -> None:
         """Let a stream go on from where it stood: the body is such a file."""
-        stream, body = stream_of(name), await _body(request, bounds)
+        stream, body = service.stream(name), await _body(request, service.bounds)
         with tempfile.TemporaryDirectory() as folder:
             (file := Path(folder) / "now.safetensors").write_bytes(body)
             limits = stream.streamer.limits
-            stream.now = _told(lambda: load_now(file, predictor.checkpoint, limits))
-
-    @app.delete("/streams/{name}", status_code=204)
-    def end(name: str) -> None:
-        """End a stream."""
-        stream_of(name)
-        del held[name]
-
-
-async def _computed(worker: Worker, job: Callable[[Deadline], Tensor]) -> Tensor:
-    """Run a job; say in HTTP why there is no result."""
-    try:
-        return await worker.run(job)
-    except BusyError as error:
-        raise HTTPException(503, "too many requests wait", {"Retry-After": "1"}) from error
-    except LateError as error:
-        raise HTTPException(
-            504, f"not done within {worker.seconds:g} seconds: ask for fewer steps"
-        ) from error
-    except UserError as error:
-        raise HTTPException(422, str(error)) from error
+            stream.now = _told(lambda: load_now(file, checkpoint, limits))
 
 
 def _told(make: Callable[[], Any]) -> Any:

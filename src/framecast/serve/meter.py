@@ -12,7 +12,6 @@ class Meter:
 
     Args:
         worker: whose line is looked at.
-        streams: returns how many there are.
     """
 
     def __init__(self, worker: Worker) -> None:

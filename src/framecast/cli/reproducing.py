@@ -1,0 +1,66 @@
+"""framecast reproduce: make a reported result again, and compare."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from framecast.base.claim import claim as hold
+from framecast.base.errors import UserError
+from framecast.cli.parser import CommandParser, command_parser, print_table
+
+
+def parser() -> CommandParser:
+    """Return the parser of the command."""
+    parser = command_parser("reproduce", usage="framecast reproduce [NAME --out FOLDER]")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="of a reported result; without it, all are listed"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where its data, runs and evaluation are made; what is whole there is used again",
+    )
+    return parser
+
+
+def run(arguments: list[str]) -> None:
+    """List what can be made again; or make one, compare, and say whether it holds."""
+    options = parser().parse_args(arguments)
+    from framecast.runs.reproduce import claims, compare, read_claim
+
+    if options.name is None:
+        known = {name: read_claim(name).about for name in claims()}
+        if not known:
+            raise UserError("no results are to hand: they lie in the folder results of a clone")
+        print_table(known)
+        return
+    claim = read_claim(options.name)
+    if options.out is None:
+        raise UserError("--out FOLDER is needed: data, runs and the evaluation are put there")
+    with hold(options.out) as folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        for command in claim.commands:
+            _do(command, folder)
+        scores = compare(claim, folder / claim.evaluation)
+    for score in scores:
+        verdict = "as reported" if score.holds else "NOT as reported"
+        print(
+            f"{score.model}, {score.variable}: mean RMSE {score.found:.4g}, reported "
+            f"{score.reported:.4g}: {verdict} (within {100 * score.tolerance:g} %)"
+        )
+    if not all(score.holds for score in scores):
+        raise UserError(f"{options.name} does not come out as reported")
+
+
+def _do(command: str, folder: Path) -> None:
+    """Run a command of framecast in a folder, unless what it makes is there already."""
+    words = shlex.split(command)
+    if "--out" in words and (folder / words[words.index("--out") + 1]).exists():
+        print(f"framecast {command}\n  its --out is there already", flush=True)
+        return
+    print(f"framecast {command}", flush=True)
+    done = subprocess.run([sys.executable, "-m", "framecast", *words], cwd=folder)
+    if done.returncode:
+        raise UserError(f"framecast {command} failed: its message stands above")
