@@ -1,6 +1,7 @@
 """Runs that several processes share, by name; each process trains them all, in this order.
 
-Called with a folder, and how many processes share the time of each window.
+Called with a folder, and how many processes share the time of each window, or "weights" where
+weights are shared out.
 """
 
 import os
@@ -50,6 +51,13 @@ IN_TIME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "members": ({"noise_channels": 2}, {**LONG, "horizon": 2, "loss": "crps", "members": 2}),
 }
 """Those whose time is shared."""
+SHARDED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "closed loop": ({"layer": "conv_lstm"}, {"weight_decay": 0.1}),
+    "one pass": ({"layer": "conv_s5"}, {"horizon": 1, "accumulate": 3}),
+    "truncation": ({"layer": "conv_lstm"}, {"chunk": 2, "truncate": True}),
+    "recomputed": ({"dropout": 0.4}, {"recompute_layers": True}),
+}
+"""Those whose weights are shared out."""
 GAPS = 0.2
 """Share of the values that are missing: windows then weigh differently."""
 
@@ -62,30 +70,45 @@ def frames() -> np.ndarray:
     return values
 
 
-def experiment(name: str, path: Path, time: int | None = None) -> Experiment:
-    """Return a run by its name, of those whose time so many processes share, if any do."""
-    model, training = RUNS[name] if time is None else IN_TIME[name]
+def experiment(
+    name: str, path: Path, time: int | None = None, sharded: bool | None = None
+) -> Experiment:
+    """Return a run by its name.
+
+    Args:
+        name: of the run.
+        path: of the frames.
+        time: processes that share its time; None for a run of `RUNS`.
+        sharded: whether its weights are shared out; None likewise.
+    """
+    runs = RUNS if time is None else IN_TIME
+    model, training = (runs if sharded is None else SHARDED)[name]
     data = DataConfig(
         path=str(path),
         layout="ntchw",
         validation_fraction=0.25,
         test_fraction=0.0,
-        windows_per_epoch=17,  # one is left for the last batch, of which most processes have none
+        # One is left for the last batch, of which most processes have none.
+        windows_per_epoch=17 if sharded is None else 16,
     )
     return Experiment(
         data,
         ForecasterConfig(**SMALL | model),
-        TrainingConfig(**COMMON | training, time_parallel=time or 1),
+        TrainingConfig(
+            **COMMON | training, time_parallel=time or 1, shard_weights=sharded or False
+        ),
     )
 
 
-def main(folder: Path, time: int | None = None) -> None:
+def main(folder: Path, shared: str = "") -> None:
     """Train all runs."""
+    time, sharded = (int(shared) if shared.isdigit() else None), (shared == "weights") or None
+    names = SHARDED if sharded else RUNS if time is None else IN_TIME
     with joined(choose_device("cpu")):
-        for name in RUNS if time is None else IN_TIME:
+        for name in names:
             out = folder / os.environ["WORLD_SIZE"] / name
-            train(experiment(name, folder / "frames.npy", time), out)
+            train(experiment(name, folder / "frames.npy", time, sharded), out)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

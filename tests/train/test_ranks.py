@@ -91,22 +91,25 @@ def columns(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("time", [1, 2])
-def test_stopped_and_resumed_by_as_many_it_is_as_if_never_stopped(waves, time):
-    process = started(f"{SHARED} --training.epochs 40 --training.time_parallel {time}")
+@pytest.mark.parametrize(
+    ("key", "value", "alone"),
+    [("devices", "2", "1"), ("time_parallel", "2", "1"), ("shard_weights", "true", "false")],
+)
+def test_stopped_and_resumed_by_as_many_it_is_as_if_never_stopped(waves, key, value, alone):
+    way = f"--training.epochs 40 --training.{key} {value}"
+    process = started(f"{SHARED} {way}")
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     assert "what was reached is saved" in said
     assert len(columns("shared")) < 40
     assert main(["train", "--resume", "--out", "shared"]) == 0
-    whole = SHARED.replace("--out shared", "--training.epochs 40 --out whole")
-    whole += f" --training.time_parallel {time}"
+    whole = SHARED.replace("--out shared", f"{way} --out whole")
     assert main(["train", "starter", *whole.split()]) == 0
     assert columns("shared") == columns("whole")
-    alone = "-m framecast train --resume --out whole --training.devices 1"
-    alone += " --training.time_parallel 1"
-    done = subprocess.run([sys.executable, *alone.split()], capture_output=True, text=True)
+    command = "-m framecast train --resume --out whole --training.devices 1"
+    command += f" --training.{key} {alone}"
+    done = subprocess.run([sys.executable, *command.split()], capture_output=True, text=True)
     assert "was begun with 2 processes, and goes on with 1" in done.stderr
 
 

@@ -7,7 +7,6 @@ Source: Minimal Convolutional RNNs Accelerate Spatiotemporal Learning (2025), se
 """
 
 from abc import abstractmethod
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -64,8 +63,12 @@ class MinConv(Recurrence):
     ) -> tuple[FrameSequence, State]:
         """Run over a whole sequence at once (see `Recurrence`)."""
         gates = per_frame(self.conv, frames)
-        decay = partial(gated_decay, self.scan.__name__, gates)
-        linear = LinearScan(self.scan, (gates,), decay, torch.mul)
+        linear = LinearScan(
+            self.scan,
+            (gates,),
+            decay=lambda: gated_decay(self.scan.__name__, gates),
+            fade=torch.mul,
+        )
         states = run_scan(linear, self.state_for(frames, state), state is None)
         return states, states[:, -1]
 

@@ -68,6 +68,13 @@ class Recurrence(nn.Module, ABC):
         return self.initial_state(batch, height, width, device=frames.device, dtype=frames.dtype)
 
 
+def is_layer(module: object) -> bool:
+    """Return whether a module is a recurrence that is not made of recurrences."""
+    return isinstance(module, Recurrence) and not any(
+        isinstance(part, Recurrence) for part in list(module.modules())[1:]
+    )
+
+
 def per_frame(module: Callable[..., Tensor], *sequences: Tensor) -> Tensor:
     """Apply a function of frames [B,C,H,W] to every frame of sequences [B,T,C,H,W] at once."""
     out = module(*(frames.flatten(0, 1) for frames in sequences))

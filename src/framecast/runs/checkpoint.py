@@ -13,6 +13,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike, whole
@@ -56,9 +57,15 @@ class Saved:
         """How frames become what the network sees."""
         return Scaling(self.frames, self.statistics)
 
-    def save(self, path: Path) -> None:
-        """Write the checkpoint, whole or not at all."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+    def save(self, path: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Write the checkpoint, whole or not at all.
+
+        Args:
+            path: of the file.
+            weights: in the place of the model's own, of which this process may have a part.
+        """
+        weights = self.model.state_dict() if weights is None else weights
+        tensors = {f"model.{k}": v for k, v in weights.items()}
         tensors |= {f"statistics.{k}": v for k, v in vars(self.statistics).items() if v is not None}
         header = Header(
             model=self.model.spec.to_dict(),

@@ -94,6 +94,8 @@ class TrainingConfig:
             segment of it, at least 1, so that long windows fit into memory; for layers that are
             linear in their state (min_conv_*, conv_s5, conv_ssm). Frames after the context are of
             the last of them.
+        shard_weights: whether each process keeps a part of every weight, of its gradient and of the
+            optimiser's state, for networks that do not fit into one (FSDP2).
         seed: of weights, windows, noise and scheduled sampling.
     """
 
@@ -147,6 +149,7 @@ class TrainingConfig:
     compile: bool = False
     devices: int | Literal["auto"] = 1
     time_parallel: int = 1
+    shard_weights: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -223,6 +226,7 @@ class TrainingConfig:
             "would compile anew at every step of scheduled sampling: choose one of them",
         )
         self._check_time_parallel()
+        self._check_sharding()
         if (self.members > 1) != (self.loss == "crps"):
             raise ValueError(
                 f"training.members {self.members} and training.loss {self.loss} do not fit: the "
@@ -251,6 +255,23 @@ class TrainingConfig:
                 raise ValueError(
                     f"training.{name} and training.time_parallel {self.time_parallel} do not fit, "
                     f"since processes tell one another between the layers of a pass: {remedy}"
+                )
+
+    def _check_sharding(self) -> None:
+        """Refuse what would let processes go through their layers in different order."""
+        if not self.shard_weights:
+            return
+        for name, differs, remedy in (
+            ("teacher_forcing", self.samples, "0 or 1"),
+            ("compile", self.compile, "false"),
+            ("chunk", self.chunk is not None and not self.truncate, "null, or add truncate true"),
+            ("time_parallel", self.time_parallel > 1 and self.horizon > 1, "1, or horizon 1"),
+        ):
+            if differs:
+                raise ValueError(
+                    f"training.{name} {getattr(self, name)} and training.shard_weights do not fit, "
+                    "since all processes put together the weights of the same layer at the same "
+                    f"time: set training.{name} to {remedy}"
                 )
 
     def _require(self, name: str, holds: bool, rule: str) -> None:

@@ -22,7 +22,7 @@ from framecast.runs.environment import describe_run
 from framecast.train.state import RunState
 
 DATA, ENVIRONMENT = "data.json", "environment.json"
-FREE = ("training.devices", "training.time_parallel")
+FREE = ("training.devices", "training.time_parallel", "training.shard_weights")
 """Keys that may differ where a run is resumed: they change no more than the order of sums."""
 
 

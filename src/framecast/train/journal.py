@@ -10,6 +10,7 @@ import torch
 from torch.optim import Optimizer
 
 from framecast.base.progress import Bar
+from framecast.base.ranks import ALONE, Ranks
 from framecast.base.whole import write_text
 from framecast.frames.scaling import Scaling
 from framecast.models.losses import Losses
@@ -19,6 +20,7 @@ from framecast.runs.checkpoint import BEST, LAST, Saved
 from framecast.runs.config import TrainingConfig
 from framecast.train.board import Board
 from framecast.train.schedules import decay_epochs, plateaus
+from framecast.train.sharding import put_together
 from framecast.train.state import EpochSums, Row, RunState
 
 LOG = "log.csv"
@@ -36,7 +38,7 @@ class Journal:
         state: what the run has reached; the journal goes on with it.
         scaling: how frames become what the network sees.
         shares: weight of each term of the loss.
-        writes: whether this process writes files; one of several does.
+        ranks: processes that train the same weights; the first of them writes files.
 
     Attributes:
         rows: of each epoch: losses, learning rate (of its last step), teacher forcing, samples
@@ -50,10 +52,11 @@ class Journal:
         state: RunState,
         scaling: Scaling,
         shares: torch.Tensor,
-        writes: bool = True,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.out, self.config, self.scaling = out, config, scaling
-        self.state, self.shares, self.writes = state, shares, writes
+        self.state, self.shares = state, shares
+        self.ranks, self.writes = ranks, ranks.first
         self._board: Board | None = None
         self._started = self._saved = time.perf_counter()
 
@@ -111,7 +114,9 @@ class Journal:
         """Save the state within an epoch: where it is time, or now."""
         every = self.config.save_minutes
         due = every is not None and time.perf_counter() - self._saved > 60 * every
-        if self.writes and (due or now):
+        if self.config.shard_weights:  # all put the weights together
+            due = self.ranks.any(due)
+        if due or now:
             self.state.epoch.seconds = self._seconds()
             self._started = time.perf_counter()
             self._save(model, optimiser)
@@ -145,9 +150,9 @@ class Journal:
         self.rows.append(row)
         self.state.epoch = EpochSums()
         self._started = time.perf_counter()
+        self._save_weights(model)
+        self._save(model, optimiser)
         if self.writes:
-            self._save_weights(model)
-            self._save(model, optimiser)
             self._log()
 
     def tell(self, bar: Bar) -> None:
@@ -197,14 +202,18 @@ class Journal:
             epoch=len(self.rows),
             loss=loss,
         )
-        checkpoint.save(self.out / LAST)
-        if loss < self.state.best:
-            self.state.best = loss
-            checkpoint.save(self.out / BEST)
+        weights = put_together(model.state_dict(), self.writes)
+        best, self.state.best = loss < self.state.best, min(loss, self.state.best)
+        if self.writes:
+            checkpoint.save(self.out / LAST, weights)
+        if self.writes and best:
+            checkpoint.save(self.out / BEST, weights)
 
     def _save(self, model: Model, optimiser: Optimizer) -> None:
-        self.state.model, self.state.optimiser = model.state_dict(), optimiser.state_dict()
-        self.state.save(self.out)
+        reached = model.state_dict(), optimiser.state_dict()
+        self.state.model, self.state.optimiser = put_together(reached, self.writes)
+        if self.writes:
+            self.state.save(self.out)
         self._saved = time.perf_counter()
 
     def _log(self) -> None:

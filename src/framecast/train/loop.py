@@ -65,10 +65,10 @@ def fit(
     ranks = training.ranks
     shares, resume = training.shares, f"{RESUMES} {out}"
     state.put_into(training.model, training.optimiser, out / RESUME)
-    writes, workers = ranks.first, experiment.data.workers
+    workers = experiment.data.workers
     with (
         reading_ahead(start.batches, start.validation, workers) as (batches, validation),
-        Journal(out, experiment.training, state, start.scaling, shares, writes) as journal,
+        Journal(out, experiment.training, state, start.scaling, shares, ranks) as journal,
     ):
         try:
             journal.take_up()
@@ -115,7 +115,7 @@ def _run(
             last, validated = (epoch + 1) * steps - 1, None
             if validation is not None:
                 with _failures_named(training, last, epoch, config.unrolling(0.0)):
-                    validated = training.validate(_until(stop, validation, training.time))
+                    validated = training.validate(_until(stop, validation, training.together))
             if stop.agreed(ranks):
                 journal.save_within(training.model, training.optimiser, now=True)
                 return
@@ -149,7 +149,7 @@ def _learn(
 
 
 def _until(stop: Stop, batches: Iterable[Batch | None], ranks: Ranks) -> Iterator[Batch | None]:
-    """The batches that come before a stop, the same in processes that share their time."""
+    """The batches that come before a stop, the same in processes that go through them together."""
     return takewhile(lambda _: not stop.agreed(ranks), batches)
 
 
@@ -169,7 +169,9 @@ def _failures_named(training: Training, step: int, epoch: int, course: Unrolling
     try:
         yield
     except FailedLossError as error:
-        where = first_failure(training.model, error.batch, course)
+        where = "in one of its layers (without training.shard_weights the layer is named)"
+        if not training.config.shard_weights:
+            where = first_failure(training.model, error.batch, course)
         raise UserError(
             f"the loss became NaN or infinite at step {step + 1} (epoch {epoch + 1}); it began "
             f"{where}. Try a lower training.learning_rate, training.gradient_clip 1, "

@@ -8,6 +8,7 @@ from functools import partial
 from torch.utils.checkpoint import checkpoint
 
 from framecast.layers import Recurrence
+from framecast.layers.recurrence import is_layer
 from framecast.models.model import Model
 
 
@@ -16,19 +17,12 @@ def recompute_layers(model: Model) -> None:
 
     What lies inside a layer is computed again in the backward pass, one layer at a time.
     """
-    layers = [module for module in model.modules() if _is_layer(module)]
+    layers = [module for module in model.modules() if is_layer(module)]
     around = [part for part in model.children() if not isinstance(part, Recurrence)]
     for module in (*around, *layers):
         _recompute(module, "forward")
     for layer in layers:
         _recompute(layer, "step")
-
-
-def _is_layer(module: object) -> bool:
-    """Whether a module is a recurrence that is not made of recurrences."""
-    return isinstance(module, Recurrence) and not any(
-        isinstance(part, Recurrence) for part in list(module.modules())[1:]
-    )
 
 
 def _recompute(module: object, method: str) -> None:

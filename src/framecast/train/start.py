@@ -12,7 +12,7 @@ from torch import Tensor
 from framecast.base.errors import UserError, nearest
 from framecast.base.fetch import fetched
 from framecast.base.limits import check_memory
-from framecast.base.ranks import Mesh, Ranks
+from framecast.base.ranks import ALONE, Mesh, Ranks
 from framecast.base.segments import Segment, part_time
 from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
@@ -93,6 +93,8 @@ def prepare(experiment: Experiment, splits: Splits, mesh: Mesh | None = None) ->
         raise UserError(f"the network cannot be built: {error}") from error
     if config.time_parallel > 1:
         _check_time_parallel(model, experiment)
+    if config.shard_weights:
+        _check_sharding(model, mesh.every)
     if isinstance(model, Recogniser):
         assert train.labels is not None
         train.labels.check_every(scaling.spec.classes, train.source)
@@ -102,15 +104,42 @@ def prepare(experiment: Experiment, splits: Splits, mesh: Mesh | None = None) ->
     if config.init is not None:
         inherit(model, scaling.spec, config.init)
     segment = part_time(config.context, config.horizon - 1, mesh.time)
-    whose = mesh.data, segment
+    batches = _batches(train, scaling, experiment, mesh.data, segment)
+    validating = mesh.data
+    if config.shard_weights:
+        _check_last_batch(batches)
+        validating = ALONE  # all need all layers at the same time, so that nothing is shared out
     return Start(
         model=model,
         scaling=scaling,
         shares=_shares(model, scaling, config),
-        batches=_batches(train, scaling, experiment, *whose),
-        validation=_validation_batches(splits.validation, scaling, experiment, *whose),
+        batches=batches,
+        validation=_validation_batches(splits.validation, scaling, experiment, validating, segment),
         segment=segment,
     )
+
+
+def _check_sharding(model: Model, ranks: Ranks) -> None:
+    """Refuse to share out weights among nobody, or of what is not run frame by frame."""
+    if ranks.count == 1:
+        raise UserError(
+            "training.shard_weights shares the weights out among several processes, and there is "
+            "one: set training.devices, or leave it out"
+        )
+    if not isinstance(model, Forecaster) or isinstance(model, Recogniser):
+        raise UserError("training.shard_weights is for networks that forecast: leave it out")
+
+
+def _check_last_batch(batches: Batches) -> None:
+    """Refuse a batch of which some processes would have no windows, and run no layer."""
+    windows, count = len(batches.order), batches.ranks.count
+    left = windows % batches.size
+    if 0 < left < count:
+        raise UserError(
+            f"the last batch of an epoch has {left} of {windows} windows, and leaves nothing to "
+            f"some of {count} processes, which training.shard_weights does not allow: set "
+            f"data.windows_per_epoch {windows - left}, or another training.batch_size"
+        )
 
 
 def _check_time_parallel(model: Model, experiment: Experiment) -> None:

@@ -22,6 +22,7 @@ from framecast.base.texts import parse_yaml
 from framecast.base.whole import whole
 from framecast.models.losses import Losses
 from framecast.models.model import Model
+from framecast.train.sharding import share_like
 
 RESUME = "resume.ckpt"
 Row = dict[str, float | int]
@@ -93,9 +94,13 @@ class RunState:
         for place, held in self.optimiser["state"].items():
             expected = {n: parameters.get(place) for n in ("exp_avg", "exp_avg_sq")}
             _check_tensors(held, expected | {"step": torch.zeros(())}, file, f"optimiser {place}")
-        model.load_state_dict(self.model)
+        model.load_state_dict(share_like(self.model, model.state_dict()))
+        moments = {
+            place: share_like(held, dict.fromkeys(("exp_avg", "exp_avg_sq"), parameters[place]))
+            for place, held in self.optimiser["state"].items()
+        }
         try:
-            optimiser.load_state_dict(self.optimiser)
+            optimiser.load_state_dict({**self.optimiser, "state": moments})
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(file, f"optimiser: {error}") from error
 

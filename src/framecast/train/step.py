@@ -27,6 +27,7 @@ from framecast.models.unroll import Unrolling
 from framecast.runs.config import TrainingConfig
 from framecast.train.optimise import make_optimiser
 from framecast.train.recompute import recompute_layers
+from framecast.train.sharding import shard
 
 CPU = torch.device("cpu")
 
@@ -56,6 +57,11 @@ class Training:
     ranks: Ranks = ALONE
     time: Ranks = ALONE
     segment: Segment | None = None
+
+    @property
+    def together(self) -> Ranks:
+        """The processes that go through each layer together with this one."""
+        return self.ranks if self.config.shard_weights else self.time
 
     def learn(
         self, group: tuple[Batch | None, ...], epoch: int, index: int, unrolling: Unrolling
@@ -115,7 +121,7 @@ class Training:
 
     def _join_gradients(self) -> None:
         """Sum the gradients of all processes; a weight has none where none has."""
-        if self.ranks.count == 1:
+        if self.ranks.count == 1 or self.config.shard_weights:
             return
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         used = torch.tensor([float(w.grad is not None) for w in weights])
@@ -155,9 +161,9 @@ class Training:
         return replace(unrolling, context=self.segment.context(unrolling.context))
 
     def _check_finite(self, loss: Tensor, batch: Batch) -> None:
-        """Raise a FailedLossError in all that share the time of a batch, where one has failed."""
+        """Raise a FailedLossError in all that go through layers together, where one has failed."""
         failed = not bool(torch.isfinite(loss))
-        if self.time.any(failed):
+        if self.together.any(failed):
             raise FailedLossError(batch, own=failed)
 
     @torch.no_grad()
@@ -187,7 +193,9 @@ class Training:
             losses.append(loss)
         self.model.train()
         self._check(failed)
-        return _total(self.ranks.gather(_total(losses)))
+        return _total(
+            (self.time if self.config.shard_weights else self.ranks).gather(_total(losses))
+        )
 
 
 def _total(losses: Iterable[Losses | None]) -> Losses | None:
@@ -240,7 +248,9 @@ def make_training(
     if config.recompute_layers:
         recompute_layers(model)
     shares = torch.ones(model.terms) if shares is None else shares
-    optimiser = make_optimiser(model, config)
     mesh = mesh or Mesh()
+    if config.shard_weights:
+        shard(model, mesh.every, device)
+    optimiser = make_optimiser(model, config)
     whose = mesh.every, mesh.time, segment
     return Training(fabric, model, config, shares.to(device), optimiser, batches, *whose)
