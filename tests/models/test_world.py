@@ -17,7 +17,7 @@ from framecast.models.tokeniser_config import TokeniserConfig, TokeniserSpec
 from framecast.models.unroll import Unrolling
 from framecast.models.world import World
 from framecast.models.world_config import WorldConfig, WorldSpec
-from framecast.models.world_losses import ABSENT
+from framecast.models.world_losses import ABSENT, draw_frames, keep_back
 
 COURSE = Unrolling(context=1)
 TOKENISER = TokeniserSpec(
@@ -188,11 +188,10 @@ class TestLoss:
         torch.testing.assert_close(parts[2], 1.25 * (0.5 * (p - u).square()).mean())
 
     def test_a_share_of_the_frames_is_scored(self):
-        model = make(drop_loss=0.9)
-        assert model._draw_frames(299).shape == (29,)
-        assert model._draw_frames(3).shape == (1,)
-        assert make(drop_loss=0.0)._draw_frames(7).shape == (7,)
-        drawn = torch.cat([model._draw_frames(5) for _ in range(200)])
+        assert draw_frames(299, 1 - 0.9).shape == (29,)
+        assert draw_frames(3, 1 - 0.9).shape == (1,)
+        assert draw_frames(7, 1.0).shape == (7,)
+        drawn = torch.cat([draw_frames(5, 1 - 0.9) for _ in range(200)])
         assert drawn.unique().tolist() == [0, 1, 2, 3, 4]
 
     def test_actions_are_hidden_in_training_alone(self):
@@ -206,15 +205,15 @@ class TestLoss:
         assert loss_of(hidden, data) != loss_of(hidden, other)
 
     def test_later_frames_are_kept_back_where_actions_are_told(self):
-        model, data = make(inputs=4), batch(2)
-        inputs = model.see(data.frames[:, :, 0].long()).inputs
+        data = batch(2)
+        inputs = make().see(data.frames[:, :, 0].long()).inputs
         kept = torch.tensor([True, False])
-        read = model._kept_back(inputs, kept, data.actions)
+        read = keep_back(inputs, kept, data.actions, 4)
         assert (read[0, 4:] == ABSENT).all()
         assert torch.equal(read[0, :4], inputs[0, :4])
         assert torch.equal(read[1], inputs[1])
-        assert torch.equal(model._kept_back(inputs, kept, None), inputs)
-        assert torch.equal(make()._kept_back(inputs, kept, data.actions), inputs)
+        assert torch.equal(keep_back(inputs, kept, None, 4), inputs)
+        assert torch.equal(keep_back(inputs, kept, data.actions, None), inputs)
 
     @pytest.mark.parametrize(
         "settings", [{"label_smoothing": 0.2}, {"drop_loss": 0.5}, {"inputs": 2}]

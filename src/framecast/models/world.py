@@ -276,9 +276,7 @@ class World(Model):
         hides = config.drop_actions if self.training else 0.0
         smoothing = config.label_smoothing if self.training else 0.0
         kept = (torch.rand(len(codes)) >= hides).to(codes.device)
-        inputs = seen.inputs[:, :-1]
-        if config.inputs is not None and actions is not None:
-            inputs = keep_back(inputs, kept, config.inputs)
+        inputs = keep_back(seen.inputs[:, :-1], kept, actions, config.inputs)
         told, _ = self.told(inputs, None if actions is None else actions[:, :-1], None, kept)
         chosen = draw_frames(codes.shape[1] - 1, 1 - config.drop_loss).to(codes.device)
         told, targets = told[:, chosen], codes[:, 1:][:, chosen]

@@ -15,15 +15,21 @@ ABSENT = -2.0
 
 
 def keep_back(
-    inputs: Float[Tensor, "B T D h w"], kept: Bool[Tensor, " B"], limit: int
+    inputs: Float[Tensor, "B T D h w"],
+    kept: Bool[Tensor, " B"],
+    actions: Float[Tensor, "B _T A"] | None,
+    limit: int | None,
 ) -> Float[Tensor, "B T D h w"]:
     """Replace what is read of later frames, in windows whose actions are told.
 
     Args:
         inputs: what the memory reads of each frame.
         kept: whether the actions of a window are told.
-        limit: frames that are read all the same.
+        actions: None where there are none; then nothing is kept back.
+        limit: frames that are read all the same; None for all.
     """
+    if actions is None or limit is None:
+        return inputs
     late = torch.arange(inputs.shape[1], device=inputs.device) >= limit
     return inputs.masked_fill((kept[:, None] & late)[..., None, None, None], ABSENT)
 
