@@ -20,7 +20,7 @@ from benchmarks.timing import print_table
 LAYERS = ("min_conv_gru", "conv_lstm")
 GRIDS = (16, 32)
 TURNS = 3
-BATCH, WINDOWS, FRAMES = 8, 160, 25
+BATCH, WINDOWS, FRAMES = 8, 64, 25
 KEYS = (
     "--training.context 20 --training.horizon 5 --training.epochs 2 --training.precision 32 "
     f"--training.batch_size {BATCH} --data.windows_per_epoch {WINDOWS} --data.layout ntchw "
