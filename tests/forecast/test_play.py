@@ -229,7 +229,10 @@ def test_what_cannot_be_played_is_refused(run, episodes, server):
 
 def test_the_command_says_where_the_page_is_and_ends_by_itself(run, episodes):
     command = [sys.executable, "-m", "framecast", "play", str(run), str(episodes / "0.npz")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # Where the tests run in the background of a shell, their children would ignore Ctrl-C.
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = subprocess.Popen(command, **pipes, **heeding)
     try:
         said = process.stdout.readline()
         address = said.split()[1]

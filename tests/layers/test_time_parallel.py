@@ -19,7 +19,9 @@ from framecast.base.segments import Segment, part_time
 from framecast.layers import ResidualStack, layer_entry, layer_names, time_parallel
 from framecast.layers.blocks import ChannelNorm
 from framecast.layers.time_parallel import LinearScan, run_segment
-from framecast.ops import conv_scan, conv_steps, gated_decay, linear_scan, min_gru_scan
+from framecast.ops import conv_scan, linear_scan, min_gru_scan
+from framecast.ops.conv_scan import conv_steps
+from framecast.ops.scan import gated_decay
 
 B, C_IN, C, H, W = 2, 3, 4, 5, 6
 ENDS = [(0, 5, 11), (0, 1, 8, 11), (0, 4, 5, 6, 11)]

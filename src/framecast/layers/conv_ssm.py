@@ -16,7 +16,8 @@ from framecast.layers.readout import Form, ReadoutSettings, make_readout
 from framecast.layers.recurrence import Recurrence, per_frame
 from framecast.layers.residual import Nonlinearity
 from framecast.layers.time_parallel import LinearScan, run_scan
-from framecast.ops import bounded_kernel, conv_steps, spectral_conv_scan
+from framecast.ops import bounded_kernel, spectral_conv_scan
+from framecast.ops.conv_scan import conv_steps
 
 Mixing = Literal["depthwise", "dense"]
 RATES = (1e-3, 1e-1)

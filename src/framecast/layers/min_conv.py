@@ -17,7 +17,8 @@ from framecast.layers.blocks import GridConv, Padding
 from framecast.layers.entry import register
 from framecast.layers.recurrence import Recurrence, State, per_frame
 from framecast.layers.time_parallel import LinearScan, run_scan
-from framecast.ops import gated_decay, min_exp_lstm_scan, min_gru_scan, min_lstm_scan
+from framecast.ops import min_exp_lstm_scan, min_gru_scan, min_lstm_scan
+from framecast.ops.scan import gated_decay
 
 PAPER = "Minimal Convolutional RNNs Accelerate Spatiotemporal Learning, 2025"
 

@@ -1,7 +1,7 @@
 """Mathematics on tensors: pure functions, no modules, no configuration."""
 
 from framecast.ops.cell import lstm_cell
-from framecast.ops.conv_scan import bounded_kernel, conv_scan, conv_steps, spectral_conv_scan
+from framecast.ops.conv_scan import bounded_kernel, conv_scan, spectral_conv_scan
 from framecast.ops.diagonal_scan import complex_diagonal_scan
 from framecast.ops.norm import residual_norm
 from framecast.ops.padding import wrap
@@ -12,7 +12,6 @@ from framecast.ops.quantise import (
     straight_through,
 )
 from framecast.ops.scan import (
-    gated_decay,
     linear_scan,
     min_exp_lstm_scan,
     min_gru_scan,
@@ -30,12 +29,10 @@ __all__ = [
     "bounded_kernel",
     "complex_diagonal_scan",
     "conv_scan",
-    "conv_steps",
     "conv_tensor_train",
     "conv_tensor_train_reconstructed",
     "finite_scalar",
     "finite_scalar_vectors",
-    "gated_decay",
     "linear_scan",
     "lstm_cell",
     "min_exp_lstm_scan",
