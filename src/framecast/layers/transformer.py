@@ -124,7 +124,7 @@ class Transformer(Recurrence):
             mask = torch.ones(new, seen, dtype=torch.bool, device=q.device).tril(seen - new)
         q, keys, values = self._pixels(q), self._pixels(keys), self._pixels(values)
         heads = F.scaled_dot_product_attention(
-            q, keys, values, attn_mask=mask, is_causal=new == seen > 1
+            q, keys, values, attn_mask=mask, is_causal=new > 1 and new == seen
         )
         # [B·H·W, heads, T, C/heads] → [B,T,C,H,W], channels last in memory.
         heads = heads.transpose(1, 2).reshape(batch, height, width, new, self.out_channels)
