@@ -68,11 +68,21 @@ def test_the_command_runs_compares_and_says_so(results, tmp_path, monkeypatch, c
 def test_what_is_there_already_is_used_again(results, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("framecast.runs.reproduce.CHECKOUT", results)
     claim = results / "reproduce" / "small.yaml"
-    claim.write_text(claim.read_text().replace("recipes starter", "train nothing --out run"))
+    claim.write_text(claim.read_text().replace("recipes starter", "evaluate nothing --out run"))
     out = found(tmp_path, gru=[1.0, 1.0])
     (out / "run").mkdir()
     assert main(["reproduce", "small", "--out", str(out)]) == 0
     assert "is there already" in capfd.readouterr().out
+
+
+def test_a_training_that_was_stopped_goes_on(results, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("framecast.runs.reproduce.CHECKOUT", results)
+    claim = results / "reproduce" / "small.yaml"
+    claim.write_text(claim.read_text().replace("recipes starter", "train starter --out run"))
+    out = found(tmp_path, gru=[1.0, 1.0])
+    (out / "run").mkdir()
+    assert main(["reproduce", "small", "--out", str(out)]) == 2
+    assert "is not a run folder" in capfd.readouterr().err  # so that it was asked to go on
 
 
 def test_unknown_names_and_places_are_refused(results, capsys):

@@ -20,7 +20,7 @@ def parser() -> CommandParser:
         "--out",
         type=Path,
         metavar="FOLDER",
-        help="where its data, runs and evaluation are made; what is whole there is used again",
+        help="where its data, runs and evaluation are made; what was stopped there goes on",
     )
     return parser
 
@@ -55,12 +55,19 @@ def run(arguments: list[str]) -> None:
 
 
 def _do(command: str, folder: Path) -> None:
-    """Run a command of framecast in a folder, unless what it makes is there already."""
+    """Run a command of framecast in a folder, or go on where it was stopped.
+
+    A simulation leaves what is whole there alone by itself, and so does a training that is resumed;
+    other commands write their --out whole or not at all.
+    """
     words = shlex.split(command)
-    if "--out" in words and (folder / words[words.index("--out") + 1]).exists():
-        print(f"framecast {command}\n  its --out is there already", flush=True)
-        return
+    there = "--out" in words and (folder / words[words.index("--out") + 1]).exists()
     print(f"framecast {command}", flush=True)
+    if there and words[0] == "train":
+        words.append("--resume")
+    elif there and words[0] != "simulate":
+        print("  its --out is there already", flush=True)
+        return
     done = subprocess.run([sys.executable, "-m", "framecast", *words], cwd=folder)
     if done.returncode:
         raise UserError(f"framecast {command} failed: its message stands above")

@@ -5,6 +5,7 @@ value by NaN, and says NaN where no value is possible; so a closed loop gives it
 the next frame.
 """
 
+from abc import ABC, abstractmethod
 from copy import deepcopy
 from dataclasses import replace
 
@@ -28,7 +29,7 @@ from framecast.models import Forecaster, Recogniser
 from framecast.runs.checkpoint import Checkpoint
 
 
-class Program(nn.Module):
+class Program(nn.Module, ABC):
     """What the step and the pass over a context share.
 
     Args:
@@ -59,9 +60,9 @@ class Program(nn.Module):
             names += [entry.name for entry in self.signature.state]
         return self.run(dict(zip(names, given, strict=True)))
 
+    @abstractmethod
     def run(self, given: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """Return the outputs and the state from the inputs by name."""
-        raise NotImplementedError
 
     def read(self, frames: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return what the network reads of frames [B,T,C,H,W], and the last known values."""
