@@ -36,6 +36,7 @@ def run(arguments: list[str]) -> None:
     if options.context == 0:
         raise UserError("--context 0: a forecast needs at least one given frame")
     from framecast.export import export
+    from framecast.frames.times import counted
 
     made = export(
         options.run,
@@ -45,7 +46,8 @@ def run(arguments: list[str]) -> None:
         options.overwrite,
     )
     print(
-        f"Wrote {options.out}: context{made.suffix} reads {made.context} frames, step{made.suffix} "
+        f"Wrote {options.out}: context{made.suffix} reads {counted(made.context, 'frame')}, "
+        f"step{made.suffix} "
         f"goes on frame by frame on {made.grids}, and manifest.json says what they take and return."
         f"\nOver the first frame and 20 steps it differs from PyTorch by at most "
         f"{made.difference:.1g} deviations of the training frames."
