@@ -138,6 +138,37 @@ def test_what_another_process_is_making_is_waited_for_and_not_made_again(tmp_pat
     assert path.read_text() == "ours"
 
 
+def test_a_lock_that_vanishes_while_it_is_looked_at_is_taken_anew(tmp_path, monkeypatch):
+    path, fstat, looks = tmp_path / "file.txt", os.fstat, []
+
+    def vanish(lock):
+        looks.append(lock)
+        if len(looks) == 1:
+            lock_of(path).unlink()
+        return fstat(lock)
+
+    monkeypatch.setattr(os, "fstat", vanish)
+    with claim(path, wait=True):
+        assert lock_of(path).exists()
+    assert len(looks) == 2
+
+
+def test_folders_that_another_takes_away_at_the_last_moment_are_made_again(tmp_path, monkeypatch):
+    path, opens = tmp_path / "a" / "b" / "file.txt", []
+
+    def open_late(file, *arguments, open=os.open):
+        opens.append(file)
+        if len(opens) == 1:
+            path.parent.rmdir()
+            path.parent.parent.rmdir()
+        return open(file, *arguments)
+
+    monkeypatch.setattr(os, "open", open_late)
+    with claim(path):
+        assert lock_of(path).exists()
+    assert os.listdir(tmp_path) == []
+
+
 def test_the_claim_of_a_folder_holds_for_what_is_in_it(tmp_path):
     with claim(tmp_path / "run") as run:
         write_text(run / "log.csv", "epoch\n")

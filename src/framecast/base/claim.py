@@ -88,6 +88,9 @@ def _lock(place: Path, wait: bool) -> int:
         try:
             lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
+            if not file.parent.exists():  # another that failed took away the folders that it made
+                _make_parents(place)
+                continue
             raise UserError(
                 f"{place} cannot be written: {file.parent}: {error.strerror}"
             ) from error
@@ -114,7 +117,10 @@ def _lock(place: Path, wait: bool) -> int:
 
 
 def _is_still(lock: int, file: Path) -> bool:
-    return file.exists() and os.path.samestat(os.fstat(lock), file.stat())
+    try:  # its holder may remove it at any moment: nothing is asked of it twice
+        return os.path.samestat(os.fstat(lock), file.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _describe_process() -> str:
@@ -137,5 +143,5 @@ def _make_parents(place: Path) -> list[Path]:
 
 def _remove_empty(folders: list[Path]) -> None:
     for folder in folders:
-        if folder.is_dir() and not any(folder.iterdir()):
+        with suppress(OSError):  # it is not empty, or another has removed it
             folder.rmdir()
