@@ -57,7 +57,7 @@ class Saved:
         """How frames become what the network sees."""
         return Scaling(self.frames, self.statistics)
 
-    def save(self, path: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+    def save(self, path: PathLike, weights: Mapping[str, Tensor] | None = None) -> None:
         """Write the checkpoint, whole or not at all.
 
         Args:
