@@ -39,8 +39,9 @@ wheel: $(VENV)/ready
 	$(BIN)/pip wheel . --no-deps --wheel-dir build/wheel
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair build/wheel/*.whl --wheel-dir dist
 
+# Checkouts of published code beside ours: make bench PEERS='--minconvrnns ../minconvrnns'
 bench: $(VENV)/ready
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(PEERS)
 
 # What users need. torch goes in first, so that no other package drags another build of it in.
 $(VENV)/installed: pyproject.toml setup.py $(wildcard csrc/*)
