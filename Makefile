@@ -15,6 +15,7 @@ demo: $(VENV)/installed
 	$(FRAMECAST) forecast demo/run demo/data/test.zarr --start 19 --steps 30 --out demo/forecast.nc
 	$(FRAMECAST) forecast demo/run demo/data/test.zarr --start 19 --steps 30 --out demo/forecast.gif
 	$(FRAMECAST) evaluate demo/run --steps 30 --out demo/evaluation
+	@echo "Open demo/evaluation/report.html in a browser, and look at demo/forecast.gif."
 
 test: $(VENV)/ready
 	$(BIN)/pytest

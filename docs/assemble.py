@@ -16,7 +16,7 @@ PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE
 FOLDERS = {
     "docs": ("*.md", "pictures/*"),
     "results": ("README.md",),
-    "examples": ("**/*.md", "**/*.py", "**/*.js"),
+    "examples": ("**/*.md", "**/*.py", "**/*.js", "*.ipynb"),
     "benchmarks/results": ("**/*.png",),
 }
 """What of each folder is shown, or linked to."""

@@ -40,8 +40,8 @@ def follow(text, capsys):
 
 
 def blocks(text):
-    """The indented blocks of a text, each a list of lines."""
-    found = re.findall(r"(?:^    .+\n)+", text, re.MULTILINE)
+    """The indented blocks of a text, each a list of lines, those that go on joined."""
+    found = re.findall(r"(?:^    .+\n)+", text.replace("\\\n    ", ""), re.MULTILINE)
     return [[line[4:] for line in block.splitlines()] for block in found]
 
 
