@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from importlinter.cli import lint_imports
@@ -128,6 +129,16 @@ def test_a_layer_needs_no_files_plots_or_training(package):
         f"import sys, {package}\n"
         f"framecast.layers.MinConvGRU(2, 3)\n"
         f"found = set({HEAVY} + ('jsonargparse',)) & set(sys.modules)\n"
+        "assert not found, found"
+    )
+
+
+def test_arrays_are_read_without_what_reads_labelled_files(tmp_path):
+    """It would take as long again as all of framecast."""
+    np.save(tmp_path / "frames.npy", np.zeros((20, 4, 4)))
+    in_a_new_process(
+        f"import sys; from framecast import read_frames; read_frames({str(tmp_path)!r})\n"
+        "found = {'xarray', 'pandas', 'zarr', 'h5py', 'scipy'} & set(sys.modules)\n"
         "assert not found, found"
     )
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from conftest import largest_file
 from framecast.base.errors import UserError
 from framecast.datasets.simulate import trajectories
+from framecast.datasets.simulate.seeds import trajectory_seed
 from framecast.datasets.simulate.trajectories import (
     Axis,
     Variable,
     fill,
     open_store,
-    trajectory_seed,
     write_stores,
 )
 

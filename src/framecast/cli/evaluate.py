@@ -45,24 +45,7 @@ def parser() -> CommandParser:
         metavar="PATH",
         help="frames to test on (default: the test part of the data that the runs learned from)",
     )
-    parser.add_argument(
-        "--steps",
-        type=whole_number,
-        metavar="K",
-        help="number of lead times (default: as in training)",
-    )
-    parser.add_argument(
-        "--context",
-        type=whole_number,
-        metavar="N",
-        help="number of past frames to read (default: as in training)",
-    )
-    parser.add_argument(
-        "--stride",
-        metavar="N",
-        help="how far it is from one window to the next, in frames, or as a duration such as 12h; "
-        "3d,4d takes turns, and begins a window twice a week (default: windows do not overlap)",
-    )
+    _add_windows(parser)
     parser.add_argument(
         "--baselines",
         nargs="+",
@@ -85,17 +68,7 @@ def parser() -> CommandParser:
     _add_worlds(parser)
     add_caching(parser)
     add_device(parser)
-    parser.add_argument(
-        "--group-size",
-        type=whole_number,
-        metavar="N",
-        help="give means over groups of N windows, with their deviation, as papers on video do",
-    )
-    parser.add_argument(
-        "--by",
-        metavar="COORDINATE",
-        help="give the error for each value of this coordinate of the sequences too",
-    )
+    _add_groups(parser)
     add_metrics(parser)
     return parser
 
@@ -124,6 +97,43 @@ def run(arguments: list[str]) -> None:
         cache=options.cache,
         device=options.device,
         overwrite=options.overwrite,
+    )
+
+
+def _add_windows(parser: CommandParser) -> None:
+    """Options that say which windows are forecast."""
+    parser.add_argument(
+        "--steps",
+        type=whole_number,
+        metavar="K",
+        help="number of lead times (default: as in training)",
+    )
+    parser.add_argument(
+        "--context",
+        type=whole_number,
+        metavar="N",
+        help="number of past frames to read (default: as in training)",
+    )
+    parser.add_argument(
+        "--stride",
+        metavar="N",
+        help="how far it is from one window to the next, in frames, or as a duration such as 12h; "
+        "3d,4d takes turns, and begins a window twice a week (default: windows do not overlap)",
+    )
+
+
+def _add_groups(parser: CommandParser) -> None:
+    """Options that part the windows."""
+    parser.add_argument(
+        "--group-size",
+        type=whole_number,
+        metavar="N",
+        help="give means over groups of N windows, with their deviation, as papers on video do",
+    )
+    parser.add_argument(
+        "--by",
+        metavar="COORDINATE",
+        help="give the error for each value of this coordinate of the sequences too",
     )
 
 

@@ -55,33 +55,7 @@ def parser(everything: bool = False) -> CommandParser:
         metavar="FILE",
         help="file to write, whose kind follows from its name: .nc, .zarr, .npz, .gif or .mp4",
     )
-    parser.add_argument(
-        "--start",
-        nargs="+",
-        default=["-1"],
-        metavar="FRAME_OR_TIME",
-        help="last known frame, by its place in the input (0 is the first, -1 the last) or its "
-        "time; several make a batch (default: -1)",
-    )
-    parser.add_argument(
-        "--context",
-        type=whole_number,
-        metavar="N",
-        help="number of past frames to read (default: as in training; three for a baseline)",
-    )
-    parser.add_argument(
-        "--forcings",
-        nargs="+",
-        metavar="FILE",
-        help="file, or files, with the forcings (and actions) beyond the end of the input",
-    )
-    parser.add_argument(
-        "--actions",
-        metavar="ACTIONS",
-        help="what is done in each step, for world models: names, such as left,forward*10,right* "
-        "(* alone: for all that are left); a .npz or .npy file of their numbers; random; or none "
-        "(default: those of the input)",
-    )
+    _add_given(parser)
     parser.add_argument(
         "--overwrite",
         action="store_true",
@@ -115,6 +89,37 @@ def run(arguments: list[str]) -> None:
         overwrite=options.overwrite,
     )
     print(f"{options.out}: {labels.describe()}")
+
+
+def _add_given(parser: CommandParser) -> None:
+    """Options that say what a forecast is given."""
+    parser.add_argument(
+        "--start",
+        nargs="+",
+        default=["-1"],
+        metavar="FRAME_OR_TIME",
+        help="last known frame, by its place in the input (0 is the first, -1 the last) or its "
+        "time; several make a batch (default: -1)",
+    )
+    parser.add_argument(
+        "--context",
+        type=whole_number,
+        metavar="N",
+        help="number of past frames to read (default: as in training; three for a baseline)",
+    )
+    parser.add_argument(
+        "--forcings",
+        nargs="+",
+        metavar="FILE",
+        help="file, or files, with the forcings (and actions) beyond the end of the input",
+    )
+    parser.add_argument(
+        "--actions",
+        metavar="ACTIONS",
+        help="what is done in each step, for world models: names, such as left,forward*10,right* "
+        "(* alone: for all that are left); a .npz or .npy file of their numbers; random; or none "
+        "(default: those of the input)",
+    )
 
 
 def _add_members(parser: CommandParser) -> None:

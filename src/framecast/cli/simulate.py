@@ -7,8 +7,15 @@ from typing import Any, NamedTuple
 from framecast.base.config import load_config
 from framecast.base.keys import describe_keys
 from framecast.cli.parser import CommandParser, command_parser, overrides, whole_number
-from framecast.datasets import moving_mnist
-from framecast.datasets.simulate import maze, navier_stokes, opposites, shallow_water, vizdoom
+from framecast.datasets.moving_mnist import MovingMnist
+from framecast.datasets.simulate import (
+    digits,
+    maze,
+    navier_stokes,
+    opposites,
+    shallow_water,
+    vizdoom,
+)
 
 
 class Simulator(NamedTuple):
@@ -38,9 +45,7 @@ SIMULATORS = {
         vizdoom.VizDoom, vizdoom, "walks through the rooms of ViZDoom, as an agent sees them"
     ),
     "maze": Simulator(maze.Maze, maze, "walks through mazes of MiniWorld, a new one each time"),
-    "moving_mnist": Simulator(
-        moving_mnist.MovingMnist, moving_mnist, "handwritten digits that move and bounce"
-    ),
+    "moving_mnist": Simulator(MovingMnist, digits, "handwritten digits that move and bounce"),
     "activities": Simulator(
         opposites.SimulatedActivities,
         opposites,

@@ -31,11 +31,11 @@ from framecast.readers.decoding import (
     channels_of,
     failures_of,
     find_videos,
-    stream_pictures,
 )
 from framecast.readers.paths import Paths
 from framecast.readers.samples import Sample, SampleReader, Sampling
 from framecast.readers.selection import Selection
+from framecast.readers.streams import stream_pictures
 
 NONE = "none of these"
 """The class of what belongs to no other, where it is asked for."""

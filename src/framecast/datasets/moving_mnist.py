@@ -19,7 +19,7 @@ Brightness is kept in 8 bits and read as 0 to 1.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -34,12 +34,7 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
 from framecast.datasets.mnist import Images, digest, read_digits
-from framecast.datasets.simulate.trajectories import (
-    Axis,
-    Variable,
-    trajectory_seed,
-    write_stores,
-)
+from framecast.datasets.simulate.seeds import trajectory_seed
 from framecast.datasets.source import Source, register_source
 from framecast.frames.frames import Channel, Frames
 from framecast.frames.lazy import LazyValues, Reader
@@ -281,58 +276,6 @@ def read_published(path: Path) -> Frames:
     return _frames(ArrayReader(array.transpose(1, 0, 2, 3)[:, :, None], str(path), LEVEL))
 
 
-def simulate(
-    out: Path,
-    config: MovingMnist,
-    counts: Mapping[str, int] = SPLITS,
-    seed: int = 0,
-    batch: int = 100,
-    progress: bool = True,
-) -> None:
-    """Write a data set, a Zarr store `out`/SPLIT.zarr for each split, or continue one.
-
-    The videos are those of the source moving_mnist with the same settings. A second call with
-    the same arguments goes on where the first was stopped. A complete data set is left alone.
-
-    Args:
-        out: folder of the data set; made where missing.
-        config: how a video is made.
-        counts: videos of each split, at least 1.
-        seed: of the data set, 0 or more.
-        batch: videos drawn and written together, at least 1.
-        progress: show on stderr how far it is.
-
-    Raises:
-        ValueError: an argument is out of its range, the digits cannot be read, or a store of these
-            names was made with other parameters, which the message names.
-    """
-    count = min(batch, max(counts.values()))
-    check_memory(
-        count * config.frames * config.canvas**2,
-        f"{count} videos of {config.frames:,} frames of {config.canvas}×{config.canvas}",
-        "Choose a smaller --canvas or fewer --frames.",
-    )
-    digits = read_digits(config.digits, config.shrink)
-    videos = {
-        split: DrawnVideos(config, getattr(digits, split), split, count, seed)
-        for split, count in counts.items()
-    }
-
-    def produce(split: str, indices: range) -> NDArray[np.uint8]:
-        return np.stack([videos[split].levels(i, 0, config.frames) for i in indices])
-
-    numbers = {split: drawn.number for split, drawn in videos.items()}
-    write_stores(
-        out,
-        _variable(config),
-        numbers,
-        lambda split: _attributes(videos[split]),
-        produce,
-        batch,
-        progress,
-    )
-
-
 BOOKKEEPING = 500
 """Bytes that the places of a sequence take in lists and samplers, about."""
 
@@ -347,28 +290,3 @@ def _frames(reader: Reader) -> Frames:
         dims=("sequence", "time", "y", "x"),
         source=reader.source,
     )
-
-
-def _variable(config: MovingMnist) -> Variable:
-    pixel = np.arange(config.canvas, dtype=np.float64)
-    return Variable(
-        name=INTENSITY.name,
-        attributes={**INTENSITY.attributes, "scale_factor": LEVEL},
-        axes={
-            "time": Axis(np.arange(config.frames, dtype=np.float64), "1", "frame"),
-            "y": Axis(pixel, "1", "row"),
-            "x": Axis(pixel, "1", "column"),
-        },
-        dtype="uint8",
-    )
-
-
-def _attributes(videos: DrawnVideos) -> dict[str, str | int | float]:
-    return {
-        "title": "Moving-MNIST: handwritten digits that bounce off the edges of a canvas",
-        "source": "simulated by framecast.datasets.moving_mnist",
-        **asdict(videos.config),
-        "digits_digest": digest(videos.images),
-        "split": videos.part,
-        "seed": videos.seed,
-    }

@@ -9,11 +9,10 @@ from framecast.datasets.config import DataConfig
 from framecast.frames.frames import Frames
 from framecast.readers import decoding
 from framecast.readers.folder import has_parts, is_folder, part_file
-from framecast.readers.kinds import Kind, kind_of
+from framecast.readers.kinds import LABELLED, Kind, kind_of
 from framecast.readers.open import open_frames
 from framecast.readers.paths import Paths, files_in, find_paths
 from framecast.readers.series import MANY
-from framecast.readers.statics import static_names
 
 KINDS: dict[Kind, str] = {
     "netcdf": "NetCDF file",
@@ -76,8 +75,10 @@ def find_static(data: DataConfig, still: Sequence[str]) -> tuple[str, ...]:
     if (folder := folder_of(place)) and (train := part_file(folder, "train")):
         folder, place = folder_of(train), train
     files = [f for path in find_paths(place) for f in (files_in(path) if folder else [path])]
-    if len(files) > MANY:
+    if len(files) > MANY or any(kind_of(file) not in LABELLED for file in files):
         return ()
+    from framecast.readers.statics import static_names  # of labelled files: xarray takes a while
+
     if len(files) == 1:
         return static_names(files[0], data.selection, still)
     first, *others = (static_names(file, data.selection) for file in files)

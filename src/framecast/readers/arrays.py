@@ -5,25 +5,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
+from numpy.lib.npyio import NpzFile
 from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
 from framecast.frames.frames import Channel, Frames, StaticFields
-from framecast.frames.lazy import HELD, LazyValues
+from framecast.frames.lazy import HELD, LazyValues, Reader
 from framecast.readers.actions import make_actions
-from framecast.readers.contents import Contents, open_contents
-from framecast.readers.gridded import GriddedReader
 from framecast.readers.guard import check_file, guarded
 from framecast.readers.layout import arranged, fitting, layout_of
 from framecast.readers.mapped import ArrayReader
 from framecast.readers.selection import EVERYTHING, Selection
 from framecast.readers.stored import Array, StoredArray
-from framecast.readers.unlabelled import stored_reader
 
 SUFFIXES = (".npy", ".npz")
 
@@ -31,6 +29,13 @@ WRITTEN = ["frames", "channels", "times", "starts"]
 """Arrays of a forecast in a `.npz` file, whose frames are [T,C,H,W]."""
 
 _SHAPES = "[T,H,W], [T,C,H,W] or [N,T,C,H,W]"
+
+
+class _WholeReader(Reader, Protocol):
+    """A reader that gives all that there is, too."""
+
+    def everything(self) -> Float[Tensor, "N T C H W"]:
+        """Return all values, float32, in physical units."""
 
 
 def read_arrays(path: Path, selection: Selection = EVERYTHING) -> Frames:
@@ -68,6 +73,8 @@ def read_contents(path: Path, selection: Selection = EVERYTHING) -> Frames:
     Raises:
         UserError: if the file cannot be read, or shapes do not fit.
     """
+    from framecast.readers.contents import open_contents  # for them alone: xarray takes a while
+
     with ExitStack() as stack:
         content = stack.enter_context(open_contents(path, selection.group))
         frames = _read(content, path, selection)
@@ -177,9 +184,10 @@ def _in_memory(content: Any, path: Path, names: Sequence[str]) -> list[np.ndarra
 
 def _sizes(content: Any) -> Mapping[str, int]:
     """The bytes that each array of a file takes in memory when it is asked for."""
-    if isinstance(content, Contents):
-        return content.sizes if content.whole else dict.fromkeys(content.files, 0)
-    return {info.filename.removesuffix(".npy"): info.file_size for info in content.zip.filelist}
+    if isinstance(content, NpzFile):
+        packed: Any = content.zip
+        return {info.filename.removesuffix(".npy"): info.file_size for info in packed.filelist}
+    return content.sizes if content.whole else dict.fromkeys(content.files, 0)
 
 
 def _alike(content: Any, path: Path, names: Sequence[str]) -> list[Array]:
@@ -223,10 +231,12 @@ def _layout_of(array: Array, path: Path, selection: Selection) -> str:
 
 def _reader(
     arrays: Sequence[Array], layout: str, source: str, selection: Selection
-) -> "ArrayReader | GriddedReader":
+) -> _WholeReader:
     """What reads arrays of one layout, whose channels follow one another."""
     stored = [array for array in arrays if isinstance(array, StoredArray)]
     if stored:
+        from framecast.readers.unlabelled import stored_reader  # of other files than NumPy's
+
         return stored_reader(stored, layout, source, selection)
     loaded = [arranged(a, layout, source)[0] for a in arrays if isinstance(a, np.ndarray)]
     whole = loaded[0] if len(loaded) == 1 else np.concatenate(loaded, axis=2)

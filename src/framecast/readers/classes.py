@@ -60,18 +60,16 @@ def label_coordinate(
     return {name: replace(read, values=names, attributes={ORDER: order}, encoding={})}
 
 
-def with_labels(frames: Frames, name: str | None) -> Frames:
+def with_labels(frames: Frames, name: str) -> Frames:
     """Return frames with the labels that a coordinate of theirs holds.
 
     Args:
         frames: as they are read, put together and cut.
-        name: of the coordinate; None for no labels.
+        name: of the coordinate.
 
     Raises:
         UserError: if the frames have no such coordinate, or the class of something is missing.
     """
-    if name is None:
-        return frames
     if name not in frames.coordinates:
         raise UserError(
             f"{frames.source}: data.label {name} cannot be read. It is read of labelled files "

@@ -15,14 +15,13 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-import zarr
 from safetensors import safe_open
 
 from framecast.base.errors import UserError
+from framecast.readers.groups import choose_group, is_grid
 from framecast.readers.guard import guarded
 from framecast.readers.kinds import Kind, kind_of
 from framecast.readers.odim import is_odim
-from framecast.readers.raw import choose_group, is_grid, open_store
 from framecast.readers.stored import Array, StoredArray, check_chunk, stored
 
 _NUMBERS = (
@@ -179,11 +178,12 @@ def _checked(path: Path, name: str, array: Any) -> StoredArray:
 
 def _zarr(path: Path, group: str | None) -> Contents:
     """A store of arrays, or a single array."""
+    from framecast.readers import stores  # for them alone: Zarr takes a while
+
     with ExitStack() as stack:
-        store, place = open_store(path, group)
+        store, place = stores.open_store(path, group)
         stack.callback(store.close)
-        top = zarr.open(store=store, path=place, mode="r")
-        every = {"frames": top} if isinstance(top, zarr.Array) else dict(top.arrays())
+        every = stores.arrays_in(store, place)
         stack.pop_all()  # open until the contents are closed
     arrays = {name: array for name, array in every.items() if array.ndim > 1}
     sizes = {name: array.nbytes for name, array in arrays.items()}
@@ -200,10 +200,11 @@ def _hdf5_is_unlabelled(path: Path, group: str | None) -> bool:
 
 
 def _zarr_is_unlabelled(path: Path, group: str | None) -> bool:
-    store, place = open_store(path, group)
+    from framecast.readers import stores
+
+    store, place = stores.open_store(path, group)
     try:
-        top = zarr.open(store=store, path=place, mode="r")
-        arrays = [top] if isinstance(top, zarr.Array) else [a for _, a in top.arrays()]
+        arrays = stores.arrays_in(store, place).values()
         return bool(arrays) and not any(map(_names_dims, arrays))
     finally:
         store.close()

@@ -6,12 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
 from framecast.base.errors import UserError
 from framecast.frames.channels import Coordinate
 from framecast.frames.frames import Frames
-from framecast.readers.dates import decode_odd_units
 
 _COUNT = re.compile(r"\s*(?P<count>\d+(?:\.\d+)?)?\s*(?P<units>[A-Za-z]+\s+since\s+.*)")
 
@@ -49,6 +47,10 @@ def with_time_units(frames: Frames, text: str | None) -> Frames:
 
 
 def _dates(numbers: np.ndarray, text: str) -> np.ndarray:
+    import xarray as xr  # for dates that are counted alone: it takes a while
+
+    from framecast.readers.dates import decode_odd_units
+
     found = _COUNT.fullmatch(text)
     wrong = f"time_units {text!r} must be such as 'hours since 1996-01-05' or '5 minutes since ...'"
     if found is None:

@@ -3,17 +3,15 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from io import BufferedIOBase, BufferedWriter
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from framecast.base.disk import FullDiskError
@@ -27,7 +25,14 @@ from framecast.frames.frames import Channel
 from framecast.readers.entries import key_of
 from framecast.readers.guard import check_file, guarded
 from framecast.readers.pace import TOLERATED, pace_of
-from framecast.readers.turning import turn_of
+from framecast.readers.streams import (
+    BROKEN,
+    cells,
+    count_packets,
+    open_stream,
+    own_channels,
+    pictures_of,
+)
 
 SUFFIXES = (
     *(".mp4", ".avi", ".gif", ".mov", ".mkv", ".webm"),
@@ -111,7 +116,7 @@ def open_videos(
     for path in paths:
         check_file(path)
     if variables is None:
-        variables = max((_own_channels(path) for path in paths), key=len)
+        variables = max((own_channels(path) for path in paths), key=len)
     if tuple(variables) not in (GREY, COLOUR):
         raise UserError(
             f"{paths[0]}: the channels of a video are {GREY[0]}, or {', '.join(COLOUR)}; "
@@ -125,8 +130,8 @@ def open_videos(
     for video in videos:
         if video.shape[2:] != videos[0].shape[2:]:
             raise UserError(
-                f"{videos[0].path} has frames of {_by(videos[0].shape)}, but {video.path} of "
-                f"{_by(video.shape)}: give one size, [rows, columns], as data.options.size"
+                f"{videos[0].path} has frames of {cells(videos[0].shape)}, but {video.path} of "
+                f"{cells(video.shape)}: give one size, [rows, columns], as data.options.size"
             )
     return videos
 
@@ -183,29 +188,6 @@ def failures_of(files: Sequence[VideoFile], decode: bool = True) -> dict[Path, s
     return failures
 
 
-class Declared(NamedTuple):
-    """What a video file says of itself: its frames, their (H, W), and how many come in a second."""
-
-    frames: int
-    size: tuple[int, int]
-    rate: float
-
-
-def declared(path: Path) -> Declared:
-    """Return what a video file says of itself, without decoding it.
-
-    Raises:
-        UserError: if it is no video, or does not say.
-    """
-    with _open(path) as (_, stream):
-        size = stream.codec_context.height, stream.codec_context.width
-        frames, rate = stream.frames, stream.average_rate or stream.guessed_rate
-    frames = frames or _count_packets(path)
-    if not frames or not rate or 0 in size:
-        raise UserError(f"{path} holds no frames, or does not say how many it has a second")
-    return Declared(frames, size, float(rate))
-
-
 def check_complete(video: Video) -> None:
     """Raise a UserError if a video is cut off."""
     if not video.complete:
@@ -233,45 +215,17 @@ def _open_video(
     return Video(path, folder, **stored | arrays)
 
 
-@contextmanager
-def _open(path: Path, content: BufferedIOBase | None = None) -> Iterator[tuple[Any, Any]]:
-    """Open a file, or what it is called and a stream: its container and first video stream."""
-    hint = "it may be truncated, or in another format than its name says"
-    with guarded(path, "cannot be read as video", hint):
-        container = av.open(path if content is None else content)
-    with container:
-        if not container.streams.video:
-            raise UserError(f"{path} holds no video, only {_other_streams(container)}")
-        stream = container.streams.video[0]
-        if stream.codec_context is None:
-            raise UserError(
-                f"{path} holds video that FFmpeg does not decode here: it may be damaged, or needs "
-                "to be converted first (ffmpeg -i IN OUT.mp4)"
-            )
-        yield container, stream
-
-
-def _other_streams(container: Any) -> str:
-    return ", ".join(sorted({stream.type for stream in container.streams})) or "an empty container"
-
-
-def _own_channels(path: Path) -> tuple[str, ...]:
-    with _open(path) as (_, stream):
-        form = stream.codec_context.format
-        return COLOUR if form is None or len(form.components) > 2 else GREY
-
-
 def _decode(
     path: Path, folder: Path, names: tuple[str, ...], size: Sequence[int] | None, progress: bool
 ) -> None:
     """Write all frames, and what is known of them, into a folder."""
-    packets = _count_packets(path)
-    with _open(path) as (container, stream), (folder / FRAMES).open("wb") as file:
+    packets = count_packets(path)
+    with open_stream(path) as (container, stream), (folder / FRAMES).open("wb") as file:
         declared, tick = stream.frames, float(stream.time_base or 0)
         nominal = [float(r) for r in (stream.average_rate, stream.guessed_rate) if r]
         expected = min(declared or packets, packets)
         _check_room(path, stream, names, size, expected)
-        pictures = _pictures(path, container, stream, names, size)
+        pictures = pictures_of(path, container, stream, names, size)
         with guarded(path, "cannot be decoded", "it may be damaged"):
             written = _write(
                 track(pictures, f"decode {path.name}", expected or None, progress), file
@@ -304,18 +258,9 @@ def _write(pictures: Iterable[tuple[float | None, np.ndarray]], file: BufferedWr
             digest.update(picture.data)
             times.append(time)
             shape = picture.shape
-    except av.FFmpegError:
+    except BROKEN:
         broken = True  # what follows cannot be decoded
     return _Written(times, shape, digest.hexdigest(), broken)
-
-
-def _count_packets(path: Path) -> int:
-    """The frames that a file holds at most: GIF declares none, and a damaged file too many."""
-    count = 0
-    with _open(path) as (container, stream), suppress(av.FFmpegError):
-        for packet in container.demux(stream):
-            count += packet.size > 0
-    return count
 
 
 def _check_room(
@@ -327,7 +272,7 @@ def _check_room(
     decoded = len(names) * height * width
     check_memory(
         4 * math.prod(own) + 2 * decoded,  # as it is decoded, converted, and with channels first
-        f"{path}: one frame of {_by(own)}, made {height}×{width},",
+        f"{path}: one frame of {cells(own)}, made {height}×{width},",
         "Make its frames smaller first (ffmpeg -i IN -vf scale=640:-2 OUT)",
     )
     check_disk(
@@ -356,60 +301,3 @@ def _timing(
         "complete": not written.broken and places >= declared * (1 - TOLERATED) - 1,
         "even": pace.even,
     }
-
-
-def stream_pictures(
-    video: Path | BufferedIOBase, names: tuple[str, ...], size: Sequence[int]
-) -> Iterator[UInt8[np.ndarray, "C H W"]]:
-    """Yield the frames of a video as they are decoded, before the whole is there.
-
-    Args:
-        video: a file, which may be a named pipe; or a stream of bytes, such as standard input.
-        names: GREY or COLOUR.
-        size: (H, W) of the frames.
-
-    Raises:
-        UserError: if it is no video, or cannot be decoded further.
-    """
-    path = video if isinstance(video, Path) else Path("standard input")
-    with (
-        _open(path, None if isinstance(video, Path) else video) as (container, stream),
-        guarded(path, "cannot be decoded", "it may be damaged, or cut off"),
-    ):
-        # Threads for whole frames would keep some of them back.
-        pictures = _pictures(path, container, stream, names, size, threads="SLICE")
-        yield from (picture for _, picture in pictures)
-
-
-def _pictures(
-    path: Path,
-    container: Any,
-    stream: Any,
-    names: tuple[str, ...],
-    size: Sequence[int] | None,
-    threads: str = "AUTO",
-) -> Iterator[tuple[float | None, np.ndarray]]:
-    """The frames of a stream, uint8 [C,H,W], each after its time in seconds, where it has one.
-
-    They are turned as players show them, and `size` is that of turned frames.
-    """
-    form = "gray" if names == GREY else "rgb24"
-    stream.thread_type = threads
-    first = None
-    for number, frame in enumerate(container.decode(stream)):
-        turn = turn_of(frame, str(path))
-        own = turn.size(frame.height, frame.width)
-        first = first or own
-        if size is None and own != first:
-            raise UserError(
-                f"{path}: its frames change from {_by(first)} to {_by(own)} at frame {number}: "
-                "give one size, [rows, columns], as data.options.size"
-            )
-        height, width = turn.size(*(size or own))
-        array = frame.reformat(width, height, form, interpolation="AREA").to_ndarray()
-        shown = turn.apply(array.reshape(height, width, -1))
-        yield frame.time, np.ascontiguousarray(shown.transpose(2, 0, 1))
-
-
-def _by(shape: Sequence[int]) -> str:
-    return f"{shape[-2]}×{shape[-1]}"

@@ -5,6 +5,9 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+State = tuple[int, int]
+"""When a file was last written, and its size."""
+
 
 def key_of(paths: Sequence[Path], *settings: object) -> str:
     """Return a name for what is made of files with some settings: other files, another name.
@@ -26,3 +29,9 @@ def _files(path: Path) -> Iterator[Path]:
         yield path
         return
     yield from sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def state_of(path: Path) -> State:
+    """Return when a file was last written, and its size."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size

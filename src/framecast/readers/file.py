@@ -10,30 +10,38 @@ from framecast.frames.coarsen import coarsen
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import held
 from framecast.frames.region import cut_region, turn_rows
-from framecast.readers import arrays, gridded
-from framecast.readers.contents import is_unlabelled
+from framecast.readers import arrays
 from framecast.readers.guard import check_file
-from framecast.readers.kinds import SUFFIXES, Kind, kind_of
-from framecast.readers.labelled import close_labelled, open_labelled
+from framecast.readers.kinds import LABELLED, SUFFIXES, Kind, kind_of
 from framecast.readers.packed import named, unpack
 from framecast.readers.pictures import read_pictures
 from framecast.readers.remote import address_of
 from framecast.readers.selection import Selection
 from framecast.readers.video import read_videos
 
+# What reads labelled files is imported where one is read: xarray takes a third of a second.
+
 
 def _read_labelled(path: Path, selection: Selection) -> Frames:
     """A labelled file; HDF5 and Zarr may hold arrays without labels instead."""
+    from framecast.readers.contents import is_unlabelled
+
     if is_unlabelled(path, selection.group):
         return arrays.read_contents(path, selection)
-    return gridded.read_gridded(path, selection)
+    return _read_gridded(path, selection)
+
+
+def _read_gridded(path: Path, selection: Selection) -> Frames:
+    from framecast.readers.gridded import read_gridded
+
+    return read_gridded(path, selection)
 
 
 _READERS: dict[Kind, Callable[[Path, Selection], Frames]] = {
     "netcdf": _read_labelled,
     "zarr": _read_labelled,
-    "grib": gridded.read_gridded,
-    "geotiff": gridded.read_gridded,
+    "grib": _read_gridded,
+    "geotiff": _read_gridded,
     "numpy": arrays.read_arrays,
     "matlab": arrays.read_contents,
     "torch": arrays.read_contents,
@@ -106,8 +114,11 @@ def names_in(path: Path, selection: Selection) -> tuple[str, ...] | None:
     if kind_of(path) == "gzip":
         return names_in(unpack(path), selection)
     kind = kind_of(path)
-    if kind not in ("netcdf", "zarr", "grib", "geotiff"):
+    if kind not in LABELLED:
         return None
+    from framecast.readers.contents import is_unlabelled
+    from framecast.readers.labelled import close_labelled, open_labelled
+
     if kind in ("netcdf", "zarr") and is_unlabelled(path, selection.group):
         return None
     dataset = open_labelled(path, selection.group)

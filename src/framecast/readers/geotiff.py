@@ -11,6 +11,7 @@ import xarray as xr
 from framecast.base.errors import UserError
 from framecast.base.extras import need
 from framecast.readers.stored import StoredArray, Stretches
+from framecast.readers.variable import as_variable
 
 
 def open_geotiff(path: Path) -> xr.Dataset:
@@ -30,7 +31,7 @@ def open_geotiff(path: Path) -> xr.Dataset:
         names = _names(file)
         (row, y), (column, x) = _axes(file)
         bands = {
-            name: _band(file, place).variable(("time", row, column), _attributes(file, place))
+            name: as_variable(_band(file, place), ("time", row, column), _attributes(file, place))
             for place, name in enumerate(names, 1)
         }
         dataset = xr.Dataset(bands, {row: y, column: x}).assign_coords(_grid_mapping(file))

@@ -14,7 +14,9 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from framecast.readers.entries import State, state_of
 from framecast.readers.stored import StoredArray, Stretches
+from framecast.readers.variable import as_variable
 
 OPEN = 64
 """Files that a process keeps open at most; the one that was read longest ago is closed first."""
@@ -44,7 +46,7 @@ def read_plainly(dataset: xr.Dataset, path: Path, group: str) -> xr.Dataset:
             dims = tuple(map(str, variable.dims))
             reader = _Reader(path, str(stored.name))
             array = StoredArray(variable.shape, variable.dtype, reader.read, stored.chunks)
-            plain[str(name)] = array.variable(dims, variable.attrs, variable.encoding)
+            plain[str(name)] = as_variable(array, dims, variable.attrs, variable.encoding)
     close = dataset.close
 
     def close_all() -> None:
@@ -71,19 +73,10 @@ class _Reader:
             return np.asarray(_opened(self.path)[self.name][place])
 
 
-State = tuple[int, int]
-"""When a file was last written, and its size."""
-
 _open: OrderedDict[Path, tuple[State, h5py.File]] = OrderedDict()
 """The files that are open, the one that was read last at the end. One that is taken out is closed
 as soon as nothing reads it any more."""
 _one_at_a_time = RLock()
-
-
-def state_of(path: Path) -> State:
-    """Return when a file was last written, and its size."""
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size
 
 
 def _opened(path: Path) -> h5py.File:

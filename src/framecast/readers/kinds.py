@@ -13,6 +13,9 @@ Kind = Literal[
 """A folder of files; labelled grids (NetCDF or other HDF5; Zarr, zipped or not; GRIB; GeoTIFF);
 arrays without labels (NumPy, MATLAB, PyTorch, safetensors); videos and pictures; a packed file."""
 
+LABELLED: tuple[Kind, ...] = ("netcdf", "zarr", "grib", "geotiff")
+"""Kinds whose variables have names, and mostly coordinates."""
+
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 """A folder with one of these is a Zarr store, whatever its name."""
 

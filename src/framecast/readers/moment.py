@@ -9,6 +9,7 @@ from framecast.readers.dates import holds
 from framecast.readers.labelled import values_of
 from framecast.readers.selection import Selection
 from framecast.readers.stored import StoredArray
+from framecast.readers.variable import as_variable
 
 _FIRST = ("time", "valid_time")
 """Names, or standard names, that decide where a file has several dates."""
@@ -36,7 +37,7 @@ def with_moment(dataset: xr.Dataset, selection: Selection, path: Path) -> xr.Dat
     wanted = selection.variables or tuple(map(str, dataset.data_vars))
     asked = {*wanted, *selection.diagnostic, *selection.forcings} - {*selection.static}
     fields = {
-        n: _at_a_time(field, path).variable((name, *map(str, field.dims)), field.attrs)
+        n: as_variable(_at_a_time(field, path), (name, *map(str, field.dims)), field.attrs)
         for n, field in bare.data_vars.items()
         if field.ndim > 1 and n in asked
     }

@@ -12,6 +12,7 @@ import xarray as xr
 
 from framecast.base.errors import UserError, nearest
 from framecast.readers.stored import stored
+from framecast.readers.variable import as_variable
 
 
 def is_odim(path: Path) -> bool:
@@ -43,7 +44,7 @@ def open_odim(path: Path, group: str | None) -> xr.Dataset:
             what = _attributes(file, chosen, field, "what")
             data = stored(field["data"]).at_a_time()
             name = _text(what.get("quantity")) or f"data_{len(variables) + 1}"
-            variables[name] = data.variable(("time", "y", "x"), _packing(what, data.dtype))
+            variables[name] = as_variable(data, ("time", "y", "x"), _packing(what, data.dtype))
         if not variables:
             raise UserError(f"{path} holds no data of ODIM in {chosen.name}")
         time = _time(path, _attributes(file, chosen, fields[0], "what"))

@@ -11,13 +11,11 @@ from framecast.frames.frames import Frames
 from framecast.frames.lazy import held
 from framecast.frames.period import cut_period, thin
 from framecast.frames.units import convert_units
-from framecast.readers.classes import with_labels
 from framecast.readers.counted import with_time_units
 from framecast.readers.file import on_grid
 from framecast.readers.kinds import Kind, kind_of
 from framecast.readers.opened import open_lazily
 from framecast.readers.paths import Paths, files_in, find_paths, name_of
-from framecast.readers.rewritten import rewritten
 from framecast.readers.selection import Selection
 from framecast.readers.series import read_series
 from framecast.readers.video import read_videos
@@ -55,7 +53,10 @@ def open_frames(place: Paths, selection: Selection) -> Frames:
     frames = convert_units(frames, selection.units)
     part = frames if selection.period is None else cut_period(frames, selection.period)
     part = thin(part, selection.every, selection.anchor)
-    part = with_labels(part, selection.label)
+    if selection.label is not None:
+        from framecast.readers.classes import with_labels  # of labelled files: xarray takes a while
+
+        part = with_labels(part, selection.label)
     return part if part is frames or selection.lazy else replace(part, values=held(part.values))
 
 
@@ -63,6 +64,8 @@ def _open(place: Paths, selection: Selection) -> Frames:
     files, source = files_of(place), name_of(place)
     if not selection.cache:
         return _read(files, source, selection)
+    from framecast.readers.rewritten import rewritten  # into Zarr, which takes a while
+
     return rewritten(_read(files, source, replace(selection, lazy=True)), files, selection)
 
 

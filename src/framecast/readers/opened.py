@@ -13,10 +13,9 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.frames.chunks import Chunks
 from framecast.frames.frames import Frames
-from framecast.frames.lazy import LazyValues, Values, chunks_of
+from framecast.frames.lazy import LazyValues, Reader, Values, chunks_of
+from framecast.readers.entries import State, state_of
 from framecast.readers.file import open_file
-from framecast.readers.gridded import GriddedReader
-from framecast.readers.hdf5 import State, state_of
 from framecast.readers.kinds import kind_of
 from framecast.readers.selection import Selection
 from framecast.readers.stamps import Stamps
@@ -128,7 +127,7 @@ class FileReader:
 class Within:
     """Reads the variables of a file by what was found out about it, and how the file was then."""
 
-    reader: GriddedReader
+    reader: Reader
     state: State
 
     def holds(self, path: Path) -> bool:
@@ -138,9 +137,11 @@ class Within:
 
 def _within(values: Values, path: Path) -> Within | None:
     """What reads the variables of a NetCDF or HDF5 file; None where nothing can open it again."""
-    if not isinstance(values, LazyValues) or not isinstance(values.reader, GriddedReader):
+    if not isinstance(values, LazyValues) or kind_of(path) != "netcdf":
         return None
-    if kind_of(path) != "netcdf":
+    from framecast.readers.gridded import GriddedReader  # which has read it already
+
+    if not isinstance(values.reader, GriddedReader):
         return None
     bare = values.reader.without_coordinates()
     try:

@@ -26,9 +26,10 @@ from framecast.base.fetch import cache_folder
 from framecast.base.limits import check_disk
 from framecast.base.whole import make_once
 from framecast.frames.channels import COLOUR
-from framecast.readers.decoding import Declared, Video, check_complete, declared, open_videos
+from framecast.readers.decoding import Video, check_complete, open_videos
 from framecast.readers.entries import key_of
 from framecast.readers.guard import check_file, guarded
+from framecast.readers.streams import Declared, declared
 
 VIDEO, ACTIONS, NAMES = "video", "actions", "action_names"
 """Arrays of a `.npz` file."""

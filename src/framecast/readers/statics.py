@@ -12,7 +12,6 @@ from framecast.frames.frames import StaticFields
 from framecast.readers.catalogue import catalogue
 from framecast.readers.contents import is_unlabelled
 from framecast.readers.coordinates import plain
-from framecast.readers.kinds import kind_of
 from framecast.readers.labelled import close_labelled, open_labelled, values_of
 from framecast.readers.recognise import Roles
 from framecast.readers.selection import Selection
@@ -45,15 +44,14 @@ def static_names(path: Path, selection: Selection, still: Sequence[str] = ()) ->
     categories, are none of them; nor is there any where what the file holds is not clear.
 
     Args:
-        path: the file.
+        path: a file of the kinds `LABELLED`.
         selection: what is read of it.
         still: channels that seem not to change in time, which are looked at too.
 
     Raises:
         UserError: if the file cannot be read.
     """
-    labelled = kind_of(path) in ("netcdf", "zarr", "grib", "geotiff")
-    if not labelled or is_unlabelled(path, selection.group):
+    if is_unlabelled(path, selection.group):
         return ()
     dataset = open_labelled(path, selection.group)
     whole = Selection(dims=selection.dims, group=selection.group)

@@ -1,15 +1,12 @@
 """Arrays that stay in their file, of which parts are read where they are asked for."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
-from xarray.backends import BackendArray
-from xarray.core.indexing import IndexingSupport, LazilyIndexedArray, explicit_indexing_adapter
 
 from framecast.base.limits import check_memory
 
@@ -62,20 +59,6 @@ class StoredArray:
         chunks = None if self.chunks is None else self.chunks[::-1]
         return StoredArray(self.shape[::-1], self.dtype, lambda p: self.read(p[::-1]).T, chunks)
 
-    def variable(
-        self,
-        dims: Sequence[str],
-        attributes: Mapping[str, Any],
-        encoding: Mapping[str, Any] | None = None,
-    ) -> xr.Variable:
-        """Return it as a variable of xarray, of which nothing is read either.
-
-        Without an encoding, that of the variable names its chunks.
-        """
-        if encoding is None:
-            encoding = {} if self.chunks is None else _encoding(dims, self.chunks)
-        return xr.Variable(dims, LazilyIndexedArray(_Backend(self)), attributes, encoding)
-
 
 Array = np.ndarray | StoredArray
 """An array in memory, or one that stays in its file."""
@@ -100,18 +83,6 @@ def check_chunk(path: Path, name: str, dtype: np.dtype[Any], chunk: Sequence[int
     )
 
 
-class _Backend(BackendArray):
-    """What xarray asks for parts of a stored array."""
-
-    def __init__(self, array: StoredArray) -> None:
-        self.array, self.shape, self.dtype = array, array.shape, array.dtype
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        cut = self.array.__getitem__
-        found: np.ndarray = explicit_indexing_adapter(key, self.shape, IndexingSupport.BASIC, cut)
-        return found
-
-
 def _span(place: int | slice, size: int) -> tuple[slice, int | slice]:
     """The stretch that a number, or a slice that ascends, lies in, and its places in it."""
     if isinstance(place, slice):
@@ -119,7 +90,3 @@ def _span(place: int | slice, size: int) -> tuple[slice, int | slice]:
         return slice(start, max(start, stop)), slice(None, None, step)
     first = int(place) % size
     return slice(first, first + 1), 0
-
-
-def _encoding(dims: Sequence[str], chunks: tuple[int, ...]) -> dict[str, Any]:
-    return {"chunks": chunks, "preferred_chunks": dict(zip(dims, chunks, strict=True))}

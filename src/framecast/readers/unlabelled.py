@@ -8,6 +8,7 @@ from framecast.readers.gridded import GriddedReader, Part
 from framecast.readers.layout import AXES, fitting
 from framecast.readers.selection import Selection
 from framecast.readers.stored import StoredArray
+from framecast.readers.variable import as_variable
 
 _DIMS = dict(zip(AXES, ("sequence", "time", "channel", "y", "x"), strict=True))
 
@@ -32,7 +33,7 @@ def stored_reader(
 
 def _part(array: StoredArray, layout: str) -> Part:
     """All channels of an array, whose axes stay in the order in which they are stored."""
-    stored = array.variable([_DIMS[axis] for axis in layout], {})
+    stored = as_variable(array, [_DIMS[axis] for axis in layout], {})
     variable = xr.Dataset({"frames": stored})["frames"]  # a DataArray forgets how it is stored
     dims = tuple(_DIMS[axis] for axis in AXES if axis in layout)
     channels = range(variable.sizes.get("channel", 1))

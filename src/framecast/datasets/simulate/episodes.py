@@ -29,9 +29,9 @@ from framecast.base.progress import open_bar
 from framecast.base.texts import read_text
 from framecast.base.whole import whole, write_text
 from framecast.base.workers import Workers
+from framecast.datasets.simulate.seeds import trajectory_seed
 from framecast.datasets.simulate.trajectories import (
     package_version,
-    trajectory_seed,
 )
 from framecast.datasets.simulate.walking import NAMES, Pose, Walk
 

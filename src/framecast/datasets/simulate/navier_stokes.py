@@ -36,10 +36,10 @@ from torch.nn.functional import avg_pool2d
 
 from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
+from framecast.datasets.simulate.seeds import trajectory_seed
 from framecast.datasets.simulate.trajectories import (
     Axis,
     Variable,
-    trajectory_seed,
     write_stores,
 )
 

@@ -36,8 +36,8 @@ from framecast.base.whole import write_text
 from framecast.datasets import best_guess
 from framecast.datasets.best_guess import BestGuess
 from framecast.datasets.simulate.scenes import SCENES, Scene, behind_curtain, way_to_meet
+from framecast.datasets.simulate.seeds import trajectory_seed
 from framecast.datasets.simulate.things import SHAPES, Maker, makers
-from framecast.datasets.simulate.trajectories import trajectory_seed
 from framecast.datasets.simulate.video_folders import write_folders
 
 SPLITS: Mapping[str, int] = MappingProxyType({"train": 6400, "validation": 480, "test": 1600})

@@ -43,11 +43,11 @@ from framecast.datasets.simulate.rotating import (
     coriolis,
     solve,
 )
+from framecast.datasets.simulate.seeds import trajectory_seed
 from framecast.datasets.simulate.sphere import Points, Sphere
 from framecast.datasets.simulate.trajectories import (
     Axis,
     Variable,
-    trajectory_seed,
     write_stores,
 )
 

@@ -10,7 +10,6 @@ whole. A kill at any point therefore loses the batch at hand and nothing else. A
 its own name when it is complete.
 """
 
-import hashlib
 import math
 import shutil
 import warnings
@@ -113,15 +112,6 @@ class TrajectoryStore:
             self._group.attrs[COMPLETE] = last
         if last == self.total and not self._path.exists():
             unfinished_of(self._path).rename(self._path)
-
-
-def trajectory_seed(seed: int, split: str, index: int) -> int:
-    """The seed of one trajectory, 64 bits, from those of the data set, its split and its place.
-
-    It depends on nothing else, so a trajectory does not depend on how many there are.
-    """
-    digest = hashlib.sha256(f"{seed}/{index}/{split}".encode()).digest()
-    return int.from_bytes(digest[:8], "little")
 
 
 def open_store(

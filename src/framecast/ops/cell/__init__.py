@@ -7,8 +7,10 @@ type and memory layout of the gates.
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import checks, dispatch
+from framecast.ops import dispatch
 from framecast.ops.cell import definition, op
+from framecast.ops.cell.checks import check_lstm_cell
+from framecast.ops.checks import check_floats
 from framecast.ops.widening import cast, widen
 
 __all__ = ["lstm_cell"]
@@ -30,10 +32,10 @@ def lstm_cell(
         ValueError: if gates do not have four times the channels of c, or lie elsewhere.
         TypeError: if either does not hold floating-point numbers.
     """
-    checks.check_floats("lstm_cell", gates=gates, c=c)
+    check_floats("lstm_cell", gates=gates, c=c)
     c = cast(c, gates.dtype)
     if dispatch.uses_definitions():
-        checks.check_lstm_cell(gates, c)
+        check_lstm_cell(gates, c)
         h, next_c = definition.lstm_cell(widen(gates), widen(c))
         return h.to(gates.dtype), next_c.to(gates.dtype)
     h, next_c = op.lstm_cell(gates, c)

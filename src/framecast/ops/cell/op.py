@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framecast.ops import checks, layout
+from framecast.ops import layout
 from framecast.ops.cell import definition, eager, native
+from framecast.ops.cell.checks import check_lstm_cell, check_lstm_cell_backward
 from framecast.ops.dispatch import Kernels
 from framecast.ops.registration import (
     define,
@@ -60,9 +61,9 @@ def _cell_again(
     return tuple(x.to(gates.dtype) for x in wide)
 
 
-lstm_cell = define("lstm_cell", _cell, _cell_shapes, checks.check_lstm_cell)
+lstm_cell = define("lstm_cell", _cell, _cell_shapes, check_lstm_cell)
 lstm_cell_backward = define(
-    "lstm_cell_backward", _cell_backward, _cell_backward_shapes, checks.check_lstm_cell_backward
+    "lstm_cell_backward", _cell_backward, _cell_backward_shapes, check_lstm_cell_backward
 )
 _backward = past_autograd(lstm_cell_backward)
 differentiate(

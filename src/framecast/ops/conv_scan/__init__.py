@@ -19,8 +19,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import checks, dispatch
+from framecast.ops import dispatch
 from framecast.ops.conv_scan import definition, eager, spectral
+from framecast.ops.conv_scan.checks import check_bounded_kernel, check_conv_scan
 from framecast.ops.widening import wide_type
 
 __all__ = ["bounded_kernel", "conv_scan", "conv_steps", "spectral_conv_scan"]
@@ -104,7 +105,7 @@ def bounded_kernel(weight: Kernel, bound: Float[Tensor, " P"]) -> Kernel:
         ValueError: if the shapes do not fit together.
         TypeError: if an argument does not hold floating-point numbers.
     """
-    checks.check_bounded_kernel(weight, bound)
+    check_bounded_kernel(weight, bound)
     wide = wide_type(weight.dtype, bound.dtype)
     scale = (definition if dispatch.uses_definitions() else eager).bounded_kernel
     bounded: Tensor = scale(weight.to(wide), bound.to(wide))
@@ -112,7 +113,7 @@ def bounded_kernel(weight: Kernel, bound: Float[Tensor, " P"]) -> Kernel:
 
 
 def _run(name: str, fast: Callable[..., Tensor], kernel: Tensor, b: Tensor, x0: Tensor) -> Tensor:
-    checks.check_conv_scan(name, kernel, b, x0)
+    check_conv_scan(name, kernel, b, x0)
     wide = wide_type(kernel.dtype, b.dtype)
     # The Fourier transforms of PyTorch refuse an empty batch.
     by_definition = dispatch.uses_definitions() or b.shape[0] == 0

@@ -8,8 +8,10 @@ better.
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import checks, dispatch
+from framecast.ops import dispatch
+from framecast.ops.checks import check_floats
 from framecast.ops.diagonal_scan import definition, op
+from framecast.ops.diagonal_scan.checks import check_complex_diagonal_scan
 from framecast.ops.widening import cast, wide_type, widen
 
 __all__ = ["complex_diagonal_scan"]
@@ -39,7 +41,7 @@ def complex_diagonal_scan(
 
     Source: ConvS5 (2023), equation 5, discretised.
     """
-    checks.check_floats("complex_diagonal_scan", b=b, x0=x0, lam_re=lam_re, lam_im=lam_im)
+    check_floats("complex_diagonal_scan", b=b, x0=x0, lam_re=lam_re, lam_im=lam_im)
     wide = wide_type(b.dtype)
     lam_re, lam_im = cast(lam_re, wide), cast(lam_im, wide)
     if lam_re.ndim == 2 and lam_re.shape == lam_im.shape:
@@ -47,7 +49,7 @@ def complex_diagonal_scan(
         lam_re, lam_im = lam_re.expand(each), lam_im.expand(each)
     x0 = cast(x0, b.dtype)
     if dispatch.uses_definitions():
-        checks.check_complex_diagonal_scan(lam_re, lam_im, b, x0)
+        check_complex_diagonal_scan(lam_re, lam_im, b, x0)
         return definition.complex_diagonal_scan(lam_re, lam_im, widen(b), widen(x0)).to(b.dtype)
     result: Tensor = op.complex_diagonal_scan(lam_re, lam_im, b, x0)
     return result

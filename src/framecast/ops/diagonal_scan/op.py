@@ -5,8 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framecast.ops import checks, layout
+from framecast.ops import layout
 from framecast.ops.diagonal_scan import eager, native
+from framecast.ops.diagonal_scan.checks import (
+    check_complex_diagonal_scan,
+    check_complex_diagonal_scan_backward,
+)
 from framecast.ops.dispatch import Kernels
 from framecast.ops.registration import (
     define,
@@ -69,13 +73,13 @@ def _complex_again(
 
 
 complex_diagonal_scan = define(
-    "complex_diagonal_scan", _complex, _complex_shapes, checks.check_complex_diagonal_scan
+    "complex_diagonal_scan", _complex, _complex_shapes, check_complex_diagonal_scan
 )
 complex_diagonal_scan_backward = define(
     "complex_diagonal_scan_backward",
     _complex_backward,
     _complex_backward_shapes,
-    checks.check_complex_diagonal_scan_backward,
+    check_complex_diagonal_scan_backward,
 )
 _backward = past_autograd(complex_diagonal_scan_backward)
 differentiate(

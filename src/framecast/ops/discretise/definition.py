@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Complex128, Float
 from torch import Tensor
 
-from framecast.ops.checks import check_sampling
+from framecast.ops.discretise.checks import check_sampling
 from framecast.ops.widening import widen
 
 

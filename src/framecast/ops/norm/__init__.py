@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import checks, dispatch
-from framecast.ops.checks import check_groups
+from framecast.ops import dispatch
+from framecast.ops.checks import check_floats
 from framecast.ops.norm import definition, op
+from framecast.ops.norm.checks import check_groups, check_residual_norm
 from framecast.ops.widening import cast, wide_type, widen
 
 __all__ = ["Activation", "check_groups", "residual_norm"]
@@ -53,14 +54,14 @@ def residual_norm(
             beside weight [H,W], eps is out of range, or the activation is unknown.
         TypeError: if a tensor does not hold floating-point numbers.
     """
-    checks.check_floats("residual_norm", x=x, update=update, weight=weight, bias=bias)
+    check_floats("residual_norm", x=x, update=update, weight=weight, bias=bias)
     if update is not None:
         dtype = torch.promote_types(x.dtype, update.dtype)
         x, update = cast(x, dtype), cast(update, dtype)
     wide = wide_type(x.dtype)
     weight, bias = cast(weight, wide), cast(bias, wide)
     if dispatch.uses_definitions():
-        checks.check_residual_norm(x, update, weight, bias, eps, groups, activation)
+        check_residual_norm(x, update, weight, bias, eps, groups, activation)
         beside = None if update is None else widen(update)
         defined = definition.residual_norm(
             widen(x), beside, weight, bias, eps, groups=groups, activation=activation

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framecast.ops import checks, layout
+from framecast.ops import layout
 from framecast.ops.dispatch import Kernels
 from framecast.ops.norm import definition, eager, native
+from framecast.ops.norm.checks import check_residual_norm, check_residual_norm_backward
 from framecast.ops.registration import (
     define,
     differentiate,
@@ -130,12 +131,12 @@ def _norm_again(
     return grad_x.to(x.dtype), *rest
 
 
-residual_norm = define("residual_norm", _norm, _norm_shapes, checks.check_residual_norm)
+residual_norm = define("residual_norm", _norm, _norm_shapes, check_residual_norm)
 residual_norm_backward = define(
     "residual_norm_backward",
     _norm_backward,
     _norm_backward_shapes,
-    checks.check_residual_norm_backward,
+    check_residual_norm_backward,
 )
 _backward = past_autograd(residual_norm_backward)
 differentiate("residual_norm", _norm_rule, _keep_norm)

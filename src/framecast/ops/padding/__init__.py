@@ -7,8 +7,10 @@ type and memory layout of the frames.
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import checks, dispatch
+from framecast.ops import dispatch
+from framecast.ops.checks import check_floats
 from framecast.ops.padding import definition, op
+from framecast.ops.padding.checks import check_wrap
 
 __all__ = ["wrap"]
 
@@ -28,9 +30,9 @@ def wrap(x: Float[Tensor, "B C H W"], reach_y: int, reach_x: int) -> Tensor:
         ValueError: if a reach is negative or larger than the grid.
         TypeError: if the frames do not hold floating-point numbers, or a reach is not whole.
     """
-    checks.check_floats("wrap", x=x)
+    check_floats("wrap", x=x)
     if dispatch.uses_definitions():
-        checks.check_wrap(x, reach_y, reach_x)
+        check_wrap(x, reach_y, reach_x)
         return definition.wrap(x, reach_y, reach_x)
     wrapped: Tensor = op.wrap(x, reach_y, reach_x)
     return wrapped

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framecast.ops import checks, layout
+from framecast.ops import layout
 from framecast.ops.dispatch import Kernels
 from framecast.ops.padding import eager, native
+from framecast.ops.padding.checks import check_wrap, check_wrap_backward
 from framecast.ops.registration import define, differentiate, past_autograd
 
 _kernel = Kernels(eager, native)
@@ -43,10 +44,8 @@ def _keep_reach(ctx: Any, inputs: tuple[Tensor, int, int], output: Tensor) -> No
     ctx.reach = inputs[1:]
 
 
-wrap = define("wrap", _wrap, _wrap_shapes, checks.check_wrap)
-wrap_backward = define(
-    "wrap_backward", _wrap_backward, _wrap_backward_shapes, checks.check_wrap_backward
-)
+wrap = define("wrap", _wrap, _wrap_shapes, check_wrap)
+wrap_backward = define("wrap_backward", _wrap_backward, _wrap_backward_shapes, check_wrap_backward)
 _backward = past_autograd(wrap_backward)
 differentiate("wrap", lambda ctx, grad: (_backward(grad, *ctx.reach), None, None), _keep_reach)
 # Both are linear, and each is the other's adjoint.

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from framecast.ops import checks, dispatch
+from framecast.ops import dispatch
+from framecast.ops.checks import check_floats, check_one_type
 from framecast.ops.quantise import definition, eager
 
 __all__ = ["finite_scalar", "finite_scalar_vectors", "nearest_codes", "straight_through"]
@@ -33,7 +34,7 @@ def nearest_codes(
         ValueError: if the codebook has no rows, or rows of another length than the vectors.
         TypeError: if they do not hold floating-point numbers of one type.
     """
-    checks.check_one_type("nearest_codes", vectors=vectors, codebook=codebook)
+    check_one_type("nearest_codes", vectors=vectors, codebook=codebook)
     if codebook.ndim != 2 or not len(codebook) or vectors.shape[-1:] != codebook.shape[1:]:
         raise ValueError(
             f"nearest_codes: a codebook {list(codebook.shape)} does not fit vectors "
@@ -57,7 +58,7 @@ def straight_through(
         ValueError: if the shapes differ.
         TypeError: if they do not hold floating-point numbers of one type.
     """
-    checks.check_one_type("straight_through", values=values, quantised=quantised)
+    check_one_type("straight_through", values=values, quantised=quantised)
     if values.shape != quantised.shape:
         raise ValueError(
             f"straight_through: quantised values {list(quantised.shape)} do not stand for values "
@@ -87,7 +88,7 @@ def finite_scalar(
         ValueError: if there are not as many numbers of levels as channels, or one is below 2.
         TypeError: if values are no floating-point numbers.
     """
-    checks.check_floats("finite_scalar", values=values)
+    check_floats("finite_scalar", values=values)
     _check_levels(levels, values.shape[-1])
     rows = values.reshape(-1, values.shape[-1])
     rounded, codes = _code().finite_scalar(rows, list(levels))

@@ -14,8 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import checks, dispatch
+from framecast.ops import dispatch
+from framecast.ops.checks import check_floats
 from framecast.ops.scan import definition, eager, op
+from framecast.ops.scan.checks import check_linear_scan
 from framecast.ops.widening import cast, widen
 
 __all__ = ["gated_decay", "linear_scan", "min_exp_lstm_scan", "min_gru_scan", "min_lstm_scan"]
@@ -40,11 +42,11 @@ def linear_scan(
         ValueError: if the shapes do not fit together, or T is 0.
         TypeError: if an argument does not hold floating-point numbers.
     """
-    checks.check_floats("linear_scan", a=a, b=b, h0=h0)
+    check_floats("linear_scan", a=a, b=b, h0=h0)
     dtype = torch.promote_types(a.dtype, b.dtype)
     a, b, h0 = cast(a, dtype), cast(b, dtype), cast(h0, dtype)
     if dispatch.uses_definitions():
-        checks.check_linear_scan(a, b, h0)
+        check_linear_scan(a, b, h0)
         return definition.linear_scan(widen(a), widen(b), widen(h0)).to(dtype)
     result: Tensor = op.linear_scan(a, b, h0)
     return result
@@ -113,7 +115,7 @@ def gated_decay(name: str, gates: Float[Tensor, "B T C2 *space"]) -> Float[Tenso
 
 
 def _gated(name: str, gates: Tensor, h0: Tensor) -> Tensor:
-    checks.check_floats(name, gates=gates, h0=h0)
+    check_floats(name, gates=gates, h0=h0)
     h0 = cast(h0, gates.dtype)
     scan = op.GATED[name]
     if dispatch.uses_definitions():

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from framecast.ops import checks, layout
+from framecast.ops import layout
 from framecast.ops.dispatch import Kernels
 from framecast.ops.registration import (
     define,
@@ -16,6 +16,11 @@ from framecast.ops.registration import (
     pull_back,
 )
 from framecast.ops.scan import eager, native
+from framecast.ops.scan.checks import (
+    check_linear_scan,
+    check_linear_scan_backward,
+    gated_scan_checks,
+)
 from framecast.ops.widening import widen
 
 _kernel = Kernels(eager, native, "framecast.ops.scan.triton")
@@ -68,12 +73,12 @@ def _linear_again(grad: Tensor, a: Tensor, h0: Tensor, h: Tensor) -> tuple[Tenso
     return eager.linear_scan_gradients(total, a, h0, h)
 
 
-linear_scan = define("linear_scan", _linear, _linear_shapes, checks.check_linear_scan)
+linear_scan = define("linear_scan", _linear, _linear_shapes, check_linear_scan)
 linear_scan_backward = define(
     "linear_scan_backward",
     _linear_backward,
     _linear_backward_shapes,
-    checks.check_linear_scan_backward,
+    check_linear_scan_backward,
 )
 _linear_gradients = past_autograd(linear_scan_backward)
 differentiate(
@@ -133,7 +138,7 @@ def _define_gated(name: str) -> GatedScan:
     def again(grad: Tensor, gates: Tensor, h0: Tensor, h: Tensor) -> tuple[Tensor, ...]:
         return pull_back(by_linear_scan, (gates, h0), (grad,))
 
-    check, check_backward = checks.gated_scan_checks(name, eager.GATINGS[name].parts)
+    check, check_backward = gated_scan_checks(name, eager.GATINGS[name].parts)
     forward = define(name, kernel, _gated_shapes, check)
     backward_name = f"{name}_backward"
     backward = define(backward_name, kernel_backward, _gated_backward_shapes, check_backward)

@@ -15,8 +15,14 @@ from types import ModuleType
 from jaxtyping import Float
 from torch import Tensor
 
-from framecast.ops import checks, dispatch
+from framecast.ops import dispatch
 from framecast.ops.tensor_train import definition, eager
+from framecast.ops.tensor_train.checks import (
+    check_conv_tensor_train,
+    check_factors,
+    check_tensor_train_conv,
+    check_train_matrices,
+)
 from framecast.ops.tensor_train.definition import Convolve, convolve_zeros
 
 __all__ = [
@@ -52,7 +58,7 @@ def conv_tensor_train(
         ValueError: if there are not as many factors as states, or shapes do not fit.
         TypeError: if they do not hold floating-point numbers of one type.
     """
-    checks.check_conv_tensor_train("conv_tensor_train", states, factors)
+    check_conv_tensor_train("conv_tensor_train", states, factors)
     result: Tensor = _code().conv_tensor_train(states, factors, convolve)
     return result
 
@@ -67,7 +73,7 @@ def conv_tensor_train_reconstructed(
     Arguments and errors are those of `conv_tensor_train`. The work grows with N³, since the
     side of K(i) grows with i.
     """
-    checks.check_conv_tensor_train("conv_tensor_train_reconstructed", states, factors)
+    check_conv_tensor_train("conv_tensor_train_reconstructed", states, factors)
     result: Tensor = _code().conv_tensor_train_reconstructed(states, factors, convolve)
     return result
 
@@ -82,7 +88,7 @@ def reconstruct_kernels(factors: Sequence[Float[Tensor, "_D _C k k"]]) -> list[T
         ValueError: if there is no factor, or the channels of two neighbours differ.
         TypeError: if they do not hold floating-point numbers of one type.
     """
-    checks.check_factors("reconstruct_kernels", factors)
+    check_factors("reconstruct_kernels", factors)
     kernels: list[Tensor] = _code().reconstruct_kernels(factors)
     return kernels
 
@@ -101,7 +107,7 @@ def train_matrices(cores: Sequence[Float[Tensor, "_A _B _T _S"]]) -> Float[Tenso
         ValueError: if there is no core, or the ranks of two neighbours differ.
         TypeError: if they do not hold floating-point numbers of one type.
     """
-    checks.check_train_matrices(cores)
+    check_train_matrices(cores)
     matrices: Tensor = _code().train_matrices(cores)
     return matrices
 
@@ -122,7 +128,7 @@ def tensor_train_conv(
         ValueError: if the shapes do not fit together, or a filter is larger than the frames.
         TypeError: if they do not hold floating-point numbers of one type.
     """
-    checks.check_tensor_train_conv(frames, filters, matrices)
+    check_tensor_train_conv(frames, filters, matrices)
     result: Tensor = _code().tensor_train_conv(frames, filters, matrices)
     return result
 
