@@ -15,6 +15,7 @@ demo: $(VENV)/installed
 	$(FRAMECAST) forecast demo/run demo/data/test.zarr --start 19 --steps 30 --out demo/forecast.nc
 	$(FRAMECAST) forecast demo/run demo/data/test.zarr --start 19 --steps 30 --out demo/forecast.gif
 	$(FRAMECAST) evaluate demo/run --steps 30 --out demo/evaluation
+	@echo "Open demo/evaluation/report.html in a browser, and look at demo/forecast.gif."
 
 test: $(VENV)/ready
 	$(BIN)/pytest
@@ -38,8 +39,9 @@ wheel: $(VENV)/ready
 	$(BIN)/pip wheel . --no-deps --wheel-dir build/wheel
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair build/wheel/*.whl --wheel-dir dist
 
+# Checkouts of published code beside ours: make bench PEERS='--minconvrnns ../minconvrnns'
 bench: $(VENV)/ready
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(PEERS)
 
 # What users need. torch goes in first, so that no other package drags another build of it in.
 $(VENV)/installed: pyproject.toml setup.py $(wildcard csrc/*)

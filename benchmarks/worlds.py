@@ -20,7 +20,7 @@ from framecast.models.world_config import WorldSpec
 from framecast.runs.config import Experiment
 from framecast.runs.recipes import find_recipe
 
-MEMORIES = ("conv-s5", "conv-lstm", "transformer")
+MEMORIES = ("conv-s5", "conv-lstm", "transformer", "s5")
 AGES = (40, 100, 300, 1000)
 """Frames before the one that is timed, the given ones among them."""
 CONTEXT, AT_ONCE = 36, 50

@@ -16,7 +16,7 @@ PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE
 FOLDERS = {
     "docs": ("*.md", "pictures/*"),
     "results": ("README.md",),
-    "examples": ("**/*.md", "**/*.py", "**/*.html", "**/*.js"),
+    "examples": ("**/*.md", "**/*.py", "**/*.js", "*.ipynb"),
     "benchmarks/results": ("**/*.png",),
 }
 """What of each folder is shown, or linked to."""
@@ -43,16 +43,17 @@ def main() -> None:
 
 
 def reference() -> dict[str, list[str]]:
-    """Public names by the page that they stand on, each where it is defined."""
+    """Public names by the page that they stand on, each where it is defined, and on one page."""
     import framecast
 
-    pages = {"framecast": [_home(getattr(framecast, name)) for name in framecast.__all__]}
-    for package in framecast.PACKAGES:
-        module = import_module(f"framecast.{package}")
+    pages, shown = {}, {""}
+    for package in (*framecast.PACKAGES, "framecast"):
+        module = framecast if package == "framecast" else import_module(f"framecast.{package}")
         names = sorted(getattr(module, "__all__", ()))
-        pages[package] = [_home(getattr(module, name)) for name in names]
-    found = {page: [n for n in dict.fromkeys(names) if n] for page, names in pages.items()}
-    return {page: names for page, names in found.items() if names}
+        homes = dict.fromkeys(_home(getattr(module, name)) for name in names)
+        pages[package] = [home for home in homes if home not in shown]
+        shown.update(homes)
+    return {page: names for page, names in pages.items() if names}
 
 
 def _home(value: object) -> str:

@@ -1,6 +1,8 @@
 """The examples run, at small sizes, and do what they say."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,15 @@ def test_a_loop_of_ones_own_learns():
         for steps in (1, 60)
     ]
     assert errors[1] < errors[0] / 2
+
+
+@pytest.mark.slow
+def test_a_loop_in_two_processes():
+    run = [sys.executable, EXAMPLES / "own_loop_ddp.py", "2"]
+    said = subprocess.run(run, capture_output=True, text=True, check=True, timeout=300).stdout
+    losses = [float(words.split()[2]) for words in said.splitlines() if words.startswith("step")]
+    assert "over 2 processes" in said
+    assert losses[-1] < losses[0] / 10
 
 
 def test_a_layer_of_ones_own_keeps_the_contract():

@@ -75,6 +75,9 @@ if TYPE_CHECKING:
     from framecast.runs.checkpoint import load_checkpoint as load_checkpoint
     from framecast.runs.config import Experiment as Experiment
     from framecast.runs.config import TrainingConfig as TrainingConfig
+    from framecast.runs.hub import from_pretrained as from_pretrained
+    from framecast.runs.hub import push_to_hub as push_to_hub
+    from framecast.runs.hub import save_pretrained as save_pretrained
     from framecast.runs.weights import take as take
     from framecast.train import train as train
 
@@ -125,6 +128,7 @@ _HOMES = MappingProxyType(
         "readers.open": ("read_frames",),
         "runs.checkpoint": ("Checkpoint", "load_checkpoint"),
         "runs.config": ("Experiment", "TrainingConfig"),
+        "runs.hub": ("from_pretrained", "push_to_hub", "save_pretrained"),
         "runs.weights": ("take",),
         "train": ("train",),
     }

@@ -208,6 +208,31 @@ def test_lpips_and_fvd_equal_their_definitions(tmp_path, run):
     torch.testing.assert_close(average, pooled, rtol=1e-4, atol=1e-8)
 
 
+def test_fvd_of_whole_videos_is_of_given_and_forecast_frames(tmp_path, run):
+    """Persistence again, by the network applied to the whole windows."""
+    video = write_video(tmp_path / "long.nc", length=40)
+    features, digest = scripted(tmp_path / "features.pt")
+    choice = MetricChoice(("fvd",), fvd_features=features, fvd_sha256=digest, fvd_clips="whole")
+    evaluation = evaluate([run], data=video, context=3, steps=36, metrics=choice, batch_size=4)
+    assert evaluation.clip_ends == [36]
+    truth = torch.from_numpy(windows_of(video, 39))[:, :, None].float()
+    still = torch.cat([truth[:, :3], truth[:, 2:3].expand(-1, 36, -1, -1, -1)], dim=1)
+    of = ClipFeatures.load(features, digest)
+    apart = frechet_distances(*(Gaussians.of(of(side)) for side in (still, truth)))
+    ours = evaluation.baselines[0].mean("fvd")[:, 0]
+    torch.testing.assert_close(ours, apart, rtol=1e-4, atol=1e-8)
+
+
+def test_whole_videos_are_those_of_the_protocol_and_of_fvd_alone(tmp_path):
+    features, digest = scripted(tmp_path / "features.pt")
+    given = {"fvd_features": features, "fvd_sha256": digest}
+    assert MetricChoice(protocol="conv_ssm", **given).whole_videos
+    assert not MetricChoice(protocol="conv_ssm", fvd_clips="forecast", **given).whole_videos
+    assert not MetricChoice(("fvd",), **given).whole_videos
+    with pytest.raises(UserError, match="--fvd-clips is for FVD"):
+        MetricChoice(("psnr",), fvd_clips="whole")
+
+
 def test_what_was_fetched_is_used(tmp_path, monkeypatch, run, video):
     """LPIPS as soon as its weights are there, FVD, which takes long, only if it is asked for."""
     weights = random_weights()

@@ -13,6 +13,7 @@ from conftest import DATA, close
 from framecast.base.errors import UserError
 from framecast.forecast.files import forecast_file
 from framecast.forecast.rollout import rollout
+from framecast.readers.gridded import GriddedReader
 from framecast.readers.open import read_frames
 from small import forecast, run_on, travelling_wave
 
@@ -26,6 +27,26 @@ def test_a_rollout_is_the_closed_loop_in_physical_units(tmp_path):
     normalised = checkpoint.statistics.normalise(past)
     frames = torch.stack([f for f, _ in forecast(checkpoint.model, normalised, 5)], 1)
     close(ahead, checkpoint.statistics.denormalise(frames), 1e-6)
+
+
+def test_of_a_file_no_more_is_read_than_a_forecast_needs(tmp_path, monkeypatch):
+    run_on(AIR, tmp_path)
+    with xr.open_dataset(AIR, engine="h5netcdf") as source:
+        long = source.isel(time=np.zeros(3000, int))
+        times = source.time.values[0] + np.arange(3000) * np.timedelta64(6, "h")
+        long = long.assign_coords(time=times).load()
+        long["air"].encoding = {"chunksizes": (1, 25, 53)}
+        long.to_netcdf(tmp_path / "long.nc", engine="h5netcdf")
+    read, frames = GriddedReader._read, []
+
+    def count(reader, place):
+        found = read(reader, place)
+        frames.append(found.shape[1])
+        return found
+
+    monkeypatch.setattr(GriddedReader, "_read", count)
+    forecast_file(tmp_path, tmp_path / "long.nc", 3, tmp_path / "f.nc", context=2)
+    assert 0 < sum(frames) < 300
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])

@@ -48,6 +48,8 @@ SMALL = {
 }
 PLAIN = {"kind": "plain", "widths": [8, 16], "decoder_blocks": 1, "action_channels": 3}
 LAYERS = ["conv_s5", "conv_lstm", "transformer", "min_conv_gru"]
+ONE_TOKEN = {"latent": 4, "plain": 8}
+"""Side of the grid that the memory runs over, by kind: as a patch, it makes a frame one token."""
 
 
 def make(layer="conv_s5", actions=3, memory=None, **settings):
@@ -75,7 +77,17 @@ class TestSteps:
     @pytest.mark.parametrize("kind", ["latent", "plain"])
     @pytest.mark.parametrize("layer", LAYERS)
     def test_one_pass_is_as_many_steps(self, layer, kind):
-        model, data = make(layer, kind=kind).eval(), batch()
+        self.check_steps(make(layer, kind=kind).eval())
+
+    @pytest.mark.parametrize("kind", ["latent", "plain"])
+    @pytest.mark.parametrize("layer", ["conv_s5", "transformer"])
+    def test_one_pass_over_tokens_is_as_many_steps(self, layer, kind):
+        memory = {"kernel": 1}
+        self.check_steps(make(layer, memory=memory, kind=kind, patch=2).eval())
+        self.check_steps(make(layer, memory=memory, kind=kind, patch=ONE_TOKEN[kind]).eval())
+
+    def check_steps(self, model):
+        data = batch()
         codes, actions = data.frames[:, :, 0].long(), data.actions
         with torch.no_grad():
             inputs = model.see(codes).inputs
@@ -133,8 +145,20 @@ class TestSteps:
         ]
         assert not torch.allclose(*ahead)
 
-    def test_a_model_is_built_again_from_its_spec(self):
-        model = make().eval()
+    def test_a_frame_of_one_token_is_remembered_in_one_cell(self):
+        model = make(memory={"kernel": 1}, patch=4).eval()
+        memory = model.observe(batch().frames[:, :, 0].long(), batch().actions)
+        assert all(leaf.shape[-2:] == (1, 1) for leaf in leaves(memory.state))
+        drawn, _ = model.imagine(memory, None, torch.Generator().manual_seed(0))
+        assert drawn.shape == (2, 8, 8)
+
+    def test_patches_that_do_not_fill_the_grid_are_refused(self):
+        with pytest.raises(ValueError, match=r"world.patch 3 must divide 4×4 cells"):
+            make(patch=3)
+
+    @pytest.mark.parametrize("patch", [1, 2])
+    def test_a_model_is_built_again_from_its_spec(self, patch):
+        model = make(patch=patch).eval()
         again = build_model("world", model.spec.to_dict()).eval()
         again.load_state_dict(model.state_dict())
         codes = batch().frames[:, :, 0].long()
@@ -146,9 +170,9 @@ def leaves(state):
 
 
 class TestLoss:
-    @pytest.mark.parametrize("kind", ["latent", "plain"])
-    def test_every_weight_learns_but_those_of_the_tokeniser(self, kind):
-        model = make(kind=kind, drop_loss=0.0).train()
+    @pytest.mark.parametrize(("kind", "patch"), [("latent", 1), ("latent", 2), ("plain", 1)])
+    def test_every_weight_learns_but_those_of_the_tokeniser(self, kind, patch):
+        model = make(kind=kind, patch=patch, drop_loss=0.0).train()
         loss_of(model, batch(4)).backward()
         for name, weight in model.named_parameters():
             if name.startswith("tokeniser."):
@@ -427,6 +451,7 @@ def test_weights_on_codes_of_another_tokeniser_are_refused():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"patch": 0}, "world.patch 0 must be at least 1"),
         ({"latent_codes": 1}, "world.latent_codes 1 must be at least 2"),
         ({"widths": [8]}, r"world.widths \[8\] must be two numbers"),
         (

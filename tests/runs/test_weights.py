@@ -9,7 +9,8 @@ import pytest
 import framecast
 from framecast.base.errors import UserError
 from framecast.cli import main
-from framecast.runs.weights import card, shelf
+from framecast.runs.card import card
+from framecast.runs.weights import shelf
 from small import untrained_run
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -53,20 +54,23 @@ def test_of_several_seeds_the_best_in_validation_is_taken(results):
     checkpoint = framecast.load_checkpoint(results / "waves" / "waves-gru" / "seed_1")
     better = checkpoint.__class__(**{**vars(checkpoint), "loss": 0.1})
     better.save(results / "waves" / "waves-gru" / "seed_1" / "best.safetensors")
-    assert shelf(results)["waves-gru"].folder.name == "seed_1"
+    assert shelf(results)["waves-gru"].path.name == "seed_1"
 
 
 def test_a_card_says_what_was_trained_on_what_and_how_good_it_is(results):
     told = card(shelf(results)["waves-gru"])
     for words in (
         "# waves-gru",
-        "A min_conv_gru network",
-        "Data: waves.npy, grid 6×6, a [m]",
-        "Trained for 2 minutes on cpu (x86_64, 1 threads)",
+        "A forecaster of min_conv_gru, trained with framecast 0.1.0",
+        "Data: waves.npy",
+        "Frames: 6×6 cells",
+        "Trained to: read 3 frames, and forecast 4",
+        "Training: 2 minutes on cpu (x86_64, 1 threads)",
         "Parameters: 12,345",
-        "over 7 windows",
-        "| field | gru | 0.25 | 0.5 |",
-        "| field | persistence | 0.25 | 0.5 |",
+        "Measured on 7 windows that it was not trained on, as a mean of 2 runs",
+        "| field | gru | rmse | lead 1 h | 0.25 |",
+        "| field | gru | rmse | lead 2 h | 0.5 |",
+        "| field | persistence | rmse | lead 2 h | 0.5 |",
     ):
         assert words in told
 
@@ -85,12 +89,12 @@ def test_a_network_is_named_wherever_a_run_is(here, tmp_path, capsys):
 
 def test_the_command_lists_describes_and_copies(here, tmp_path, capsys):
     assert main(["weights"]) == 0
-    assert f"waves-gru  min_conv_gru on {tmp_path / 'waves.npy'}" in capsys.readouterr().out
+    assert "waves-gru  min_conv_gru on waves.npy" in capsys.readouterr().out
     assert main(["weights", "waves-gru"]) == 0
     assert capsys.readouterr().out.startswith("# waves-gru")
     copy = tmp_path / "mine"
     assert main(["weights", "waves-gru", "--out", str(copy)]) == 0
-    assert (copy / "README.md").read_text().startswith("# waves-gru")
+    assert "# waves-gru" in (copy / "README.md").read_text()
     framecast.load_checkpoint(copy)
     assert main(["weights", "waves-gru", "--out", str(copy)]) == 2
     assert main(["weights", "--out", str(copy)]) == 2
@@ -100,13 +104,13 @@ def test_every_network_behind_a_result_can_be_taken():
     known = shelf(RESULTS)
     assert {"navier-stokes-min-conv-lstm-small", "storm1996", "stage-iv"} <= set(known)
     for taken in known.values():
-        framecast.load_checkpoint(taken.folder)
-        assert "RMSE over" in card(taken)
+        framecast.load_checkpoint(taken.path)
+        assert "Measured on" in card(taken)
 
 
 def test_those_that_are_packed_are_small(tmp_path):
     total = sum(
-        taken.folder.joinpath("best.safetensors").stat().st_size
+        taken.path.joinpath("best.safetensors").stat().st_size
         for taken in shelf(RESULTS).values()
         if taken.evidence.parent.name in ("navier-stokes-small", "shallow-water", "stage-iv")
     )

@@ -132,13 +132,22 @@ def test_a_tokeniser_forecasts_nothing(run, folder, tmp_path):
     assert main(["evaluate", str(run), "--out", out]) == 2
 
 
+def test_it_may_go_on_from_the_weights_of_another(folder, run, tmp_path):
+    settings = {"init": str(run), "epochs": 1, "learning_rate": 1e-12}
+    again = train(experiment(folder, **settings), tmp_path / "again")
+    for name, weight in load_saved(run).model.named_parameters():
+        torch.testing.assert_close(load_saved(again).model.get_parameter(name), weight)
+    narrow = experiment(folder, tokeniser={"channels": 4}, init=str(run))
+    with pytest.raises(UserError, match=r"training.init .* is of another network: its \S+ is \[8"):
+        train(narrow, tmp_path / "narrow")
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"horizon": 2}, "training.horizon 2: a tokeniser forecasts nothing: set it to 0"),
         ({"teacher_forcing": 0.5, "horizon": 2}, "training.horizon 2"),
         ({"noise": 0.1}, "training.noise is not read where a tokeniser is trained"),
-        ({"init": "other"}, "training.init is not read"),
         ({"data": {"normalise": "standard"}}, "data.normalise standard: a tokeniser reads"),
         ({"betas": [0.9]}, r"training.betas \[0.9\] must be two numbers"),
     ],

@@ -184,6 +184,23 @@ def test_a_world_model_is_not_unrolled_as_a_forecaster(run):
         load_checkpoint(run)
 
 
+def test_it_may_go_on_from_the_weights_of_another(folder, tokeniser, run, tmp_path):
+    settings = {"init": str(run), "epochs": 1, "learning_rate": 1e-12}
+    again = train(experiment(folder, tokeniser, **settings), tmp_path / "again")
+    for name, weight in load_saved(run).model.named_parameters():
+        torch.testing.assert_close(load_saved(again).model.get_parameter(name), weight)
+    for other, words in (
+        ({"init": str(tokeniser)}, "training.init .* is a tokeniser, and no world"),
+        (
+            {"init": str(run), "data": {"options": {"with_actions": False}}},
+            "knows the actions .*, here are none",
+        ),
+        ({"init": str(run), "world": {"latent": 5}}, r"of another network: its \S+ is \[.*6"),
+    ):
+        with pytest.raises(UserError, match=words):
+            train(experiment(folder, tokeniser, **other), tmp_path / "other")
+
+
 def test_what_does_not_fit_is_refused(folder, tokeniser, run, tmp_path):
     with pytest.raises(UserError, match="is a world, and no tokeniser"):
         train(experiment(folder, run), tmp_path / "run")

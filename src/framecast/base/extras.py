@@ -10,6 +10,7 @@ EXTRAS = {
     "flow": "baselines of motion",
     "geotiff": "GeoTIFF",
     "grib": "GRIB",
+    "hub": "networks on the Hugging Face Hub",
     "remote": "remote addresses",
     "serve": "servers",
     "units": "units",

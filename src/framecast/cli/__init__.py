@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             said = f"framecast {command}"
             _check_shared(command)
             _say_own_warnings(said)
-            rest = [_taken(word) for word in rest]
+            rest = [_folder_of(word) for word in rest]
             import_module(f"framecast.cli.{COMMANDS[command].module}").run(rest)
             sys.stdout.flush()
     except BrokenPipeError:  # who read our output, such as head, has had enough
@@ -73,11 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _taken(word: str) -> str:
-    """The folder that weights:NAME stands for; any other word as it is."""
-    if not word.startswith("weights:"):
-        return word
-    return str(import_module("framecast.runs.weights").take(word.removeprefix("weights:")))
+def _folder_of(word: str) -> str:
+    """The folder that weights:NAME or hub:OWNER/NAME stands for; any other word as it is."""
+    if word.startswith("weights:"):
+        return str(import_module("framecast.runs.weights").take(word.removeprefix("weights:")))
+    if word.startswith("hub:"):
+        return str(import_module("framecast.runs.hub").named(word))
+    return word
 
 
 def _check_shared(command: str) -> None:

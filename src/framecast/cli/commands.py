@@ -57,7 +57,7 @@ COMMANDS = {
         "results", "forecast for other programs on this computer, over HTTP", "serving"
     ),
     "reproduce": Command("results", "make a reported result again, and compare", "reproducing"),
-    "weights": Command("results", "list trained networks, or take one", "taking"),
+    "weights": Command("results", "list trained networks, take one, or share a run", "taking"),
     "play": Command("results", "walk through what a world model imagines, on a page", "play"),
     "recognise": Command(
         "results", "name what goes on in a video, as more and more of it is seen", "recognise"

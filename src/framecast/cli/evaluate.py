@@ -18,6 +18,7 @@ from framecast.cli.parser import (
 from framecast.cli.reading import add_caching
 from framecast.metrics import METRICS, MetricChoice
 from framecast.metrics.catalogue import FamilyName, of_families
+from framecast.metrics.clips import FvdClips
 from framecast.metrics.protocols import ProtocolName
 from framecast.metrics.spectrum import SpectrumKind
 from framecast.metrics.weights import Weighting
@@ -171,6 +172,7 @@ def metric_choice(options: argparse.Namespace) -> MetricChoice:
         lpips_weights=options.lpips_weights,
         fvd_features=options.fvd_features,
         fvd_sha256=options.fvd_sha256,
+        fvd_clips=options.fvd_clips,
     )
 
 
@@ -279,7 +281,7 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
         "--lpips-weights",
         type=Path,
         metavar="FILE",
-        help="weights of AlexNet and of the heads of LPIPS, as .safetensors",
+        help="weights of AlexNet and the heads of LPIPS (.safetensors)",
     )
     group.add_argument(
         "--fvd-features",
@@ -290,5 +292,10 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--fvd-sha256",
         metavar="CHECKSUM",
-        help="trust a file of features that is not known here, if it has this SHA-256",
+        help="trust another file of features of this SHA-256",
+    )
+    group.add_argument(
+        "--fvd-clips",
+        choices=get_args(FvdClips),
+        help="16 frames of the forecast (default), or whole windows with the given frames",
     )

@@ -29,7 +29,7 @@ def parser() -> CommandParser:
     for name, of, default, about in (
         ("--most-bytes", whole_number, 64_000_000, "bytes of its body"),
         ("--most-steps", whole_number, 1000, "lead times that it asks for"),
-        ("--most-sequences", whole_number, 64, "sequences side by side"),
+        ("--most-sequences", whole_number, 64, "sequences in a request or a stream"),
         ("--most-streams", whole_number, 100, "streams that are held at a time"),
         ("--most-waiting", whole_number, 16, "requests that wait while one is computed"),
         ("--most-seconds", number, 60.0, "seconds from its arrival to its answer"),

@@ -153,7 +153,9 @@ def _proposed(options: argparse.Namespace, given: dict[str, str]) -> Experiment:
         raise UserError("--resume goes on with what was begun: leave the data out")
     from framecast.doctor import examine, propose
 
-    data = load_config(Experiment, None, {**given, "data.path": as_key(options.recipe)}).data
+    # Options belong to the source, which is proposed too: videos, for a video.
+    looked_at = given if "data.source" in given else _without_options(given)
+    data = load_config(Experiment, None, {**looked_at, "data.path": as_key(options.recipe)}).data
     proposal = propose(examine(data), given)
     if options.minutes is not None:
         from framecast.doctor.speed import fit_to_time
@@ -164,3 +166,8 @@ def _proposed(options: argparse.Namespace, given: dict[str, str]) -> Experiment:
     for note in proposal.notes:
         print(f"note: {note}", file=sys.stderr)
     return proposal.experiment()
+
+
+def _without_options(given: dict[str, str]) -> dict[str, str]:
+    """The keys but for those of data.options."""
+    return {key: value for key, value in given.items() if not key.startswith("data.options")}

@@ -72,7 +72,7 @@ def divide(findings: Findings, given: Mapping[str, str]) -> Division:
     )
     notes = _notes(wanted, (context, horizon), findings.divided or shares != (0.0, 0.0))
     return Division(
-        context, horizon, *shares, windows, crops, f"windows side by side: {counts}", notes
+        context, horizon, *shares, windows, crops, f"windows that do not overlap: {counts}", notes
     )
 
 

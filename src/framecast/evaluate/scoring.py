@@ -118,13 +118,16 @@ class ScoredWindows:
         given = max(0, min(steps.stop, self.context) - steps.start)
         return Stretch(places, values, given, steps.start >= self.context - 1)
 
-    def truth(self, stretch: Stretch, batch: Sequence[Place], steps: range) -> Truth:
+    def truth(
+        self, stretch: Stretch, batch: Sequence[Place], steps: range, given: bool = False
+    ) -> Truth:
         """Return what was to be predicted, NaN where nothing is known or may be forecast.
 
         Args:
             stretch: of frames; those after the first were to be predicted.
             batch: where the windows begin that it is a stretch of.
             steps: the predictions of it.
+            given: whether it tells the given frames of a forecast too.
         """
         values = stretch.values[:, 1:]
         if self.possible is not None:
@@ -135,7 +138,13 @@ class ScoredWindows:
         if stretch.forecast and self.returns is not None:
             first = steps.start - (self.context - 1)
             ages = self.returns(batch, slice(first, first + len(steps)))
-        return Truth(values, usual, places, stretch.forecast, ages)
+        shown = self._given(batch) if given and stretch.forecast else None
+        return Truth(values, usual, places, stretch.forecast, ages, shown)
+
+    def _given(self, batch: Sequence[Place]) -> Float[Tensor, "B T C H W"]:
+        """The given frames of windows."""
+        each = [self.frames.values[n, first : first + self.context] for n, first in batch]
+        return torch.stack(each)[:, :, : self.channels]
 
 
 @torch.inference_mode()
@@ -231,7 +240,7 @@ def _score_batch(
     for steps in stretches:
         forecast = steps.start >= windows.context - 1
         stretch = windows.read(batch, steps)
-        reference = measure.reference(windows.truth(stretch, batch, steps))
+        reference = measure.reference(windows.truth(stretch, batch, steps, measure.whole))
         for place, competitor in enumerate(competitors):
             predictions, states[place] = competitor.predict(stretch, states[place])
             scores[place].append(measure.scores(predictions, reference))

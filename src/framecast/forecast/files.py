@@ -261,7 +261,8 @@ def _check_alike(first: ForecastModel, other: ForecastModel) -> None:
 def _model(run: PathLike, order: Order, device: str) -> ForecastModel:
     """A run, with what its forecasts read."""
     predictor, source = Predictor(load_checkpoint(run), device), source_of(run, order.cache)
-    frames = source.read(order.source, _selection(predictor).past)
+    # A forecast reads a few frames, of however large a file.
+    frames = source.read(order.source, replace(_selection(predictor).past, lazy=True))
     places = [find_start(frames, start) for start in order.starts]
     size = predictor.checkpoint.context if order.context is None else order.context
     further = None
@@ -279,7 +280,7 @@ def _by_baseline(name: str, order: Order, selection: Selection) -> Ahead:
         )
     if order.forcings is not None:
         raise UserError(f"--forcings is given, but the baseline {name} reads none: leave it out")
-    frames = open_frames(order.source, replace(selection, cache=order.cache))
+    frames = open_frames(order.source, replace(selection, cache=order.cache, lazy=True))
     places = [find_start(frames, start) for start in order.starts]
     leads = (frame[None] for frame in follow(name, frames, places, order.steps, order.context))
     return Ahead(frames, places, frames.with_role("prognostic", "diagnostic"), {}, leads)

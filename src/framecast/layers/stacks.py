@@ -146,9 +146,7 @@ class Stack(Recurrence):
 class PlainStack(Stack):
     """Layers without residual connections, x ← norm(layer(x)) or x ← layer(norm(x)).
 
-    Args:
-        layers, norms, dropout, norm_position, blocks: as in `Stack`. A norm before a layer is one
-            of what the layer reads.
+    It is made as a `Stack` is. A norm before a layer is one of what the layer reads.
     """
 
     def through(self, x: Tensor, layer: Pass) -> tuple[Tensor, State]:
@@ -165,11 +163,10 @@ class SkipStack(PlainStack):
 
     The layers are those of a `PlainStack`; the output of block b − skip_stride is concatenated
     onto the output of block b. In four blocks of three layers with skip_stride 2 these are the
-    skips (3, 9) and (6, 12) of the Conv-TT-LSTM paper (2020), appendix B.2.
+    skips (3, 9) and (6, 12) of the Conv-TT-LSTM paper (2020), appendix B.2. What is not explained
+    here is as in `Stack`; see `layer_channels` for the channels of the layers.
 
     Args:
-        layers, norms, dropout, norm_position, blocks: as in `Stack`; see `layer_channels` for the
-            channels of the layers.
         skip_stride: how many blocks before each block the one lies that joins it, at least 1.
             There are more blocks than that.
 
@@ -209,11 +206,10 @@ class ResidualStack(Stack):
     the residual connections: the output of each block b becomes W [x_b, x_{b − skip_stride}], a
     1×1 convolution of it and of an earlier block's output side by side, back to as many channels
     as a residual connection needs. It is the concatenation of a `SkipStack` with W in place of
-    wider layers. W starts as the sum of the two.
+    wider layers. W starts as the sum of the two. What is not explained here is as in `Stack`.
 
     Args:
         layers: recurrences whose channels in and out are all equal.
-        norms, dropout, norm_position, blocks: as in `Stack`.
         skip_stride: how many blocks before each block the one lies that joins it, at least 1;
             there are more blocks than that. None for no long skips.
         last_residual: whether the last layer has a residual connection and a norm too. Without

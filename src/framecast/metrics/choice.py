@@ -8,7 +8,7 @@ from framecast.base.errors import UserError, nearest
 from framecast.base.fetch import fetched
 from framecast.base.whole import PathLike
 from framecast.metrics.catalogue import METRICS, FamilyName, of_families
-from framecast.metrics.clips import I3D
+from framecast.metrics.clips import I3D, FvdClips
 from framecast.metrics.protocols import PROTOCOLS, Protocol, ProtocolName
 from framecast.metrics.spectrum import SpectrumKind
 from framecast.metrics.weights import Weighting
@@ -42,6 +42,8 @@ class MetricChoice:
             that were fetched, if they were.
         fvd_features: TorchScript file with I3D; None for that which was fetched, if it was.
         fvd_sha256: checksum of a file of features that is trusted though it is not the known one.
+        fvd_clips: of FVD: forecast (stretches of 16 forecast frames), or whole (each window, with
+            its given frames); None for those of the protocol, or forecast.
 
     Raises:
         UserError: for a name that is not known, or settings that contradict one another.
@@ -59,6 +61,7 @@ class MetricChoice:
     lpips_weights: PathLike | None = None
     fvd_features: PathLike | None = None
     fvd_sha256: str | None = None
+    fvd_clips: FvdClips | None = None
 
     def __post_init__(self) -> None:
         for name in self.names or ():
@@ -73,6 +76,7 @@ class MetricChoice:
         _check_one_of("--weights", self.weights, Weighting)
         _check_one_of("--spectrum", self.spectrum, SpectrumKind)
         _check_one_of("--protocol", self.protocol, ProtocolName)
+        _check_one_of("--fvd-clips", self.fvd_clips, FvdClips)
         self._check_neighbourhoods()
         self._check_protocol()
         self._check_used()
@@ -111,6 +115,8 @@ class MetricChoice:
             "--threshold": (self.thresholds, ("event", "probability", "neighbourhood")),
             "--spectrum": (self.spectrum, ("spectrum",)),
         }
+        if self.fvd_clips is not None and "fvd" not in self.asked:
+            raise UserError("--fvd-clips is for FVD: ask for it, with --metrics fvd")
         families = {METRICS[name].family for name in self.asked}
         for option, (given, judging) in readers.items():
             if self.names is not None and given and not families & set(judging):
@@ -123,6 +129,12 @@ class MetricChoice:
     def preset(self) -> Protocol | None:
         """The protocol, if there is one."""
         return None if self.protocol is None else PROTOCOLS[self.protocol]
+
+    @property
+    def whole_videos(self) -> bool:
+        """Whether FVD is of whole windows."""
+        clips = self.fvd_clips or (self.preset.clips if self.preset else "forecast")
+        return clips == "whole" and "fvd" in self.asked
 
     @property
     def lpips_path(self) -> PathLike | None:

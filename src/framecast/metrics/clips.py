@@ -5,6 +5,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -14,14 +15,16 @@ from framecast.base.errors import UserError
 from framecast.base.fetch import DOWNLOADS
 from framecast.base.whole import PathLike
 
+FvdClips = Literal["forecast", "whole"]
+"""Clips of FVD: stretches of the forecast, or whole windows with the frames that were given."""
 CLIP = 16
-"""Frames of a clip; fewer where the forecast is shorter."""
+"""Frames of a stretch; fewer where the forecast is shorter."""
 SHORTEST = 9
 """Least frames of a clip that I3D can read: two are left after it has halved time three times."""
 I3D = DOWNLOADS["i3d"].files[0]
 """I3D trained on Kinetics-400, 400 features: the file by which FVD is commonly reported."""
-_BATCH = 4
-"""Clips that go through the network together; bounds memory."""
+_AT_ONCE = 64
+"""Frames that go through the network together, or one clip; bounds memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +90,7 @@ class ClipFeatures:
         try:
             features = [
                 self.network(part, rescale=True, resize=True, return_features=True)
-                for part in torch.split(colour, _BATCH)
+                for part in torch.split(colour, max(1, _AT_ONCE // clips.shape[1]))
             ]
         except (RuntimeError, torch.jit.Error) as error:
             raise UserError(

@@ -27,6 +27,8 @@ class Truth:
         forecast: whether the steps lie in a forecast, and do not follow given frames.
         ages: how long ago the place that each frame shows was shown (`metrics.ages`); None where
             nobody knows.
+        given: the frames that were given before the first of the steps, [B,T,C,H,W]; None where
+            they are not asked for.
     """
 
     values: Float[Tensor, "B S C H W"]
@@ -34,6 +36,7 @@ class Truth:
     places: tuple[Place, ...] = ()
     forecast: bool = True
     ages: Int64[Tensor, "B S"] | None = None
+    given: Float[Tensor, "B T C H W"] | None = None
 
     @cached_property
     def known(self) -> Bool[Tensor, "B S C H W"] | None:

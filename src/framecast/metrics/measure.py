@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
@@ -46,7 +47,8 @@ class Measure:
         neighbourhoods: sides of neighbourhoods, in cells.
         bins: of spectra; None if none are taken.
         features: the network of FVD.
-        clip: frames of a clip, and most frames of a stretch.
+        clip: forecast frames of a clip, and most frames of a stretch.
+        whole: whether a clip is a whole window, the given frames and all that are forecast.
         asked: whether somebody named the metrics, so that reports show each of them.
         protocol: that of a paper, and what it says of its reductions; empty for none.
         by_input: whether reports tell predictions from true frames from those of own ones.
@@ -63,6 +65,7 @@ class Measure:
     bins: Bins | None
     features: ClipFeatures | None
     clip: int
+    whole: bool = False
     asked: bool = False
     protocol: str = ""
     by_input: bool = False
@@ -80,9 +83,9 @@ class Measure:
             UserError: if the truth lies outside its range.
         """
         parts = tuple(family.reference(truth) for family in self.families)
-        whole = truth.forecast and truth.values.shape[1] == self.clip
-        clips = whole and self.features is not None
-        return Reference(truth, parts, self._clips(truth.values) if clips else None)
+        full = truth.forecast and truth.values.shape[1] == self.clip
+        clips = full and self.features is not None
+        return Reference(truth, parts, self._clips(truth.values, truth.given) if clips else None)
 
     def scores(self, predictions: Float[Tensor, "*M B S C H W"], reference: Reference) -> Scores:
         """Measure the predictions of a stretch: sums of each of the B windows.
@@ -94,11 +97,14 @@ class Measure:
         clips = None
         if reference.clips is not None:
             mean = predictions if predictions.ndim == 5 else predictions.mean(0)
-            clips = ClipSums(self._clips(mean), reference.clips)
+            clips = ClipSums(self._clips(mean, reference.truth.given), reference.clips)
         truth, parts, _ = reference
         return Scores.of(predictions, truth, self.families, parts, clips)
 
-    def _clips(self, frames: Tensor) -> Gaussians:
+    def _clips(self, frames: Tensor, given: Tensor | None) -> Gaussians:
         assert self.features is not None
         assert self.ranges is not None
+        if self.whole:
+            assert given is not None
+            frames = torch.cat([given, frames], dim=1)
         return Gaussians.of(self.features(to_images(frames, self.ranges)))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from framecast.metrics.clips import FvdClips
+
 ProtocolName = Literal["openstl", "conv_tt_lstm", "conv_ssm", "min_conv_rnn", "weatherbench"]
 
 
@@ -16,12 +18,14 @@ class Protocol:
         reductions: what is summed and averaged over what, for reports.
         by_input: whether it takes numbers over all predictions that follow from true frames, and
             over all that follow from the network's own.
+        clips: of FVD (see `clips.FvdClips`).
     """
 
     metrics: tuple[str, ...]
     weights: Literal["area", "none"]
     reductions: str
     by_input: bool = False
+    clips: FvdClips = "forecast"
 
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {
@@ -42,7 +46,8 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         ("psnr", "ssim", "lpips", "fvd"),
         "none",
         "PSNR, SSIM and LPIPS (AlexNet) are means over forecast frames that are clipped to [0, 1]; "
-        "FVD is between clips of 16 forecast frames (I3D), not of whole videos as in the paper",
+        "FVD is between whole videos, with the given frames (I3D)",
+        clips="whole",
     ),
     "min_conv_rnn": Protocol(
         ("rmse",),

@@ -19,6 +19,7 @@ from framecast.layers.recurrence import State, per_frame
 from framecast.models.build import make_stack
 from framecast.models.code_layers import CodeDecoder, CodeEncoder
 from framecast.models.codebook import Codebook, Quantised, perplexity
+from framecast.models.config import ForecasterConfig
 from framecast.models.losses import Losses
 from framecast.models.model import Model, register_model
 from framecast.models.prior import Source, SpatialPrior, draw
@@ -65,15 +66,17 @@ class World(Model):
     """A model of the codes of frames: an encoder, a memory, a prior over latents, and a decoder.
 
     From codes c_t the encoder makes a latent z_t of (c_{t−1}, c_t), which is quantised. The memory
-    reads the latents before frame t, and the action between it and the one before, and gives d_t.
-    The prior scores the code of z_t given d_t, the decoder the codes c_t given both. Of kind plain
-    there is no z: the memory reads the codes, and the decoder scores them given d_t.
+    reads the latents before frame t, as tokens of one or more cells, and the action between it and
+    the one before, and gives d_t. The prior scores the code of z_t given d_t, the decoder the codes
+    c_t given both. Of kind plain there is no z: the memory reads the codes, and the decoder scores
+    them given d_t.
 
     Args:
         spec: what it is built from.
 
     Raises:
-        ValueError: if options contradict each other, or the grid of codes cannot be halved.
+        ValueError: if options contradict each other, or the grid of codes cannot be halved,
+            or the memory's grid not divided by world.patch.
     """
 
     def __init__(self, spec: WorldSpec) -> None:
@@ -87,12 +90,9 @@ class World(Model):
             raise ValueError(f"a grid of {grid[0]}×{grid[1]} codes cannot be halved: kind plain")
         self.grid = (grid[0] // 2, grid[1] // 2) if self.latent else grid
         self._make_latents(size)
-        hidden = spec.memory.blocks[0]
         self.actions = nn.Linear(max(spec.actions, 1), config.action_channels, bias=False)
         self.no_action = nn.Parameter(torch.zeros(config.action_channels))
-        self.read = nn.Conv2d(self.read_channels + config.action_channels, hidden, 1)
-        self.memory = make_stack(spec.memory, hidden, self.grid)
-        told = self.memory.out_channels
+        told = self._make_memory(spec.memory, config.patch)
         widths = config.widths if self.latent else config.widths[1:]
         known = told + config.latent if self.latent else told
         self.decoder = CodeDecoder(known, widths, config.decoder_blocks, self.tokeniser.codes)
@@ -102,7 +102,7 @@ class World(Model):
         """Build what makes latents of codes, whose vectors have so many channels."""
         config = self.spec.config
         if not self.latent:
-            self.read_channels = config.widths[0]
+            self.read_channels: int = config.widths[0]
             self.encoder = CodeEncoder(size, config.widths[:1], 0, None)
             return
         self.read_channels = config.latent
@@ -112,6 +112,21 @@ class World(Model):
         self.narrow = nn.Linear(config.latent, config.latent_embedding, bias=False)
         self.codebook = Codebook(config.latent_codes, config.latent_embedding, unit=True)
         self.widen = nn.Linear(config.latent_embedding, config.latent, bias=False)
+
+    def _make_memory(self, network: ForecasterConfig, patch: int) -> int:
+        """Build what runs over tokens, the way in and out; return how many channels it tells."""
+        if any(side % patch for side in self.grid):
+            raise ValueError(f"world.patch {patch} must divide {self.grid[0]}×{self.grid[1]} cells")
+        self.tokens = (self.grid[0] // patch, self.grid[1] // patch)
+        hidden, read = network.blocks[0], self.read_channels + self.spec.config.action_channels
+        self.read = nn.Conv2d(read, hidden, patch, patch)
+        self.memory = make_stack(network, hidden, self.tokens)
+        told = self.memory.out_channels
+        self.spread: nn.Module = nn.Identity()
+        if patch == 1:
+            return told
+        self.spread = nn.ConvTranspose2d(told, self.read_channels, patch, patch)
+        return self.read_channels
 
     def _make_prior(self, told: int) -> SpatialPrior | None:
         config = self.spec.config
@@ -189,8 +204,8 @@ class World(Model):
             state: after earlier frames; None at the beginning.
             kept: whether the actions of a window are told at all.
         """
-        told: tuple[Tensor, State] = self.memory(self._joined(inputs, actions, kept), state)
-        return told
+        tokens, state = self.memory(self._joined(inputs, actions, kept), state)
+        return per_frame(self.spread, tokens), state
 
     def observe(self, codes: Codes, actions: Actions = None) -> Memory:
         """Remember frames, from the first on.
@@ -202,7 +217,7 @@ class World(Model):
         inputs = self.see(codes).inputs
         if codes.shape[1] == 1:
             state = self.memory.initial_state(
-                len(codes), *self.grid, device=inputs.device, dtype=inputs.dtype
+                len(codes), *self.tokens, device=inputs.device, dtype=inputs.dtype
             )
             return Memory(state, inputs[:, 0])
         between = None if actions is None else actions[:, : codes.shape[1] - 1]
@@ -227,7 +242,8 @@ class World(Model):
         """
         actions = None if action is None else action[:, None]
         joined = self._joined(memory.latest[:, None], actions, None)[:, 0]
-        told, state = self.memory.step(joined, memory.state)
+        token, state = self.memory.step(joined, memory.state)
+        told = self.spread(token)
         if self.prior is None:
             scores = self.decoder(told).flatten(2).mT
             codes = draw(scores, source).view(-1, *self.grid)
@@ -239,8 +255,8 @@ class World(Model):
 
     def _joined(
         self, inputs: Tensor, actions: Actions, kept: Bool[Tensor, " B"] | None
-    ) -> Float[Tensor, "B T C h w"]:
-        """What the memory reads: frames with the action after each."""
+    ) -> Float[Tensor, "B T C th tw"]:
+        """What the memory reads: tokens of frames with the action after each."""
         none = self.no_action.expand(*inputs.shape[:2], -1)
         if actions is None or not self.spec.actions:
             done = none

@@ -30,6 +30,9 @@ class WorldConfig:
         latent_codes: rows of the codebook of latents, at least 2.
         latent_embedding: channels of these rows, at least 1.
         action_channels: channels of an action, at least 1.
+        patch: side of the squares of cells that the memory reads as one token each, at least 1; it
+            divides the sides of the memory's grid. At the side of that grid, and with
+            model.kernel 1, a frame is one token, as S5 reads it.
         prior_width: channels of a cell in the prior; a multiple of prior_heads, and even.
         prior_heads: of its attention, at least 1.
         prior_layers: of it, at least 1.
@@ -54,6 +57,7 @@ class WorldConfig:
     latent_codes: int = 1024
     latent_embedding: int = 32
     action_channels: int = 16
+    patch: int = 1
     prior_width: int = 512
     prior_heads: int = 8
     prior_layers: int = 8

@@ -57,7 +57,7 @@ class Saved:
         """How frames become what the network sees."""
         return Scaling(self.frames, self.statistics)
 
-    def save(self, path: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+    def save(self, path: PathLike, weights: Mapping[str, Tensor] | None = None) -> None:
         """Write the checkpoint, whole or not at all.
 
         Args:
@@ -164,7 +164,7 @@ def load_saved(path: PathLike) -> Saved:
         UserError: if there is none, it is damaged, or it is not a safetensors file. A
             pickled checkpoint is refused unread, since reading it could run code.
     """
-    file = _file_of(Path(path))
+    file = checkpoint_file(Path(path))
     with _opened(file) as content:
         header = read_header(content.metadata() or {}, file)
         names = content.keys()
@@ -203,13 +203,17 @@ def stored_header(path: PathLike) -> Header:
     Raises:
         UserError: as `load_saved`.
     """
-    file = _file_of(Path(path))
+    file = checkpoint_file(Path(path))
     with _opened(file) as content:
         return read_header(content.metadata() or {}, file)
 
 
-def _file_of(path: Path) -> Path:
-    """The checkpoint of a run folder, or the file itself."""
+def checkpoint_file(path: Path) -> Path:
+    """Return the checkpoint of a run folder, or the file itself.
+
+    Raises:
+        UserError: if there is none.
+    """
     file = path / BEST if path.is_dir() else path
     if not file.is_file():
         raise UserError(f"{path} holds no checkpoint ({BEST}): is it a run of framecast train?")

@@ -84,7 +84,8 @@ class TrainingConfig:
             bfloat16, and weights in float32. With auto, the one that this machine multiplies
             faster is chosen when a run begins, and kept when it is resumed.
         init: run folder or checkpoint whose weights a new run starts from; null for random ones.
-            Channels are matched by name; the weights of new ones start at zero.
+            Channels are matched by name; the weights of new ones start at zero. Tokenisers and
+            world models take all weights, of runs with the same channels and actions.
         save_minutes: minutes after which the state is saved within an epoch, so that a run that is
             killed can be resumed from there; null for the ends of epochs alone.
         compile: whether the unrolled network is compiled with torch.compile.
@@ -460,7 +461,7 @@ FORECASTS = (
     *("teacher_forcing", "teacher_forcing_decay", "noise", "loss", "members", "crps_epsilon"),
     *("spectral_weight", "variable_weights", "prediction_weight", "prediction_weight_decay"),
     *("prediction_sum", "label_smoothing", "class_weights", "area_weights", "chunk", "truncate"),
-    *("recompute_layers", "compile", "init"),
+    *("recompute_layers", "compile"),
 )
 """Keys that training a tokeniser, or a world model, does not read."""
 CLASSES = (

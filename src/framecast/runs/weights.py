@@ -3,64 +3,19 @@
 In a checkout they lie in `results`, beside the evidence; an installed framecast has the small ones.
 """
 
-import csv
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from framecast.base.errors import UserError, nearest
+from framecast.base.whole import PathLike
+from framecast.runs.card import NUMBERS, Described
 from framecast.runs.checkpoint import BEST, stored_header
 
 PACKED = Path(__file__).parents[1] / "weights"
 CHECKOUT = Path(__file__).parents[3] / "results"
 LICENCE = "Apache-2.0"
 
-
-@dataclass(frozen=True)
-class Taken:
-    """A trained network that can be taken.
-
-    Attributes:
-        name: by which it is asked for.
-        folder: its run: configuration, log, environment and weights.
-        evidence: the numbers of the evaluation that it was part of.
-    """
-
-    name: str
-    folder: Path
-    evidence: Path
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Every key of its training."""
-        found: dict[str, Any] = yaml.safe_load((self.folder / "config.yaml").read_text())
-        return found
-
-    @property
-    def seconds(self) -> float:
-        """How long it was trained."""
-        with (self.folder / "log.csv").open(newline="") as log:
-            return sum(float(row["seconds"]) for row in csv.DictReader(log) if row["seconds"])
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What it was trained with."""
-        found: dict[str, str] = json.loads((self.folder / "environment.json").read_text())
-        return found
-
-    @property
-    def numbers(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """The evaluation, and what it says of this network's model; None if nothing."""
-        said = json.loads(self.evidence.read_text())
-        place = self.folder.relative_to(self.evidence.parent).as_posix()
-        for model in said["models"]:
-            for run in model["runs"]:
-                if Path(run["path"]).as_posix().endswith(place) or place == ".":
-                    return said, {**model, "parameters": run["parameters"]}
-        return said, None
+EVALUATION = "evaluation"
+"""The folder of a run in which its evaluation is looked for."""
 
 
 def take(name: str) -> Path:
@@ -75,10 +30,10 @@ def take(name: str) -> Path:
             f"there are no weights {name!r}{nearest(name, list(known))}: framecast weights lists "
             "all that are here"
         )
-    return known[name].folder
+    return known[name].path
 
 
-def shelf(root: Path | None = None) -> dict[str, Taken]:
+def shelf(root: Path | None = None) -> dict[str, Described]:
     """Return all networks that can be taken, by name.
 
     Each is called as the recipe it was trained by. Of several seeds, or times of training, it is
@@ -96,45 +51,31 @@ def shelf(root: Path | None = None) -> dict[str, Taken]:
         if name not in best or loss < best[name][0]:
             best[name] = loss, file.parent
     return {
-        name: Taken(name, folder, place / folder.relative_to(place).parts[0] / "metrics.json")
+        name: Described(name, folder, place / folder.relative_to(place).parts[0] / NUMBERS, LICENCE)
         for name, (_, folder) in sorted(best.items())
     }
 
 
-def card(taken: Taken) -> str:
-    """Return what a person should know of a trained network, as Markdown."""
-    said, model = taken.numbers
-    config, made = taken.config, taken.environment
-    lines = [
-        f"# {taken.name}",
-        "",
-        f"A {config['model']['layer']} network, trained with framecast {made['framecast']}: "
-        "`framecast train config.yaml` trains another.",
-        "",
-        f"- Data: {said['data']['source']}, grid {'×'.join(map(str, said['data']['grid']))}, "
-        + ", ".join(f"{c['name']} [{c['units']}]" for c in said["data"]["channels"]),
-        f"- Trained for {taken.seconds / 60:.0f} minutes on {made['device']} "
-        f"({made.get('processor', made['machine'])}, {made['threads']} threads)",
-        f"- Licence: {LICENCE}",
-    ]
-    if model is not None:
-        lines.append(f"- Parameters: {model['parameters']:,}")
-        lines += ["", *_scores(said, model)]
-    return "\n".join(lines) + "\n"
+def describe(
+    run: PathLike, licence: str | None = None, evaluation: PathLike | None = None
+) -> Described:
+    """Return what a card of a run is written from.
 
+    Args:
+        run: a folder, one of those that can be taken, or a checkpoint alone.
+        licence: an identifier; None for that of the networks here, and else for not said.
+        evaluation: the folder of one that the run was part of; None for `evaluation` in the run,
+            if it is there.
 
-def _scores(said: dict[str, Any], model: dict[str, Any]) -> list[str]:
-    """A table of the RMSE at the first and the last lead time, beside the baselines."""
-    first, last, units = said["lead_times"][0], said["lead_times"][-1], said["lead_time_units"]
-    lines = [
-        f"RMSE over {said['windows']} windows that it was not trained on:",
-        "",
-        f"| variable | forecast of | lead {first:g} {units} | lead {last:g} {units} |",
-        "| --- | --- | --- | --- |",
-    ]
-    for one in (model, *said["baselines"]):
-        for variable, loops in one["metrics"].items():
-            values = loops["closed_loop"]["rmse"]["value"]
-            label = one["label"]
-            lines.append(f"| {variable} | {label} | {values[0]:.4g} | {values[-1]:.4g} |")
-    return lines
+    Raises:
+        UserError: if the evaluation is no evaluation.
+    """
+    path = Path(run)
+    here = [taken for taken in shelf().values() if taken.path == path]
+    if here and licence is None and evaluation is None:
+        return here[0]
+    evidence = Path(evaluation or path / EVALUATION) / NUMBERS
+    if evaluation is not None and not evidence.is_file():
+        raise UserError(f"{evaluation} is no folder of framecast evaluate: it has no {NUMBERS}")
+    name = path.resolve().stem if path.is_file() else path.resolve().name
+    return Described(name, path, evidence if evidence.is_file() else None, licence)

@@ -9,7 +9,7 @@ from framecast.base.errors import UserError
 from framecast.frames.roles import FrameSpec
 from framecast.models.heads import make_head
 from framecast.models.model import Model
-from framecast.runs.checkpoint import load_checkpoint
+from framecast.runs.checkpoint import load_checkpoint, load_saved
 
 
 def inherit(model: Model, spec: FrameSpec, name: str) -> None:
@@ -35,12 +35,7 @@ def inherit(model: Model, spec: FrameSpec, name: str) -> None:
     if not any(map(_classifies, theirs)):
         classes = spec.classes, spec.classes
     theirs = {k: w for k, w in ours.items() if _modulates(k)} | _classifier(ours, theirs) | theirs
-    for key in (*ours, *theirs):
-        if key not in theirs or key not in ours:
-            raise UserError(
-                f"training.init {name} is of another network: {key} is "
-                f"{'missing there' if key not in theirs else 'unknown here'}"
-            )
+    _check_keys(ours, theirs, name)
     both = (other.frames, other.model), (spec, model)
     read = [[*read_names(frames), *_noise_names(network)] for frames, network in both]
     predicted = [_put_out(predicted_names(frames), network) for frames, network in both]
@@ -55,6 +50,32 @@ def inherit(model: Model, spec: FrameSpec, name: str) -> None:
             for key in ours
         }
     )
+
+
+def inherit_all(model: Model, spec: FrameSpec, name: str) -> None:
+    """Give a model of which no weight belongs to one channel all weights of another run.
+
+    Args:
+        model: a new tokeniser or world model, whose weights are replaced.
+        spec: of its frames and actions.
+        name: of the other run, or a checkpoint.
+
+    Raises:
+        UserError: if it is of another kind or size, or knows other channels or actions, which the
+            message tells; or if it is a world model of the codes of another tokeniser.
+    """
+    other = load_saved(name)
+    if other.model.kind != model.kind:
+        raise UserError(f"training.init {name} is a {other.model.kind}, and no {model.kind}")
+    for what in ("names", "action_names"):
+        before, now = getattr(other.frames, what), getattr(spec, what)
+        if before != now:
+            told = [", ".join(map(str, of)) or "none" for of in (before, now)]
+            what = "channels" if what == "names" else "actions"
+            raise UserError(f"training.init {name} knows the {what} {told[0]}, here are {told[1]}")
+    theirs, ours = other.model.state_dict(), model.state_dict()
+    _check_keys(ours, theirs, name)
+    model.load_state_dict({key: _same(theirs[key], ours[key], key, name) for key in ours})
 
 
 def read_names(spec: FrameSpec) -> list[str]:
@@ -127,6 +148,15 @@ def _matched(
         if channel in before:
             matched.select(dim, place).copy_(theirs.select(dim, before.index(channel)))
     return matched
+
+
+def _check_keys(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], name: str) -> None:
+    for key in (*ours, *theirs):
+        if key not in theirs or key not in ours:
+            raise UserError(
+                f"training.init {name} is of another network: {key} is "
+                f"{'missing there' if key not in theirs else 'unknown here'}"
+            )
 
 
 def _same(theirs: Tensor, ours: Tensor, key: str, name: str) -> Tensor:

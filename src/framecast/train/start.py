@@ -35,7 +35,7 @@ from framecast.models.tokeniser import Perceptual
 from framecast.models.tokeniser_config import TokeniserSpec
 from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.batches import Batches
-from framecast.train.inherit import inherit
+from framecast.train.inherit import inherit, inherit_all
 from framecast.train.worlds import begin_world
 
 VALIDATION_FRAMES, VALIDATION_VALUES = 400, 1 << 22
@@ -101,7 +101,9 @@ def prepare(experiment: Experiment, splits: Splits, mesh: Mesh | None = None) ->
         model.class_weights = _class_weights(scaling.spec.classes, config)
     if isinstance(model, Tokeniser):
         model.perceptual = _perceptual(experiment.tokeniser, train)
-    if config.init is not None:
+    if config.init is not None and isinstance(model, Tokeniser):
+        inherit_all(model, scaling.spec, config.init)
+    elif config.init is not None:
         inherit(model, scaling.spec, config.init)
     segment = part_time(config.context, config.horizon - 1, mesh.time)
     batches = _batches(train, scaling, experiment, mesh.data, segment)
@@ -175,6 +177,8 @@ def _prepare_world(experiment: Experiment, splits: Splits, ranks: Ranks) -> Star
     """Build a world model, whose windows are those of codes."""
     torch.manual_seed(experiment.training.seed)
     begun = begin_world(experiment, splits)
+    if experiment.training.init is not None:
+        inherit_all(begun.model, begun.frames.spec, experiment.training.init)
     return Start(
         model=begun.model,
         scaling=begun.frames,

@@ -1,0 +1,256 @@
+"""Cards: what a person should know of a trained network before using it.
+
+A card is Markdown. On the Hugging Face Hub it begins with YAML, by which a network is found: the
+fields are those of the model cards there (https://huggingface.co/docs/hub/model-cards).
+"""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+import yaml
+
+from framecast.base.errors import UserError
+from framecast.base.texts import read_text, read_yaml
+from framecast.runs.checkpoint import stored_header
+from framecast.runs.contents import CONFIG
+from framecast.runs.header import Header
+
+NUMBERS = "metrics.json"
+LOG, ENVIRONMENT = "log.csv", "environment.json"
+
+
+class Scored(NamedTuple):
+    """A number of the evaluation, of a network or of what it is compared with.
+
+    Attributes:
+        variable: of which it is.
+        model: whose it is.
+        metric: its name in the catalogue, such as rmse.
+        when: the lead time, or how much was seen, in words.
+        value: in the units of the variable, or from 0 to 1.
+    """
+
+    variable: str
+    model: str
+    metric: str
+    when: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Described:
+    """A trained network of which a card can be written.
+
+    Attributes:
+        name: what it is called.
+        path: its run folder, or a checkpoint alone.
+        evidence: the numbers of an evaluation that it was part of; None if it has none.
+        licence: an identifier such as Apache-2.0; None if it is not said.
+    """
+
+    name: str
+    path: Path
+    evidence: Path | None = None
+    licence: str | None = None
+
+    @cached_property
+    def header(self) -> Header:
+        """What its checkpoint says of it."""
+        return stored_header(self.path)
+
+    @property
+    def layer(self) -> str | None:
+        """The recurrent layer that it is made of; None if of none."""
+        model = self.header.model
+        layer = (model.get("memory") or model.get("config") or {}).get("layer")
+        return None if layer is None else str(layer)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Every key of its training; none if that is not known."""
+        file = self.path / CONFIG
+        return read_yaml(file) if file.is_file() else {}
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it was trained, if that is known."""
+        file = self.path / LOG
+        if not file.is_file():
+            return None
+        with file.open(newline="") as log:
+            return sum(float(row["seconds"]) for row in csv.DictReader(log) if row["seconds"])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What it was trained with; nothing if that is not known."""
+        file = self.path / ENVIRONMENT
+        found: dict[str, str] = json.loads(read_text(file)) if file.is_file() else {}
+        return found
+
+    @property
+    def data(self) -> str | None:
+        """The name of the data that it was trained on."""
+        data = self.config.get("data", {})
+        found = data.get("path") or data.get("source")
+        return None if found is None else PurePath(found).name
+
+    @property
+    def evaluation(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """The evaluation, and what it says of this network.
+
+        Raises:
+            UserError: if the evaluation is one of other runs.
+        """
+        if self.evidence is None:
+            return None
+        said = json.loads(self.evidence.read_text(encoding="utf-8"))
+        place = self.path.resolve().parts
+        runs = [(model, run) for model in said["models"] for run in model["runs"]]
+        alike = [_common_end(place, PurePath(run["path"]).parts) for _, run in runs]
+        if not any(alike):
+            named = ", ".join(run["path"] for _, run in runs)
+            raise UserError(f"{self.evidence} says nothing of {self.path}: it is about {named}")
+        model, run = runs[alike.index(max(alike))]
+        return said, {**model, "parameters": run["parameters"]}
+
+
+def card(described: Described) -> str:
+    """Return what a person should know of a trained network, as Markdown."""
+    header = described.header
+    article = "An" if header.kind[0] in "aeiou" else "A"
+    made = described.environment
+    built = f" of {described.layer}" if described.layer else ""
+    by = f", trained with framecast {made['framecast']}" if made else ""
+    lines = [f"# {described.name}", "", f"{article} {header.kind}{built}{by}.", ""]
+    lines += [f"- {what}: {said}" for what, said in _facts(described)]
+    lines += ["", *_use(header.kind)]
+    if described.evaluation is not None:
+        lines += ["", *_tables(described)]
+    return "\n".join(lines) + "\n"
+
+
+def hub_card(described: Described) -> str:
+    """Return the card with the YAML before it by which the Hugging Face Hub lists networks."""
+    kind, layer = described.header.kind, described.layer
+    about: dict[str, Any] = {"library_name": "framecast"}
+    if described.licence is not None:
+        about["license"] = described.licence.lower()
+    about["tags"] = ["framecast", kind, *([layer] if layer else [])]
+    scores = [one for one in _scores(described) if one.model == _label(described)]
+    if scores:
+        about["model-index"] = [_index(described, scores)]
+    top = yaml.safe_dump(about, sort_keys=False, allow_unicode=True)
+    return f"---\n{top}---\n\n{card(described)}"
+
+
+def _index(described: Described, scores: list[Scored]) -> dict[str, Any]:
+    """The results of a network, as the hub reads them."""
+    task = "video-classification" if described.header.frames.classes else "other"
+    return {
+        "name": described.name,
+        "results": [
+            {
+                "task": {"type": task, "name": "recognition" if task != "other" else "forecasting"},
+                "dataset": {"type": described.data, "name": described.data},
+                "metrics": [
+                    {
+                        "type": one.metric,
+                        "name": f"{one.metric} of {one.variable}, {one.when}",
+                        "value": one.value,
+                    }
+                    for one in scores
+                ],
+            }
+        ],
+    }
+
+
+def _facts(described: Described) -> Iterator[tuple[str, str]]:
+    """What is known of a network, in words."""
+    header, made = described.header, described.environment
+    if described.data is not None:
+        yield "Data", described.data
+    height, width = header.frames.grid
+    channels = [
+        f"{c.name} [{c.units}]" if c.units else c.name
+        for c in (*header.frames.channels, *header.frames.static)
+    ]
+    size = f"{height}×{width} cells, one every {header.frames.step}"
+    yield "Frames", f"{size}: {', '.join(channels)}"
+    if header.horizon:
+        yield "Trained to", f"read {header.context} frames, and forecast {header.horizon}"
+    if described.seconds is not None and made:
+        yield (
+            "Training",
+            f"{described.seconds / 60:.0f} minutes on {made['device']} "
+            f"({made.get('processor', made['machine'])}, {made['threads']} threads)",
+        )
+    if described.evaluation is not None:
+        yield "Parameters", f"{described.evaluation[1]['parameters']:,}"
+    yield "Licence", described.licence or "not said"
+
+
+def _use(kind: str) -> list[str]:
+    """How it is put to use, as a reader of the card types it."""
+    words = {
+        "recogniser": "recognise FOLDER VIDEO",
+        "tokeniser": "reconstruct FOLDER --data INPUT --out shown.png",
+    }.get(kind, "forecast FOLDER INPUT --steps K --out forecast.nc")
+    return ["Where framecast is installed, with this folder:", "", f"    framecast {words}"]
+
+
+def _tables(described: Described) -> Iterator[str]:
+    """The scores of a network, beside those of the baselines."""
+    assert described.evaluation is not None
+    said, model = described.evaluation
+    scores = _scores(described)
+    if not scores:
+        return
+    yield f"Measured on {said['windows']} windows that it was not trained on{_of_runs(model)}:"
+    yield from ("", "| variable | by | metric | when | value |", "| --- | --- | --- | --- | --- |")
+    for variable, by, metric, when, value in sorted(scores, key=lambda one: one.variable):
+        yield f"| {variable} | {by} | {metric} | {when} | {value:.4g} |"
+
+
+def _scores(described: Described) -> list[Scored]:
+    """The errors at the first and last lead time, and how many are named right of all seen."""
+    if described.evaluation is None:
+        return []
+    said, model = described.evaluation
+    units = said["lead_time_units"]
+    leads = [f"lead {said['lead_times'][end]:g} {units}".rstrip() for end in (0, -1)]
+    found = []
+    for one in (model, *said["baselines"]):
+        for variable, loops in one["metrics"].items():
+            values = loops.get("closed_loop", {}).get("rmse", {}).get("value")
+            ends = [] if values is None else [values[0], values[-1]]
+            found += [
+                Scored(variable, one["label"], "rmse", when, value)
+                for when, value in zip(leads, ends, strict=False)
+            ]
+    named = [runs["shares"] for runs in model.get("recognition", [])]
+    if named:
+        right = sum(shares[max(shares, key=float)]["top_1"] for shares in named) / len(named)
+        found.append(Scored("class", model["label"], "accuracy", "all frames seen", right))
+    return found
+
+
+def _label(described: Described) -> str | None:
+    """What the evaluation calls it."""
+    return None if described.evaluation is None else str(described.evaluation[1]["label"])
+
+
+def _of_runs(model: dict[str, Any]) -> str:
+    runs = len(model["runs"])
+    return f", as a mean of {runs} runs of which this is one" if runs > 1 else ""
+
+
+def _common_end(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """How many parts two paths have in common, from their ends."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
