@@ -28,7 +28,7 @@ def run() -> dict[str, Any]:
 def row(layer: str, chosen: object) -> dict[str, object]:
     """Time a step in float32, in mixed precision, and say what auto comes to."""
     calls = {name: step_of(layer, name, CONTEXT, HORIZON) for name in ("float32", "bfloat16")}
-    times = interleave(calls, seconds=3)
+    times = interleave(calls, seconds=2)
     auto = times["bfloat16" if chosen == "bf16-mixed" else "float32"]
     return {
         "recipe": f"navier-stokes-{layer.replace('_', '-')}",

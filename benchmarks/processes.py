@@ -19,7 +19,7 @@ from benchmarks.timing import print_table
 
 LAYERS = ("min_conv_gru", "conv_lstm")
 GRIDS = (16, 32)
-TURNS = 3
+TURNS = 2
 BATCH, WINDOWS, FRAMES = 8, 64, 25
 KEYS = (
     "--training.context 20 --training.horizon 5 --training.epochs 2 --training.precision 32 "

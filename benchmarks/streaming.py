@@ -28,11 +28,11 @@ from framecast.forecast.predictor import Predictor
 from framecast.forecast.standing import Now
 from framecast.forecast.stream import Streamer
 
-FRAMES, PARTS, SIDE = {1: 20_000, 16: 2_000}, 4, 16
+FRAMES, PARTS, SIDE = {1: 20_000, 16: 1_000}, 4, 16
 """Frames by the number of streams."""
-HORIZON = 4
+HORIZON = 1
 MISSING = 0.01
-CALLERS, CALLS, GIVEN, STEPS = 8, 250, 20, 10
+CALLERS, CALLS, GIVEN, STEPS = 8, 100, 20, 10
 
 
 def run() -> dict[str, Any]:

@@ -31,7 +31,7 @@ LAYERS = ("min_conv_gru", "conv_s5", "conv_ssm")
 COUNTS = (1, 2, 4)
 FRAMES = int(os.environ.get("FRAMES", "600"))
 GRID = (32, 32)
-STEPS = 4
+STEPS = 3
 """Of which all but the first are timed."""
 CPU = torch.device("cpu")
 

@@ -1,5 +1,6 @@
 """A hostile test room: uninitialised memory is NaN, and every test starts from one seed."""
 
+import gc
 import resource
 import subprocess
 import sys
@@ -12,6 +13,16 @@ import torch
 from hypothesis import settings
 
 torch.set_num_threads(1)  # tests run beside each other
+
+# A collection of garbage looks at all tests and modules, each time for half a second.
+gc.disable()
+
+
+def pytest_collection_finish():
+    """Leave what stays until the end out of all further collections of garbage."""
+    gc.freeze()
+    gc.enable()
+
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
@@ -263,9 +264,20 @@ def files(folder):
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+SMALL = Corridors(frames=12, size=16, spin=1, workers=1)
+PARTS = MappingProxyType({"train": 5, "validation": 2})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """All parts as one process makes them, to be looked at or copied."""
+    out = tmp_path_factory.mktemp("whole")
+    simulate_episodes(out, "maze", SMALL, PARTS, 0)
+    return out
+
+
 class TestParts:
-    settings = Corridors(frames=12, size=16, spin=1, workers=1)
-    counts = MappingProxyType({"train": 5, "validation": 2})
+    settings, counts = SMALL, PARTS
 
     def simulate(self, out, settings=None, counts=None, seed=0):
         simulate_episodes(out, "maze", settings or self.settings, counts or self.counts, seed)
@@ -282,10 +294,9 @@ class TestParts:
         assert (said["simulator"], said["frames"], said["episodes"]) == ("maze", 12, 5)
         assert "workers" not in said
 
-    def test_any_number_of_processes_makes_the_same_files(self, tmp_path):
-        self.simulate(tmp_path / "two", replace(self.settings, workers=2))
-        self.simulate(tmp_path / "one")
-        assert files(tmp_path / "two") == files(tmp_path / "one")
+    def test_any_number_of_processes_makes_the_same_files(self, whole, tmp_path):
+        self.simulate(tmp_path, replace(self.settings, workers=2))
+        assert files(tmp_path) == files(whole)
 
     def test_an_episode_depends_on_seed_part_and_number_and_on_nothing_else(self, tmp_path):
         def make(seed, part, number):
@@ -297,21 +308,20 @@ class TestParts:
         assert len(set(made)) == 4
         assert make(0, "train", 0) == made[0]
 
-    def test_what_was_stopped_is_continued(self, tmp_path):
-        self.simulate(tmp_path / "whole")
+    def test_what_was_stopped_is_continued(self, whole, tmp_path):
         stopped, begun = tmp_path / "stopped", tmp_path / "stopped" / ".train.begun"
-        self.simulate(stopped)
+        shutil.copytree(whole, stopped)
         (stopped / "train").rename(begun)
         kept = (begun / "0" / "0.npz").stat().st_mtime_ns
         (begun / "0" / "3.npz").unlink()
         (begun / "0" / ".4.partial.npz").write_bytes(b"half")
         (begun / "0" / "4.npz").unlink()
         self.simulate(stopped)
-        assert files(stopped) == files(tmp_path / "whole")
+        assert files(stopped) == files(whole)
         assert (stopped / "train" / "0" / "0.npz").stat().st_mtime_ns == kept
 
-    def test_a_part_that_was_made_otherwise_is_refused(self, tmp_path):
-        self.simulate(tmp_path)
+    def test_a_part_that_was_made_otherwise_is_refused(self, whole, tmp_path):
+        shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
         before = files(tmp_path)
         with pytest.raises(UserError, match="was made with frames=12, not 13"):
             self.simulate(tmp_path, replace(self.settings, frames=13))

@@ -187,7 +187,7 @@ def test_what_is_tested_on_is_decoded_and_skipped_with_a_list_or_refused(folder,
 def test_worker_processes_share_the_cache_and_say_what_is_damaged(folder, capfd):
     (folder / "lift" / "0.avi").write_bytes(b"no video at all")
     reader = source(folder, **PARTS).splits().train.values.reader
-    with Workers(3, operator.methodcaller("read", 8, 0, 6), "data.workers") as workers:
+    with Workers(2, operator.methodcaller("read", 8, 0, 6), "data.workers") as workers:
         answers = [workers.ask(reader) for _ in range(6)]
         found = [answer.result() for answer in answers]
     assert "framecast: note: " in (said := capfd.readouterr().err)
@@ -198,7 +198,7 @@ def test_worker_processes_share_the_cache_and_say_what_is_damaged(folder, capfd)
 
 def test_training_with_worker_processes_gives_the_same_weights(folder, tmp_path):
     runs = []
-    for workers in (0, 3):
+    for workers in (0, 2):
         plan = experiment(folder)
         data = replace(plan.data, workers=workers)
         run = train(replace(plan, data=data), tmp_path / f"run_{workers}")

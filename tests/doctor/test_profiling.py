@@ -7,10 +7,11 @@ from framecast.doctor.profiling import FAMILIES, REST, profile_step
 from small import experiment
 
 
-@pytest.fixture
-def profiled(tmp_path):
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("profiled")
     settings = {"context": 9, "horizon": 4, "batch_size": 4, "optimiser": "adam", "noise": 0.0}
-    return profile_step(experiment(tmp_path, model={"depth": 3, "hidden": 16}, **settings), "cpu")
+    return profile_step(experiment(folder, model={"depth": 3, "hidden": 16}, **settings), "cpu")
 
 
 def test_time_and_memory_are_taken_apart(profiled):
@@ -34,6 +35,7 @@ def test_what_helps_needs_less(profiled):
 def test_the_command_prints_three_tables(tmp_path, capsys):
     experiment(tmp_path)
     keys = ["--data.path", str(tmp_path / "waves.npy"), "--training.context", "6"]
+    keys += ["--model.depth", "1", "--model.hidden", "8"]
     assert main(["profile", "starter", *keys, "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     for words in ("convolutions, backward", "optimiser", "as given", "--training.chunk"):

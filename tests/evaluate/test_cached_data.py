@@ -54,9 +54,9 @@ def test_scores_are_the_same_to_the_bit(run, data, asked):
 
 
 def test_the_command_takes_cache(run):
-    for folder, options in (("plain", []), ("cached", ["--cache"])):
-        command = ["evaluate", str(run), "--data", "other.npy", "--out", folder, *options]
-        assert main(command) == 0
+    assert main(["evaluate", str(run), "--data", "other.npy", "--out", "out", "--cache"]) == 0
     assert len(entries("other")) == 1
-    plain, cached = (json.loads(Path(n, "metrics.json").read_text()) for n in ("plain", "cached"))
-    assert plain == cached
+    written = json.loads(Path("out", "metrics.json").read_text())
+    plain = evaluate([run], data="other.npy").models[0].mean("rmse")
+    found = [c["closed_loop"]["rmse"]["value"] for c in written["models"][0]["metrics"].values()]
+    np.testing.assert_allclose(np.transpose(found), plain[-len(found[0]) :], rtol=1e-6)

@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -319,10 +320,19 @@ def test_data_unlike_the_training_data_are_named(tmp_path):
         evaluate([run, other])
 
 
-def test_a_report_replaces_an_earlier_one_and_nothing_else(tmp_path, data):
-    evaluation = evaluate([untrained_run(tmp_path / "run", data)])
-    out = tmp_path / "report"
-    write_report(evaluation, out)
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """An evaluation, and the folder of its report, to be copied."""
+    folder = tmp_path_factory.mktemp("reported")
+    np.save(folder / "walk.npy", walk(4, 16, 2, 5, 6))
+    evaluation = evaluate([untrained_run(folder / "run", folder / "walk.npy")])
+    write_report(evaluation, folder / "report")
+    return evaluation, folder / "report"
+
+
+def test_a_report_replaces_an_earlier_one_and_nothing_else(tmp_path, reported):
+    evaluation, earlier = reported
+    out = shutil.copytree(earlier, tmp_path / "report")
     (out / "thesis.txt").write_text("mine")
     write_report(evaluation, out)
     assert (out / "thesis.txt").read_text() == "mine"
@@ -330,16 +340,15 @@ def test_a_report_replaces_an_earlier_one_and_nothing_else(tmp_path, data):
     mine.mkdir()
     (mine / "curves.png").write_text("mine")
     with pytest.raises(UserError, match=r"curves.png, which framecast evaluate did not write"):
-        evaluate_to([tmp_path / "run"], mine)
+        evaluate_to([earlier.parent / "run"], mine)
     assert [file.name for file in mine.iterdir()] == ["curves.png"]
     write_report(evaluation, mine, overwrite=True)
     assert (mine / "curves.png").read_bytes() != b"mine"
 
 
-def test_a_full_disk_is_one_message(tmp_path, data):
-    evaluation = evaluate([untrained_run(tmp_path / "run", data)])
-    out = tmp_path / "report"
-    write_report(evaluation, out)
+def test_a_full_disk_is_one_message(tmp_path, reported):
+    evaluation, earlier = reported
+    out = shutil.copytree(earlier, tmp_path / "report")
     before = {file: file.read_bytes() for file in out.iterdir()}
     with largest_file(1000), pytest.raises(UserError, match=r"metrics.json could not be written"):
         write_report(evaluation, out)

@@ -33,7 +33,7 @@ NETWORK = {
 
 def plan(videos, seed=0):
     shares = {"validation_fraction": 0.25, "test_fraction": 0.25}
-    keys = {"context": 4, "horizon": 2, "epochs": 12, "batch_size": 4, "precision": 32}
+    keys = {"context": 4, "horizon": 2, "epochs": 6, "batch_size": 4, "precision": 32}
     return Experiment(
         DataConfig("video_classes", str(videos), ["grey"], **shares, options=OPTIONS),
         ForecasterConfig(**NETWORK),
@@ -56,6 +56,11 @@ def runs(place, videos):
     return [train(plan(videos, seed), place / f"run_{seed}") for seed in (0, 1)]
 
 
+@pytest.fixture(scope="module")
+def evaluation(runs):
+    return evaluate(runs)
+
+
 def by_plain_loops(run, videos, share):
     """The probabilities of the test videos, one at a time."""
     checkpoint = load_checkpoint(run)
@@ -69,9 +74,8 @@ def by_plain_loops(run, videos, share):
     return torch.stack(found).detach(), frames.labels.numbers
 
 
-def test_classes_are_named_at_every_share_as_the_network_does(runs, videos):
-    evaluation = evaluate(runs[:1])
-    (recognition,) = evaluation.models[0].recognition
+def test_classes_are_named_at_every_share_as_the_network_does(runs, videos, evaluation):
+    recognition, _ = evaluation.models[0].recognition
     assert recognition.trained == (0.25, 0.5)
     assert recognition.shares == (0.1, 0.2, 0.25, *(n / 10 for n in range(3, 11)))
     assert recognition.names == ("fall", "rise")
@@ -212,9 +216,8 @@ def test_the_best_possible_guess_is_shown_beside_where_it_is_known(runs, place):
             evaluate(runs[:1], data=str(others))
 
 
-def test_sequences_are_shown_with_what_models_make_of_them(runs, videos):
+def test_sequences_are_shown_with_what_models_make_of_them(runs, videos, evaluation):
     """Best, median and worst by the true class; predicted as `Predictor` does, shown as it is."""
-    evaluation = evaluate(runs)
     sightings = evaluation.sightings
     assert [sighting.names for sighting in sightings] == [("best",), ("median",), ("worst",)]
     named = evaluation.models[0].recognition[0].named[0.5]
@@ -238,8 +241,7 @@ def test_sequences_are_shown_with_what_models_make_of_them(runs, videos):
             torch.testing.assert_close(sighting.glances[0].predicted[number], ahead[0])
 
 
-def test_the_picture_of_sequences_says_class_and_confidence(runs):
-    evaluation = evaluate(runs)
+def test_the_picture_of_sequences_says_class_and_confidence(evaluation):
     texts = {
         axes.get_title()
         for part in draw_sightings(evaluation).subfigs

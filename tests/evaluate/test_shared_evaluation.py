@@ -21,6 +21,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_scores_are_the_same_to_the_bit_and_written_once(folder):
     options = ["evaluate", "run", "--data", "frames.npy", "--steps", "4", "--metrics"]
     options += ["rmse", "sharpness", "psnr", "--data-range", "-5", "10"]

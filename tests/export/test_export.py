@@ -71,7 +71,7 @@ def test_onnx_forecasts_from_all_roles_what_framecast_does(tmp_path, saved):
 
 def test_pt2_runs_where_framecast_cannot_be_imported(tmp_path, saved):
     frames = frames_of(["u", "v"])
-    checkpoint = checkpoint_of(frames, layer="conv_s5")
+    checkpoint = checkpoint_of(frames, layer="conv_s5", depth=1)
     export(saved(checkpoint), tmp_path / "out", "torch")
     np.save(tmp_path / "given.npy", frames.values[:, :CONTEXT].numpy())
     code = (
@@ -101,7 +101,7 @@ def test_every_layer_is_exported(tmp_path, saved, layer, kind):
 
 def test_a_step_takes_other_grids_and_batches(tmp_path, saved):
     onnxruntime = pytest.importorskip("onnxruntime")
-    checkpoint = checkpoint_of(frames_of(["u", "v"]), patch=2, padding="circular")
+    checkpoint = checkpoint_of(frames_of(["u", "v"]), depth=1, patch=2, padding="circular")
     export(saved(checkpoint), tmp_path / "out")
     step = onnxruntime.InferenceSession(tmp_path / "out" / "step.onnx")
     said = json.loads((tmp_path / "out" / MANIFEST).read_text())["programs"]["step"]
@@ -124,7 +124,7 @@ def test_the_command_says_what_it_wrote_and_replaces_only_its_own(tmp_path, caps
     np.save(tmp_path / "waves.npy", np.random.default_rng(0).normal(size=(2, 8, 1, 6, 6)))
     run = tmp_path / "run"
     run.mkdir()
-    untrained_run(run, tmp_path / "waves.npy")
+    untrained_run(run, tmp_path / "waves.npy", depth=1)
     command = ["export", str(run), str(tmp_path / "out"), "--torch", "--context", "2"]
     assert main(command) == 0
     said = capsys.readouterr().out
@@ -140,7 +140,7 @@ def test_the_command_says_what_it_wrote_and_replaces_only_its_own(tmp_path, caps
 
 
 def test_a_file_that_forecasts_something_else_is_not_written(tmp_path, saved, monkeypatch):
-    path = saved(checkpoint_of(frames_of(["u", "v"])))
+    path = saved(checkpoint_of(frames_of(["u", "v"]), depth=1))
     monkeypatch.setattr(import_module("framecast.export.check"), "TOLERANCE", -1.0)
     with pytest.raises(UserError, match="something else than the trained one: at lead 1"):
         export(path, tmp_path / "out", "torch")
@@ -148,7 +148,7 @@ def test_a_file_that_forecasts_something_else_is_not_written(tmp_path, saved, mo
 
 
 def test_the_formulas_beside_it_need_numpy_alone(tmp_path, saved):
-    _, checkpoint = all_roles()
+    checkpoint = checkpoint_of(frames_of(["u"]), {"derived": ("time_of_day",)}, depth=1)
     export(saved(checkpoint), tmp_path / "out", "torch")
     code = (
         "import sys\nsys.modules['framecast'] = sys.modules['torch'] = None\n"

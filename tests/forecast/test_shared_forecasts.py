@@ -9,6 +9,7 @@ from framecast.forecast.ensemble import AT_ONCE
 from processes import together
 from small import travelling_wave, untrained_run
 
+pytestmark = pytest.mark.slow
 STARTS = [str(start) for start in range(20, 20 + AT_ONCE + 3)]
 
 
@@ -33,7 +34,7 @@ def shared(count, command):
     return said, [process.returncode for process in processes]
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, 3])
 def test_frames_are_the_same_to_the_bit_and_written_once(folder, count):
     options = ["--start", *STARTS, "--members", "5", "--seed", "3"]
     assert main(forecast("alone.npz", *options)) == 0
@@ -46,7 +47,6 @@ def test_frames_are_the_same_to_the_bit_and_written_once(folder, count):
         assert np.array_equal(alone[name], together_[name])
 
 
-@pytest.mark.slow
 def test_a_process_for_which_nothing_is_left_waits_for_the_others(folder):
     said, codes = shared(2, forecast("shared.nc"))
     assert codes == [0, 0], said
@@ -57,7 +57,6 @@ def test_a_process_for_which_nothing_is_left_waits_for_the_others(folder):
     assert shared_.drop_attrs().equals(alone.drop_attrs())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "message"),
     [

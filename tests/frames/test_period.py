@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framecast.base.errors import UserError
@@ -123,6 +123,7 @@ def test_a_period_has_two_ends(period):
         check_period(period)
 
 
+@settings(max_examples=25)
 @given(st.integers(2, 40), st.integers(1, 9), st.sampled_from(["first", "last"]))
 def test_lazy_frames_are_those_of_memory(tmp_path_factory, length, every, anchor):
     path = tmp_path_factory.mktemp("f") / "x.nc"

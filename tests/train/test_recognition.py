@@ -83,10 +83,14 @@ FALLS = {
 }
 
 
+@pytest.fixture(scope="module")
+def whole(videos, tmp_path_factory):
+    return train(plan(videos, **FALLS), tmp_path_factory.mktemp("falls") / "whole")
+
+
 @pytest.mark.parametrize("after", [1, 5, 8])
-def test_a_run_killed_in_a_step_resumes_to_the_bit(videos, tmp_path, monkeypatch, after):
+def test_a_run_killed_in_a_step_resumes_to_the_bit(videos, whole, tmp_path, monkeypatch, after):
     experiment, calls = plan(videos, **FALLS), []
-    train(experiment, tmp_path / "whole")
     accumulate = Training.accumulate
 
     def killed(*arguments):
@@ -101,11 +105,11 @@ def test_a_run_killed_in_a_step_resumes_to_the_bit(videos, tmp_path, monkeypatch
             train(experiment, tmp_path / "killed")
     train(experiment, tmp_path / "killed", resume=True)
     for file in ("last.safetensors", "best.safetensors"):
-        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "killed" / file).read_bytes()
-    whole, resumed = log(tmp_path / "whole"), log(tmp_path / "killed")
-    for a, b in zip(whole, resumed, strict=True):
+        assert (whole / file).read_bytes() == (tmp_path / "killed" / file).read_bytes()
+    expected, resumed = log(whole), log(tmp_path / "killed")
+    for a, b in zip(expected, resumed, strict=True):
         assert all(a[key] == b[key] for key in a.keys() - {"samples_per_second", "seconds"})
-    weights = [float(row["prediction_weight"]) for row in whole]
+    weights = [float(row["prediction_weight"]) for row in expected]
     assert weights[0] == 1.0
     assert weights[-1] < 1.0
 
@@ -119,6 +123,16 @@ def test_the_weight_of_frames_falls_at_each_plateau_down_to_zero():
     falling = [prediction_weight([9.0 - n for n in range(epochs)], config) for epochs in range(9)]
     assert falling == [0.5] * 9
     assert prediction_weight([3.0] * 99, TrainingConfig(prediction_weight=0.7)) == 0.7
+
+
+def weights_after(videos, run, **keys):
+    """Weights after an epoch."""
+    return load_checkpoint(train(plan(videos, epochs=1, **keys), run)).model.state_dict()
+
+
+@pytest.fixture(scope="module")
+def usual(videos, tmp_path_factory):
+    return weights_after(videos, tmp_path_factory.mktemp("usual") / "run")
 
 
 @pytest.mark.parametrize(
@@ -137,23 +151,15 @@ def test_the_weight_of_frames_falls_at_each_plateau_down_to_zero():
     ],
     ids=str,
 )
-def test_each_key_changes_what_is_learned(videos, tmp_path, changed):
-    weights = [
-        load_checkpoint(train(plan(videos, epochs=1, **keys), tmp_path / name)).model.state_dict()
-        for name, keys in (("usual", {}), ("changed", changed))
-    ]
-    assert any(not torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+def test_each_key_changes_what_is_learned(videos, usual, tmp_path, changed):
+    weights = weights_after(videos, tmp_path / "run", **changed)
+    assert any(not torch.equal(weights[key], usual[key]) for key in usual)
 
 
-def test_recomputed_layers_give_the_same_weights(videos, tmp_path):
-    weights = [
-        load_checkpoint(
-            train(plan(videos, epochs=1, recompute_layers=again), tmp_path / str(again))
-        ).model.state_dict()
-        for again in (False, True)
-    ]
-    for key, weight in weights[0].items():
-        torch.testing.assert_close(weights[1][key], weight)
+def test_recomputed_layers_give_the_same_weights(videos, usual, tmp_path):
+    weights = weights_after(videos, tmp_path / "run", recompute_layers=True)
+    for key, weight in usual.items():
+        torch.testing.assert_close(weights[key], weight)
 
 
 def test_a_classifier_starts_from_a_network_that_learned_frames_and_from_other_classes(

@@ -68,6 +68,26 @@ def assert_same(run, other):
         assert all(a[key] == b[key] for key in a.keys() - {"samples_per_second", "seconds"})
 
 
+@pytest.fixture(scope="module")
+def waves(tmp_path_factory):
+    """The folder of the data."""
+    return tmp_path_factory.mktemp("waves")
+
+
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory):
+    """What gives the run of a plan that nothing stopped, trained once for each plan."""
+    folder, runs = tmp_path_factory.mktemp("whole"), {}
+
+    def run_of(plan):
+        name = repr(plan)
+        if name not in runs:
+            runs[name] = train(plan, folder / str(len(runs)))
+        return runs[name]
+
+    return run_of
+
+
 def contents(run):
     return {f: (f.read_bytes(), f.stat().st_mtime_ns) for f in run.rglob("*") if f.is_file()}
 
@@ -83,34 +103,41 @@ def contents(run):
     ],
     ids=["plateau", "exact", "truncated"],
 )
-def test_a_run_killed_in_a_step_resumes(tmp_path, monkeypatch, after, keys, often):
-    plan = experiment(tmp_path, epochs=4, **keys, **often)
-    train(plan, tmp_path / "whole")
+def test_a_run_killed_in_a_step_resumes(
+    waves, never_stopped, tmp_path, monkeypatch, after, keys, often
+):
+    plan = experiment(waves, epochs=4, **keys, **often)
+    whole = never_stopped(plan)
     with monkeypatch.context() as patch:
         after_calls(patch, Training, "accumulate", after, die)
         with pytest.raises(KilledError):
             train(plan, tmp_path / "killed")
     steps = after_calls(monkeypatch, Training, "accumulate", -1, die)
     train(plan, tmp_path / "killed", resume=True)
-    assert_same(tmp_path / "whole", tmp_path / "killed")
+    assert_same(whole, tmp_path / "killed")
     done = after // plan.training.accumulate * plan.training.accumulate if often else after // 4 * 4
     assert len(steps) == 16 - done
     if plan.training.decays:
         assert float(read_log(tmp_path / "killed")[-1]["teacher_forcing"]) < 0.9
 
 
-FOLDER = 4
-"""The fifth file to be moved is the folder itself; before it come those that begin a run."""
+FILES, FOLDER = 13, 4
+"""A run of two epochs moves 13 files to their places, four at the end of each epoch. The fifth is
+the folder itself; before it come those that begin a run."""
 
 
-@pytest.mark.parametrize("number", range(13))
-def test_a_run_killed_between_two_files_resumes(tmp_path, monkeypatch, number):
-    """A run of two epochs moves 13 files to their places, four at the end of each epoch."""
-    plan = experiment(tmp_path)
-    with monkeypatch.context() as patch:
-        moves = after_calls(patch, base, "_move", -1, die)
-        train(plan, tmp_path / "whole")
-        assert len(moves) == 13
+def test_a_run_moves_so_many_files(tmp_path, monkeypatch):
+    moves = after_calls(monkeypatch, base, "_move", -1, die)
+    train(experiment(tmp_path), tmp_path / "run")
+    assert len(moves) == FILES
+
+
+@pytest.mark.parametrize("number", range(FILES))
+def test_a_run_killed_between_two_files_resumes(
+    waves, never_stopped, tmp_path, monkeypatch, number
+):
+    plan = experiment(waves)
+    whole = never_stopped(plan)
     with monkeypatch.context() as patch:
         after_calls(patch, base, "_move", number, die)
         with pytest.raises(KilledError):
@@ -118,7 +145,7 @@ def test_a_run_killed_between_two_files_resumes(tmp_path, monkeypatch, number):
     begun = (tmp_path / "killed").exists()
     assert begun == (number > FOLDER)
     train(plan, tmp_path / "killed", resume=begun)
-    assert_same(tmp_path / "whole", tmp_path / "killed")
+    assert_same(whole, tmp_path / "killed")
     assert not [f for f in tmp_path.rglob(".*") if "partial" in f.name or "lock" in f.name]
 
 
@@ -205,9 +232,11 @@ def test_a_run_in_training_is_left_to_its_process(tmp_path, resume):
     [(Training, "accumulate", 5), (Training, "validate", 0), (Journal, "end_epoch", 0)],
     ids=["in a step", "in the validation", "between epochs"],
 )
-def test_a_signal_lets_the_run_save_and_go_on(tmp_path, monkeypatch, number, owner, name, call):
-    plan = experiment(tmp_path, epochs=3, **STRATEGY)
-    train(plan, tmp_path / "whole")
+def test_a_signal_lets_the_run_save_and_go_on(
+    waves, never_stopped, tmp_path, monkeypatch, number, owner, name, call
+):
+    plan = experiment(waves, epochs=3, **STRATEGY)
+    whole = never_stopped(plan)
     with monkeypatch.context() as patch:
         after_calls(patch, owner, name, call, lambda: os.kill(os.getpid(), number))
         with pytest.raises(StoppedError, match="train --resume --out") as error:
@@ -216,7 +245,7 @@ def test_a_signal_lets_the_run_save_and_go_on(tmp_path, monkeypatch, number, own
     steps = after_calls(monkeypatch, Training, "accumulate", -1, die)
     train(plan, tmp_path / "stopped", resume=True)
     assert len(steps) == 12 - {"accumulate": 6, "validate": 4, "end_epoch": 4}[name]
-    assert_same(tmp_path / "whole", tmp_path / "stopped")
+    assert_same(whole, tmp_path / "stopped")
 
 
 SLOW = """

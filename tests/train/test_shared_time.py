@@ -33,11 +33,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(
     scope="module",
-    params=[
-        (2, 2),
-        pytest.param((3, 3), marks=pytest.mark.slow),
-        pytest.param((4, 2), marks=pytest.mark.slow),
-    ],
+    params=[(2, 2), (3, 3), (4, 2)],
     ids=["2 of time", "3 of time", "2 of data and 2 of time"],
 )
 def count(folder, request):
@@ -49,6 +45,7 @@ def count(folder, request):
     return processes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IN_TIME)
 def test_losses_and_weights_are_those_of_one_process(folder, name, count):
     logs = []

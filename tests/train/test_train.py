@@ -106,13 +106,22 @@ def test_a_teacher_forced_run_is_validated_as_a_forecast(tmp_path):
     assert float(read_log(run)[0]["val_loss"]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_seed_decides_the_run(tmp_path):
-    def weights(name, seed):
-        run = train(experiment(tmp_path, epochs=1, seed=seed), tmp_path / name)
-        return load_file(run / "last.safetensors")["model.decoder.weight"]
+def weights_after(folder, **changes):
+    """Weights after an epoch."""
+    run = train(experiment(folder, epochs=1, **changes), folder / "run")
+    return load_file(run / "last.safetensors")["model.decoder.weight"]
 
-    assert torch.equal(weights("a", 0), weights("b", 0))
-    assert not torch.equal(weights("a2", 0), weights("c", 1))
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    return weights_after(tmp_path_factory.mktemp("usual"))
+
+
+def test_the_seed_decides_the_run(tmp_path, usual):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    assert torch.equal(weights_after(tmp_path / "a", seed=0), usual)
+    assert not torch.equal(weights_after(tmp_path / "b", seed=1), usual)
 
 
 @pytest.mark.parametrize(
@@ -136,12 +145,8 @@ def test_the_seed_decides_the_run(tmp_path):
     ],
     ids=str,
 )
-def test_each_key_changes_the_training(tmp_path, change):
-    def weights(name, **changes):
-        run = train(experiment(tmp_path, epochs=1, **changes), tmp_path / name)
-        return load_file(run / "last.safetensors")["model.decoder.weight"]
-
-    assert not torch.equal(weights("base"), weights("changed", **change))
+def test_each_key_changes_the_training(tmp_path, usual, change):
+    assert not torch.equal(weights_after(tmp_path, **change), usual)
 
 
 def test_patience_ends_a_run_that_does_not_improve(tmp_path):
