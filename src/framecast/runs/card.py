@@ -99,7 +99,7 @@ class Described:
         found = data.get("path") or data.get("source")
         return None if found is None else PurePath(found).name
 
-    @property
+    @cached_property
     def evaluation(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The evaluation, and what it says of this network.
 
@@ -150,13 +150,15 @@ def hub_card(described: Described) -> str:
 
 def _index(described: Described, scores: list[Scored]) -> dict[str, Any]:
     """The results of a network, as the hub reads them."""
+    assert described.evaluation is not None
+    data = PurePath(described.evaluation[0]["data"]["source"]).name
     task = "video-classification" if described.header.frames.classes else "other"
     return {
         "name": described.name,
         "results": [
             {
                 "task": {"type": task, "name": "recognition" if task != "other" else "forecasting"},
-                "dataset": {"type": described.data, "name": described.data},
+                "dataset": {"type": data, "name": data},
                 "metrics": [
                     {
                         "type": one.metric,
