@@ -15,37 +15,37 @@ from framecast.runs.contents import CONFIG
 
 NAMES = ("left", "right", "forward")
 LENGTH = 20
+TOKENISER = {
+    "quantiser": "euclidean",
+    "codes": 16,
+    "embedding": 4,
+    "channels": 8,
+    "multiples": [1, 2],
+    "blocks": 1,
+    "adversarial": 0.0,
+}
+"""A tokeniser that makes 8×8 codes of 16×16 pixels."""
+WORLD = {
+    "widths": [8, 16],
+    "encoder_blocks": 1,
+    "decoder_blocks": 1,
+    "latent": 6,
+    "latent_codes": 12,
+    "latent_embedding": 5,
+    "action_channels": 3,
+    "prior_width": 16,
+    "prior_heads": 2,
+    "prior_layers": 1,
+    "prior_hidden": 32,
+}
+"""The smallest world model that has all parts."""
 
 
 def save(folder, layer="conv_s5", actions=3, seed=0, data="data/episodes"):
     """A run of a world model that has learned nothing."""
     torch.manual_seed(seed)
-    tokeniser = TokeniserConfig(
-        quantiser="euclidean",
-        codes=16,
-        embedding=4,
-        channels=8,
-        multiples=[1, 2],
-        blocks=1,
-        adversarial=0.0,
-    )
-    config = WorldConfig(
-        tokeniser="run",
-        widths=[8, 16],
-        encoder_blocks=1,
-        decoder_blocks=1,
-        latent=6,
-        latent_codes=12,
-        latent_embedding=5,
-        action_channels=3,
-        prior_width=16,
-        prior_heads=2,
-        prior_layers=1,
-        prior_hidden=32,
-        draft=2,
-        revisions=1,
-        revise=2,
-    )
+    tokeniser = TokeniserConfig(**TOKENISER)
+    config = WorldConfig(tokeniser="run", **WORLD, draft=2, revisions=1, revise=2)
     memory = ForecasterConfig(layer=layer, depth=1, hidden=8, norm="channel")
     spec = WorldSpec(config, memory, TokeniserSpec(tokeniser, 3, (16, 16)), "", actions)
     model = World(spec)

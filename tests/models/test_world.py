@@ -18,34 +18,11 @@ from framecast.models.unroll import Unrolling
 from framecast.models.world import World
 from framecast.models.world_config import WorldConfig, WorldSpec
 from framecast.models.world_losses import ABSENT, draw_frames, keep_back
+from imagined import TOKENISER, WORLD
 
 COURSE = Unrolling(context=1)
-TOKENISER = TokeniserSpec(
-    TokeniserConfig(
-        quantiser="euclidean",
-        codes=10,
-        embedding=4,
-        channels=8,
-        multiples=[1, 2],
-        blocks=1,
-        adversarial=0.0,
-    ),
-    channels=3,
-    grid=(16, 16),
-)
-SMALL = {
-    "widths": [8, 16],
-    "encoder_blocks": 1,
-    "decoder_blocks": 1,
-    "latent": 6,
-    "latent_codes": 12,
-    "latent_embedding": 5,
-    "action_channels": 3,
-    "prior_width": 16,
-    "prior_heads": 2,
-    "prior_layers": 2,
-    "prior_hidden": 32,
-}
+CODES = TokeniserSpec(TokeniserConfig(**TOKENISER | {"codes": 10}), channels=3, grid=(16, 16))
+SMALL = WORLD | {"prior_layers": 2}
 PLAIN = {"kind": "plain", "widths": [8, 16], "decoder_blocks": 1, "action_channels": 3}
 LAYERS = ["conv_s5", "conv_lstm", "transformer", "min_conv_gru"]
 ONE_TOKEN = {"latent": 4, "plain": 8}
@@ -55,7 +32,7 @@ ONE_TOKEN = {"latent": 4, "plain": 8}
 def make(layer="conv_s5", actions=3, memory=None, **settings):
     network = {"depth": 2, "hidden": 8, "norm": "channel"} | (memory or {})
     config = {"tokeniser": "run"} | (PLAIN if settings.get("kind") == "plain" else SMALL) | settings
-    parts = WorldConfig(**config), ForecasterConfig(layer=layer, **network), TOKENISER
+    parts = WorldConfig(**config), ForecasterConfig(layer=layer, **network), CODES
     model = World(WorldSpec(*parts, "", actions))
     model.spec = replace(model.spec, fingerprint=model.tokeniser.fingerprint())
     return model

@@ -12,30 +12,7 @@ from framecast.models import TokeniserConfig
 from framecast.models.world_config import WorldConfig
 from framecast.runs.checkpoint import load_checkpoint, load_saved
 from framecast.train.state import read_state
-
-TOKENISER = {
-    "quantiser": "euclidean",
-    "codes": 16,
-    "embedding": 4,
-    "channels": 8,
-    "multiples": [1, 2],
-    "blocks": 1,
-    "adversarial": 0.0,
-}
-WORLD = {
-    "widths": [8, 16],
-    "encoder_blocks": 1,
-    "decoder_blocks": 1,
-    "latent": 6,
-    "latent_codes": 12,
-    "latent_embedding": 5,
-    "action_channels": 3,
-    "prior_width": 16,
-    "prior_heads": 2,
-    "prior_layers": 1,
-    "prior_hidden": 32,
-    "drop_loss": 0.5,
-}
+from imagined import TOKENISER, WORLD
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +44,13 @@ def tokeniser(folder, tmp_path_factory):
 
 def experiment(folder, tokeniser, world=None, data=None, model=None, **training):
     keys = {"context": 4, "horizon": 4, "epochs": 2, "batch_size": 2, "save_minutes": None}
+    own = WORLD | {"tokeniser": str(tokeniser), "drop_loss": 0.5}
     network = {"layer": "conv_s5", "depth": 1, "hidden": 8, "norm": "channel"}
     return Experiment(
         data=DataConfig("dmlab", str(folder), **(data or {})),
         model=ForecasterConfig(**network | (model or {})),
         training=TrainingConfig(**keys | training),
-        world=WorldConfig(**{"tokeniser": str(tokeniser)} | WORLD | (world or {})),
+        world=WorldConfig(**own | (world or {})),
     )
 
 

@@ -16,6 +16,7 @@ import yaml
 
 from framecast.base.errors import UserError
 from framecast.base.texts import read_text, read_yaml
+from framecast.frames.times import counted
 from framecast.runs.checkpoint import stored_header
 from framecast.runs.contents import CONFIG
 from framecast.runs.header import Header
@@ -99,7 +100,7 @@ class Described:
         found = data.get("path") or data.get("source")
         return None if found is None else PurePath(found).name
 
-    @property
+    @cached_property
     def evaluation(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The evaluation, and what it says of this network.
 
@@ -150,13 +151,15 @@ def hub_card(described: Described) -> str:
 
 def _index(described: Described, scores: list[Scored]) -> dict[str, Any]:
     """The results of a network, as the hub reads them."""
+    assert described.evaluation is not None
+    data = PurePath(described.evaluation[0]["data"]["source"]).name
     task = "video-classification" if described.header.frames.classes else "other"
     return {
         "name": described.name,
         "results": [
             {
                 "task": {"type": task, "name": "recognition" if task != "other" else "forecasting"},
-                "dataset": {"type": described.data, "name": described.data},
+                "dataset": {"type": data, "name": data},
                 "metrics": [
                     {
                         "type": one.metric,
@@ -183,7 +186,10 @@ def _facts(described: Described) -> Iterator[tuple[str, str]]:
     size = f"{height}×{width} cells, one every {header.frames.step}"
     yield "Frames", f"{size}: {', '.join(channels)}"
     if header.horizon:
-        yield "Trained to", f"read {header.context} frames, and forecast {header.horizon}"
+        yield (
+            "Trained to",
+            f"read {counted(header.context, 'frame')}, and forecast {header.horizon}",
+        )
     if described.seconds is not None and made:
         yield (
             "Training",
@@ -211,7 +217,8 @@ def _tables(described: Described) -> Iterator[str]:
     scores = _scores(described)
     if not scores:
         return
-    yield f"Measured on {said['windows']} windows that it was not trained on{_of_runs(model)}:"
+    windows, data = counted(said["windows"], "window"), PurePath(said["data"]["source"]).name
+    yield f"Measured on {windows} of {data}, beside baselines{_of_runs(model)}:"
     yield from ("", "| variable | by | metric | when | value |", "| --- | --- | --- | --- | --- |")
     for variable, by, metric, when, value in sorted(scores, key=lambda one: one.variable):
         yield f"| {variable} | {by} | {metric} | {when} | {value:.4g} |"
@@ -223,15 +230,16 @@ def _scores(described: Described) -> list[Scored]:
         return []
     said, model = described.evaluation
     units = said["lead_time_units"]
-    leads = [f"lead {said['lead_times'][end]:g} {units}".rstrip() for end in (0, -1)]
+    ends = sorted({0, len(said["lead_times"]) - 1})
+    leads = [f"lead {said['lead_times'][end]:g} {units}".rstrip() for end in ends]
     found = []
     for one in (model, *said["baselines"]):
         for variable, loops in one["metrics"].items():
-            values = loops.get("closed_loop", {}).get("rmse", {}).get("value")
-            ends = [] if values is None else [values[0], values[-1]]
+            values = loops.get("closed_loop", {}).get("rmse", {}).get("value", [])
             found += [
-                Scored(variable, one["label"], "rmse", when, value)
-                for when, value in zip(leads, ends, strict=False)
+                Scored(variable, one["label"], "rmse", when, values[end])
+                for when, end in zip(leads, ends, strict=True)
+                if values
             ]
     named = [runs["shares"] for runs in model.get("recognition", [])]
     if named:
