@@ -24,6 +24,11 @@ def pytest_collection_finish():
     gc.enable()
 
 
+def pytest_unconfigure():
+    """Let it be collected at last: libraries tell of what they find left."""
+    gc.unfreeze()
+
+
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
