@@ -186,10 +186,8 @@ def _facts(described: Described) -> Iterator[tuple[str, str]]:
     size = f"{height}×{width} cells, one every {header.frames.step}"
     yield "Frames", f"{size}: {', '.join(channels)}"
     if header.horizon:
-        yield (
-            "Trained to",
-            f"read {counted(header.context, 'frame')}, and forecast {header.horizon}",
-        )
+        given = counted(header.context, "frame")
+        yield "Trained to", f"read {given}, and forecast {header.horizon}"
     if described.seconds is not None and made:
         yield (
             "Training",
