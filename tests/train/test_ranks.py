@@ -8,63 +8,35 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file
-from shared_runs import RUNS, experiment, frames
+from beside_one import assert_same, train_alone, train_together
+from shared_runs import RUNS
 
 from framecast.cli import main
-from framecast.train import train
-from processes import together
-from small import travelling_wave
-
-WORK = Path(__file__).with_name("shared_runs.py")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The frames, and all runs trained by one process."""
     folder = tmp_path_factory.mktemp("runs")
-    np.save(folder / "frames.npy", frames())
-    for name in RUNS:
-        train(experiment(name, folder / "frames.npy"), folder / "1" / name)
+    train_alone(folder, RUNS)
     return folder
 
 
 @pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
 def count(folder, request):
     """Of the processes that have trained all runs together."""
-    for process in together(request.param, [str(WORK), str(folder)]):
-        _, said = process.communicate(timeout=600)
-        assert process.returncode == 0, said
+    train_together(folder, request.param)
     return request.param
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_losses_and_weights_are_those_of_one_process(folder, name, count):
-    logs = []
-    for processes in (1, count):
-        text = (folder / str(processes) / name / "log.csv").read_text()
-        rows = list(csv.DictReader(text.splitlines()))
-        logs.append([[float(row[c]) for c in ("train_loss", "val_loss")] for row in rows])
-    np.testing.assert_allclose(logs[1], logs[0], rtol=2e-6)
-    one, several = (load_file(folder / str(n) / name / "last.safetensors") for n in (1, count))
-    assert one.keys() == several.keys()
-    for key, weight in one.items():
-        torch.testing.assert_close(several[key], weight, rtol=1e-4, atol=1e-5)
+    assert_same(folder, name, count, rtol=2e-6)
 
 
 TINY = "--data.path waves.npy --training.context 4 --training.horizon 3 --training.batch_size 4"
 SHARED = f"{TINY} --training.precision 32 --training.devices 2 --out shared"
-
-
-@pytest.fixture
-def waves(tmp_path, monkeypatch):
-    """Frames in the folder at hand."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    np.save("waves.npy", travelling_wave())
 
 
 def started(options):
@@ -95,7 +67,7 @@ def columns(run):
     ("key", "value", "alone"),
     [("devices", "2", "1"), ("time_parallel", "2", "1"), ("shard_weights", "true", "false")],
 )
-def test_stopped_and_resumed_by_as_many_it_is_as_if_never_stopped(waves, key, value, alone):
+def test_stopped_and_resumed_by_as_many_it_is_as_if_never_stopped(waves_here, key, value, alone):
     way = f"--training.epochs 40 --training.{key} {value}"
     process = started(f"{SHARED} {way}")
     process.send_signal(signal.SIGTERM)
@@ -114,7 +86,7 @@ def test_stopped_and_resumed_by_as_many_it_is_as_if_never_stopped(waves, key, va
 
 
 @pytest.mark.slow
-def test_where_one_is_killed_all_end_and_say_so(waves):
+def test_where_one_is_killed_all_end_and_say_so(waves_here):
     process = started(f"{SHARED} --training.epochs 4000")
     os.kill(children(process)[1], signal.SIGKILL)
     _, said = process.communicate(timeout=60)
@@ -124,7 +96,7 @@ def test_where_one_is_killed_all_end_and_say_so(waves):
 
 
 @pytest.mark.slow
-def test_torchrun_starts_them_too_and_one_speaks(waves):
+def test_torchrun_starts_them_too_and_one_speaks(waves_here):
     command = "-m torch.distributed.run --standalone --nproc-per-node 2 -m framecast train starter"
     options = SHARED.replace("--training.devices 2", "--training.epochs 2")
     command = [sys.executable, *command.split(), *options.split()]
@@ -136,13 +108,13 @@ def test_torchrun_starts_them_too_and_one_speaks(waves):
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_no_number_is_said_once(waves, capfd):
+def test_a_loss_that_is_no_number_is_said_once(waves_here, capfd):
     keys = "--training.learning_rate 1e30 --training.gradient_clip null --training.warmup_steps 0"
     assert main(["train", "starter", *SHARED.split(), *keys.split()]) == 2
     assert capfd.readouterr().err.count("the loss became NaN or infinite at step") == 1
 
 
-def test_an_error_is_said_once(waves, capfd):
+def test_an_error_is_said_once(waves_here, capfd):
     assert main(["train", "starter", *SHARED.replace("size 4", "size 1").split()]) == 2
     said = capfd.readouterr().err
     assert said.count("2 processes share each batch, but training.batch_size 1") == 1
