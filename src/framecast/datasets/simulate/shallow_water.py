@@ -76,7 +76,7 @@ class ShallowWater:
         damping: hours in which divergence alone would decay to 1/e; it calms the gravity waves;
             0 for none.
         depth: mean height of the surface in metres, above 0.
-        jet: speed of the jets in m/s; each is within 10 % of it.
+        jet: speed of the jets in m/s; each is within 5 % of it.
         waves: root mean square of the height of the first random waves, in metres, 0 or more.
         orography: height of the mountains in metres; 0 for none; below half the depth.
         relaxation: days in which relaxation brings a flow, without its motion, to 1/e of its
