@@ -126,6 +126,22 @@ def test_runs_that_differ_by_seed_become_mean_and_spread(tmp_path, data):
         assert together.models[1].spread(metric) is None
 
 
+def going_on(run, init):
+    """Say in the configuration of a run which one it started from."""
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["training"]["init"] = init
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    return run
+
+
+def test_runs_that_go_on_from_the_seeds_of_a_series_are_a_series_too(tmp_path, data):
+    runs = [untrained_run(tmp_path / f"more{s}", data, seed=s) for s in range(2)]
+    own = [going_on(run, f"runs/first/seed_{s}") for s, run in enumerate(runs)]
+    assert [len(m.runs) for m in evaluate(own).models] == [2]
+    other = [own[0], going_on(runs[1], "runs/first/seed_0")]
+    assert [len(m.runs) for m in evaluate(other).models] == [1, 1]
+
+
 def test_labels_tell_the_models_apart(tmp_path, data):
     paths = [tmp_path / "a/small", tmp_path / "a/large", tmp_path / "b/small"]
     runs = [untrained_run(p, data, hidden=h) for p, h in zip(paths, (4, 5, 6), strict=True)]

@@ -79,9 +79,7 @@ class Entrants:
         """Join the runs that differ by their seed alone."""
         groups: dict[str, list[int]] = {}
         for place, run in enumerate(self.runs):
-            settings = run.settings
-            training = {**settings["training"], "seed": None}
-            key = json.dumps({**settings, "training": training}, sort_keys=True, default=str)
+            key = json.dumps(run.but_for_seed, sort_keys=True, default=str)
             groups.setdefault(key, []).append(place)
         places = list(groups.values())
         labels = _labels([self.runs[own[0]] for own in places], [*self.baselines])

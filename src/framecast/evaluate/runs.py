@@ -84,6 +84,19 @@ class Run:
         }
 
     @property
+    def but_for_seed(self) -> dict[str, dict[str, Any]]:
+        """The settings that runs of one series share, which differ by their seed alone.
+
+        A run may go on from the run of its own seed (`training.init SERIES/seed_N`): then all of
+        them go on from that series.
+        """
+        settings = self.settings
+        training, init = {**settings["training"], "seed": None}, settings["training"]["init"]
+        if init is not None and Path(init).name == f"seed_{self.seed}":
+            training["init"] = str(Path(init).parent)
+        return {**settings, "training": training}
+
+    @property
     def seed(self) -> int:
         """Seed of the training."""
         return int(self.config.get("training", {}).get("seed", 0))
