@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import jaxtyping
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -101,3 +102,13 @@ def close(actual, expected, relative):
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 """Relative error that two orders of the same sums may differ by, for each type."""
+
+
+@pytest.fixture
+def waves_here(tmp_path, monkeypatch):
+    """Frames in the folder at hand, for commands that start several processes."""
+    from small import travelling_wave  # not before types are checked in all that it imports
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    np.save("waves.npy", travelling_wave())
