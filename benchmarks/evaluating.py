@@ -32,7 +32,7 @@ WINDOWS, CONTEXT, STEPS = 16, 8, 24
 GRIDS = (32, 64)
 TURNS = 3
 METRICS = {"errors": ("rmse", "mae"), "errors and SSIM": ("rmse", "mae", "ssim", "psnr")}
-RANGE = (-5.0, 5.0)
+RANGE = (-6.0, 6.0)
 
 
 def run() -> dict[str, Any]:
