@@ -213,8 +213,12 @@ def test_fvd_of_whole_videos_is_of_given_and_forecast_frames(tmp_path, run):
     video = write_video(tmp_path / "long.nc", length=40)
     features, digest = scripted(tmp_path / "features.pt")
     choice = MetricChoice(("fvd",), fvd_features=features, fvd_sha256=digest, fvd_clips="whole")
-    evaluation = evaluate([run], data=video, context=3, steps=36, metrics=choice, batch_size=4)
+    asked = {"data": video, "context": 3, "steps": 36, "metrics": choice}
+    evaluation = evaluate_to([run], tmp_path / "out", **asked)
     assert evaluation.clip_ends == [36]
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["clips"] == "whole"
+    page = (tmp_path / "out/report.html").read_text()
+    assert "whole windows, with the given frames" in page
     truth = torch.from_numpy(windows_of(video, 39))[:, :, None].float()
     still = torch.cat([truth[:, :3], truth[:, 2:3].expand(-1, 36, -1, -1, -1)], dim=1)
     of = ClipFeatures.load(features, digest)

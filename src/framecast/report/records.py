@@ -51,10 +51,18 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         },
         "axes": _axes(evaluation),
         "absent_metrics": dict(evaluation.measure.absent),
+        "clips": _clips(evaluation),
         "clip_ends": evaluation.clip_ends if "fvd" in evaluation.metrics else [],
         "models": [_describe(f, evaluation) for f in evaluation.models],
         "baselines": [_describe(f, evaluation) for f in evaluation.baselines],
     }
+
+
+def _clips(evaluation: Evaluation) -> str | None:
+    """Of what FVD is: whole windows with their given frames, or stretches of the forecast."""
+    if "fvd" not in evaluation.metrics:
+        return None
+    return "whole" if evaluation.measure.whole else "forecast"
 
 
 def _same_pose(evaluation: Evaluation) -> dict[str, float] | None:

@@ -65,6 +65,10 @@ def provenance(evaluation: Evaluation, creator: str) -> Provenance:
         )
     if evaluation.actions_hidden:
         facts.append(("actions", "world models were not told what is done"))
+    if "fvd" in evaluation.metrics:
+        whole = "whole windows, with the given frames"
+        part = f"stretches of {measure.clip} forecast frames"
+        facts.append(("clips of FVD", whole if measure.whole else part))
     if measure.protocol:
         facts.append(("protocol", measure.protocol))
     runs = [_about(model.label, run) for model in evaluation.models for run in model.runs]
