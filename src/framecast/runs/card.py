@@ -191,7 +191,7 @@ def _facts(described: Described) -> Iterator[tuple[str, str]]:
     if described.seconds is not None and made:
         yield (
             "Training",
-            f"{described.seconds / 60:.0f} minutes on {made['device']} "
+            f"{counted(round(described.seconds / 60), 'minute')} on {made['device']} "
             f"({made.get('processor', made['machine'])}, {made['threads']} threads)",
         )
     if described.evaluation is not None:
