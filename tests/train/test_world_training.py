@@ -8,9 +8,10 @@ from framecast import Experiment, ForecasterConfig, TrainingConfig, train
 from framecast.base.errors import UserError
 from framecast.base.fetch import cache_folder
 from framecast.datasets.config import DataConfig
-from framecast.models import TokeniserConfig
+from framecast.models import Tokeniser, TokeniserConfig
 from framecast.models.world_config import WorldConfig
 from framecast.runs.checkpoint import load_checkpoint, load_saved
+from framecast.train.start import prepare
 from framecast.train.state import read_state
 from imagined import TOKENISER, WORLD
 
@@ -80,8 +81,6 @@ def test_the_last_stage_holds_all_that_is_needed(run, tokeniser, folder):
 
 
 def test_codes_are_made_once(run, folder, tokeniser, tmp_path, monkeypatch):
-    from framecast.models.tokeniser import Tokeniser
-
     entries = {p: p.stat().st_mtime_ns for p in cache_folder("codes").rglob("*.npy")}
     assert entries
 
@@ -91,6 +90,17 @@ def test_codes_are_made_once(run, folder, tokeniser, tmp_path, monkeypatch):
     monkeypatch.setattr(Tokeniser, "encode", fail)
     train(experiment(folder, tokeniser, epochs=1), tmp_path / "run")
     assert {p: p.stat().st_mtime_ns for p in cache_folder("codes").rglob("*.npy")} == entries
+
+
+@pytest.mark.parametrize(("workers", "where"), [(0, "cuda"), (2, "cpu")])
+def test_frames_are_encoded_where_the_model_is_trained_or_by_workers(
+    folder, tokeniser, monkeypatch, workers, where
+):
+    moved = []
+    monkeypatch.setattr(Tokeniser, "to", lambda self, device: moved.append(device.type) or self)
+    wanted = experiment(folder, tokeniser, data={"workers": workers})
+    prepare(wanted, wanted.data.open().splits(), device=torch.device("cuda"))
+    assert moved == [where]
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(

@@ -67,7 +67,7 @@ def profile_step(experiment: Experiment, device: str = "auto") -> Profiled:
     experiment = replace(
         experiment, training=replace(experiment.training, precision=precision, devices=1)
     )
-    start = prepare(experiment, experiment.data.open().splits())
+    start = prepare(experiment, experiment.data.open().splits(), device=chosen)
     windows = len(_first(start, experiment.training.batch_size))
     experiment = replace(experiment, training=replace(experiment.training, batch_size=windows))
     helps = _helps(experiment, start, chosen)

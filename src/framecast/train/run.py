@@ -66,7 +66,7 @@ def train(
         ranks.first_does(lambda: _check_time(experiment.training, ranks))
         mesh = make_mesh(ranks, experiment.training.time_parallel, chosen)
         experiment = ranks.first_does(lambda: _resolved(folder, experiment, state, chosen))
-        splits, start = ranks.all_do(lambda: _begin(experiment, mesh))
+        splits, start = ranks.all_do(lambda: _begin(experiment, mesh, chosen))
         from framecast.train.loop import fit  # Lightning takes seconds to import
 
         state = ranks.first_does(
@@ -112,13 +112,13 @@ def _check_time(config: TrainingConfig, ranks: Ranks) -> None:
         )
 
 
-def _begin(experiment: Experiment, mesh: Mesh) -> tuple[Splits, Start]:
+def _begin(experiment: Experiment, mesh: Mesh, device: torch.device) -> tuple[Splits, Start]:
     """Open the data, and build what a run begins with."""
     _check_window(experiment)
     _check_shares(experiment.training, mesh.data)
     splits = experiment.data.open().splits()
     _check_data(splits, experiment.training)
-    return splits, prepare(experiment, splits, mesh)
+    return splits, prepare(experiment, splits, mesh, device)
 
 
 def _taken_up(

@@ -38,6 +38,8 @@ from framecast.train.batches import Batches
 from framecast.train.inherit import inherit, inherit_all
 from framecast.train.worlds import begin_world
 
+CPU = torch.device("cpu")
+
 VALIDATION_FRAMES, VALIDATION_VALUES = 400, 1 << 22
 """Frames, and their values, in a validation step, if training has no more: no gradient is kept, so
 that more fit than in training."""
@@ -66,13 +68,19 @@ class Start:
     segment: Segment | None = None
 
 
-def prepare(experiment: Experiment, splits: Splits, mesh: Mesh | None = None) -> Start:
+def prepare(
+    experiment: Experiment,
+    splits: Splits,
+    mesh: Mesh | None = None,
+    device: torch.device = CPU,
+) -> Start:
     """Build what a run begins with; nothing is written yet.
 
     Args:
         experiment: the configuration.
         splits: the parts of the data.
         mesh: processes that share the batches, and the time of their windows; None for this one.
+        device: that a tokeniser encodes frames on, for a world model.
 
     Raises:
         UserError: if the data, the network and their settings do not fit together.
@@ -82,7 +90,7 @@ def prepare(experiment: Experiment, splits: Splits, mesh: Mesh | None = None) ->
     _check_padding(experiment.model.padding, train)
     _check_ranks(experiment, mesh.every)
     if experiment.imagines:
-        return _prepare_world(experiment, splits, mesh.data)
+        return _prepare_world(experiment, splits, mesh.data, device)
     statistics = Statistics.of(train, experiment.data.normalise)
     torch.manual_seed(config.seed)
     try:
@@ -173,10 +181,15 @@ def _check_ranks(experiment: Experiment, ranks: Ranks) -> None:
         raise UserError(f"a {kind} is trained by one process: leave training.devices out")
 
 
-def _prepare_world(experiment: Experiment, splits: Splits, ranks: Ranks) -> Start:
-    """Build a world model, whose windows are those of codes."""
+def _prepare_world(
+    experiment: Experiment, splits: Splits, ranks: Ranks, device: torch.device
+) -> Start:
+    """Build a world model, whose windows are those of codes.
+
+    Processes that read ahead are many, and have no part of a GPU each.
+    """
     torch.manual_seed(experiment.training.seed)
-    begun = begin_world(experiment, splits)
+    begun = begin_world(experiment, splits, CPU if experiment.data.workers else device)
     if experiment.training.init is not None:
         inherit_all(begun.model, begun.frames.spec, experiment.training.init)
     return Start(

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+import torch
+
 from framecast.base.errors import UserError
 from framecast.frames.frames import Frames
 from framecast.frames.roles import FrameSpec
@@ -33,8 +35,13 @@ class Begun:
     splits: Splits
 
 
-def begin_world(experiment: Experiment, splits: Splits) -> Begun:
+def begin_world(experiment: Experiment, splits: Splits, device: torch.device) -> Begun:
     """Build a world model, and let its data be read as codes.
+
+    Args:
+        experiment: the configuration.
+        splits: the parts of the data, as frames.
+        device: that frames are encoded on.
 
     Raises:
         UserError: if `world.tokeniser` is no run of a tokeniser, the frames are not those that it
@@ -45,13 +52,14 @@ def begin_world(experiment: Experiment, splits: Splits) -> Begun:
     saved = load_saved(name)
     if not isinstance(saved.model, Tokeniser):
         raise UserError(f"world.tokeniser {name} is a {saved.model.kind}, and no tokeniser")
-    parts = [None if part is None else _coded(part, saved, saved.model) for part in splits]
+    model = saved.model.to(device)
+    parts = [None if part is None else _coded(part, saved, model) for part in splits]
     train = parts[0]
     assert train is not None
     spec = FrameSpec.of(train)
     known = replace(saved.frames, actions=spec.actions, action_names=spec.action_names)
     return Begun(
-        model=_make(experiment, saved.model, spec.actions),
+        model=_make(experiment, model, spec.actions),
         frames=Scaling(known, saved.statistics),
         codes=Scaling(spec, code_statistics(train.grid)),
         splits=Splits(train, parts[1], parts[2]),
