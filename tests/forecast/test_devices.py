@@ -142,6 +142,12 @@ def test_every_field_of_a_batch_is_moved():
             assert not isinstance(tensor, torch.Tensor) or tensor.is_meta, field.name
 
 
+def test_float32_is_not_rounded_to_tf32():
+    torch.backends.cudnn.allow_tf32 = True
+    choose_device("cpu")
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_a_device_that_is_not_here_is_named():
     assert choose_device("cpu") == torch.device("cpu")
     with pytest.raises(UserError, match="--device gpu is no device: auto, cpu"):
