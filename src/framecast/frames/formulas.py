@@ -34,7 +34,7 @@ def time_of_year(times: np.ndarray) -> np.ndarray:
     """
     if np.issubdtype(times.dtype, np.datetime64):
         first = times.astype("datetime64[Y]")
-        after = (first + 1).astype("datetime64[ns]")
+        after = (first + np.timedelta64(1, "Y")).astype("datetime64[ns]")
         first = first.astype("datetime64[ns]")
         return np.asarray((times.astype("datetime64[ns]") - first) / (after - first))
     shares = []

@@ -155,7 +155,8 @@ def _reference(since: re.Match[str]) -> np.datetime64:
     """The date that times are counted from; a month or day 0 is the one before the first."""
     month, day = int(since["month"]), int(since["day"])
     start = np.datetime64(f"{int(since['year']):04}-01-01", "us").astype("datetime64[M]")
-    date = (start + (max(month, 1) - 1)).astype("datetime64[us]") + np.timedelta64(day - 1, "D")
+    first = (start + np.timedelta64(max(month, 1) - 1, "M")).astype("datetime64[us]")
+    date = first + np.timedelta64(day - 1, "D")
     clock = [int(since[part] or 0) for part in ("hour", "minute", "second")]
     return np.datetime64(date + np.timedelta64(clock[0] * 3600 + clock[1] * 60 + clock[2], "s"))
 
