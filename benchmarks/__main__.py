@@ -11,10 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.peers import CHECKOUTS
-from benchmarks.timing import ON_GPU, result_path, write
+from benchmarks.timing import ON_GPU, measure_on, result_path, write
 from framecast.runs.device import choose_device
 
 _NOT_ENTRIES = {"__main__", "timing"}
@@ -33,7 +31,7 @@ def main(arguments: list[str]) -> None:
     names = options.pop("entry")
     device = choose_device(options["device"])
     if device.type != "cpu":
-        torch.set_default_device(device)
+        measure_on(device)
         entries = [name for name in entries if name in ON_GPU]
     unknown = [name for name in names if name not in entries]
     if unknown:
