@@ -1,6 +1,7 @@
 """Runs entries by name, `python -m benchmarks scans`; without a name, all of them.
 
-Checkouts of published code are given by options, which the entry `peers` reads (see there).
+With `--device cuda` those that can run on a GPU do, and their results bear its name. Checkouts of
+published code are given by options, which the entry `peers` reads (see there).
 """
 
 import argparse
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import CHECKOUTS
-from benchmarks.timing import result_path, write
+from benchmarks.timing import ON_GPU, measure_on, result_path, write
+from framecast.runs.device import choose_device
 
 _NOT_ENTRIES = {"__main__", "timing"}
 
@@ -22,13 +24,18 @@ def main(arguments: list[str]) -> None:
     entries = [name for name in entries if name not in _NOT_ENTRIES]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("entry", nargs="*", help=f"what to measure: {', '.join(entries)}")
+    parser.add_argument("--device", default="cpu", help="what is measured: cpu, or cuda")
     for name, (_, origin) in CHECKOUTS.items():
         parser.add_argument(f"--{name}", type=Path, metavar="PATH", help=f"checkout of {origin}")
     options = vars(parser.parse_args(arguments))
     names = options.pop("entry")
+    device = choose_device(options["device"])
+    if device.type != "cpu":
+        measure_on(device)
+        entries = [name for name in entries if name in ON_GPU]
     unknown = [name for name in names if name not in entries]
     if unknown:
-        sys.exit(f"unknown entry {', '.join(unknown)}: choose from {', '.join(entries)}")
+        sys.exit(f"no entry {', '.join(unknown)} on {device}: choose from {', '.join(entries)}")
     paths = {name: options[name.replace("-", "_")] for name in CHECKOUTS}
     paths = {name: path for name, path in paths.items() if path is not None}
     if "peers" in names and not paths:

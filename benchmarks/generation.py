@@ -4,7 +4,8 @@ ConvS5 has the eight layers of 256 channels at 16×16 of ConvS5 (2023), whose st
 Transformer has eight layers of 1,024, as there: over one token for each frame, which runs over all
 of them again for each new frame, or keeps their keys and values (a cache); or over all 256 places
 of each frame, with a cache. The last keeps gigabytes, so that one of its layers is timed, and
-counted eight times. Weights are random: only the time counts.
+counted eight times. Weights are random: only the time counts. On a GPU each frame is generated in
+two ways, its kernels started one by one or as a CUDA graph.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.timing import interleave, print_table
+from benchmarks.timing import graphed, interleave, print_table
 from framecast.layers import ConvS5, ResidualStack
 from framecast.layers.blocks import FrameNorm
 
@@ -42,7 +43,7 @@ def run(sizes: Sizes | None = None) -> dict[str, Any]:
     sizes = sizes or Sizes()
     check()
     with torch.inference_mode():
-        times = {age: interleave(steps_at(age, sizes), seconds=2) for age in AGES}
+        times = {age: interleave(in_both_ways(steps_at(age, sizes)), seconds=2) for age in AGES}
     late = times[AGES[-1]]
     rows = [
         {
@@ -87,6 +88,13 @@ def steps_at(age: int, sizes: Sizes) -> dict[str, Callable[[], object]]:
             lambda: [blocks[0].step(new, *of_places) for _ in range(sizes.layers)]
         ),
     }
+
+
+def in_both_ways(steps: dict[str, Callable[[], object]]) -> dict[str, Callable[[], object]]:
+    """Steps as they are; on a GPU, as graphs too."""
+    if torch.get_default_device().type == "cpu":
+        return steps
+    return steps | {f"{name}, as a graph": graphed(step) for name, step in steps.items()}
 
 
 def in_turn(blocks: list["Block"], tokens: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.timing import Timing, interleave, print_table
+from benchmarks.timing import Timing, fastest, interleave, peak_allocated, print_table, seeded
 from framecast import ops
 from framecast.ops import dispatch, layout
 from framecast.ops.cell import definition as cell_definition
@@ -60,7 +60,7 @@ def run() -> dict[str, Any]:
 
 def check() -> None:
     """The candidates agree with the definition in float64; nothing is timed that is wrong."""
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded(0)
     for name, parts in GATED.items():
         gates = torch.randn(2, 63, 5 * parts, 7, 9, generator=generator)
         h0 = torch.rand(2, 5, 7, 9, generator=generator)
@@ -105,8 +105,11 @@ def under(kernels: str, function: Callable[..., Any]) -> Callable[..., Any]:
 # --- candidates ----------------------------------------------------------------------------
 
 
-def step(function: Callable[..., Any], inputs: Sequence[Tensor], kernels: str = "native") -> Call:
-    """A forward and a backward pass on the kernels of that name."""
+def step(
+    function: Callable[..., Any], inputs: Sequence[Tensor], kernels: str | None = None
+) -> Call:
+    """A forward and a backward pass on the kernels of that name, or the fastest."""
+    kernels = kernels or fastest()
     leaves = [x.detach().requires_grad_() for x in inputs]
     outputs = function(*leaves)
     single = not isinstance(outputs, tuple)
@@ -178,12 +181,13 @@ def pointwise_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 # --- tables --------------------------------------------------------------------------------
 
 
-def ratios(times: dict[str, Timing], mine: str = "native") -> dict[str, object]:
-    """Every time, and how many times longer than mine the others take."""
+def ratios(times: dict[str, Timing]) -> dict[str, object]:
+    """Every time, and how many times longer than ours the others take."""
     row: dict[str, object] = dict(times)
+    mine = fastest()
     for name, other in times.items():
         if name == "bytes":
-            row["native / bytes"] = f"{times[mine].median / other.median:.2f}"
+            row[f"{mine} / bytes"] = f"{times[mine].median / other.median:.2f}"
         elif name != mine:
             row[f"{name} / {mine}"] = f"{other.median / times[mine].median:.1f}"
     return row
@@ -192,22 +196,23 @@ def ratios(times: dict[str, Timing], mine: str = "native") -> dict[str, object]:
 def scan_row(name: str, shape: Sequence[int], dtype: torch.dtype) -> dict[str, object]:
     """A scan on each kind of kernels, forward and backward."""
     inputs = gated_inputs(name, shape, dtype)
-    times = interleave(
-        {
-            "native": step(getattr(ops, name), inputs),
-            "torch": step(getattr(ops, name), inputs, "torch"),
-            "log-domain": step(getattr(log_domain, name), inputs),
-            "bytes": move_scan(inputs),
-        },
-        seconds=1,
-    )
-    return {"scan": name, "shape": _text(shape), "type": _type(dtype), **ratios(times)}
+    candidates = {
+        fastest(): step(getattr(ops, name), inputs),
+        "torch": step(getattr(ops, name), inputs, "torch"),
+        "log-domain": step(getattr(log_domain, name), inputs),
+    }
+    peaks = {
+        f"MiB, {each}": f"{peak_allocated(call) / 2**20:.1f}" for each, call in candidates.items()
+    }
+    times = interleave({**candidates, "bytes": move_scan(inputs)}, seconds=1)
+    row = {"scan": name, "shape": _text(shape), "type": _type(dtype)}
+    return {**row, **ratios(times), **peaks}
 
 
 def layout_row(name: str, dtype: torch.dtype, channels_last: bool) -> dict[str, object]:
     """A scan in one memory layout."""
     inputs = gated_inputs(name, SHAPES[1], dtype, channels_last)
-    times = interleave({"native": step(getattr(ops, name), inputs), "bytes": move_scan(inputs)})
+    times = interleave({fastest(): step(getattr(ops, name), inputs), "bytes": move_scan(inputs)})
     where = "channels-last" if channels_last else "contiguous"
     return {"scan": name, "type": _type(dtype), "layout": where, **ratios(times)}
 
@@ -221,7 +226,7 @@ def complex_row() -> dict[str, object]:
     by_frame = [part.repeat(batch, time, 1) for part in lam]
     times = interleave(
         {
-            "native": step(ops.complex_diagonal_scan, inputs),
+            fastest(): step(ops.complex_diagonal_scan, inputs),
             "λ by frame": step(ops.complex_diagonal_scan, [*by_frame, b, x0]),
             "torch": step(ops.complex_diagonal_scan, inputs, "torch"),
             "associative": step(associative_scan, inputs),
@@ -238,7 +243,7 @@ def cell_row(shape: Sequence[int], dtype: torch.dtype) -> dict[str, object]:
     c = torch.randn(*shape).to(dtype)
     times = interleave(
         {
-            "native": step(ops.lstm_cell, [gates, c]),
+            fastest(): step(ops.lstm_cell, [gates, c]),
             "pointwise": step(pointwise_cell, [gates, c]),
             # gates and c twice, two gradients; h', c' and the gradients of gates and c
             "bytes": move(2 * (gates.nbytes + c.nbytes) + 2 * c.nbytes, [c, c, gates, c]),

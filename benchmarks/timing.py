@@ -2,6 +2,9 @@
 
 Candidates take turns, so that what else the machine does falls on all of them alike. Ratios
 within a run mean something; times of different runs are not compared.
+
+What is timed runs on the device that `measure_on` was told, and is built while it is PyTorch's
+default. While it is timed it is not, since then every call of a function would pass through Python.
 """
 
 import json
@@ -12,13 +15,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results"
+_device = torch.device("cpu")
+ON_GPU = ("generation", "peers", "runtimes", "scans", "training_step")
+"""Entries that can run on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +44,68 @@ class Timing:
 def interleave(
     candidates: Mapping[str, Callable[[], object]], *, seconds: float = 2, fewest: int = 3
 ) -> dict[str, Timing]:
-    """Time each candidate for about so many seconds, at least `fewest` times, in turns."""
+    """Time each candidate for about so many seconds, at least `fewest` times, in turns.
+
+    On a GPU, where a call takes a hundredth as long, it is a quarter of the seconds.
+    """
+    seconds *= 0.25 if _on_gpu() else 1
     samples: dict[str, list[float]] = {name: [] for name in candidates}
+    torch.set_default_device(None)
     for call in candidates.values():
         call()
+    wait()
     waiting = dict(candidates)
     while waiting:
         for name, call in list(waiting.items()):
             start = time.perf_counter()
             call()
+            wait()
             samples[name].append(time.perf_counter() - start)
             if sum(samples[name]) > seconds and len(samples[name]) >= fewest:
                 del waiting[name]
+    measure_on(_device)
     return {name: summary(values) for name, values in samples.items()}
+
+
+def measure_on(device: torch.device) -> None:
+    """Build what is measured from now on on this device."""
+    global _device
+    _device = device
+    torch.set_default_device(None if device.type == "cpu" else device)
+
+
+def wait() -> None:
+    """Wait for a GPU to have done what it was given."""
+    if _on_gpu():
+        torch.cuda.synchronize()
+
+
+def _on_gpu() -> bool:
+    return _device.type == "cuda"
+
+
+def graphed(call: Callable[[], object]) -> Callable[[], object]:
+    """Return a call as a CUDA graph, which hands all its kernels to the GPU at once."""
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            call()
+    stream.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    replay: Callable[[], object] = graph.replay
+    return replay
+
+
+def seeded(seed: int) -> torch.Generator:
+    """Return a source of random numbers on the device that is measured."""
+    return torch.Generator(_device).manual_seed(seed)
+
+
+def fastest() -> Literal["native", "triton"]:
+    """Return the kernels that ops run on here: compiled ones, or a GPU's."""
+    return "triton" if _on_gpu() else "native"
 
 
 def summary(values: Sequence[float]) -> Timing:
@@ -61,6 +116,11 @@ def summary(values: Sequence[float]) -> Timing:
 
 def peak_allocated(call: Callable[[], object]) -> int:
     """Return the most bytes that a call has allocated at one time, beside what was there before."""
+    if _on_gpu():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return torch.cuda.max_memory_allocated() - before
     with torch.profiler.profile(profile_memory=True) as profile:
         call()
     now = peak = 0
@@ -81,19 +141,25 @@ def print_table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     Console(width=200).print(table)
 
 
-def processor() -> str:
-    """The processor's name, fit for a folder."""
+def machine() -> str:
+    """The name of the processor, or the GPU, fit for a folder."""
+    if _on_gpu():
+        return _plain_name(torch.cuda.get_device_name())
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists() and (found := re.search(r"model name\s*: (.+)", cpuinfo.read_text())):
         name = found[1]
     family = torch.backends.cpu.get_cpu_capability()
-    return re.sub(r"[^\w.]+", "-", f"{name} {family}").strip("-").lower()
+    return _plain_name(f"{name} {family}")
+
+
+def _plain_name(name: str) -> str:
+    return re.sub(r"[^\w.]+", "-", name).strip("-").lower()
 
 
 def result_path(name: str) -> Path:
-    """Where the results of an entry go: a folder named after the processor."""
-    path = RESULTS / processor() / f"{name}.json"
+    """Where the results of an entry go: a folder named after the processor or the GPU."""
+    path = RESULTS / machine() / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 

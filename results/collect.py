@@ -104,12 +104,13 @@ def _check_runs(runs: Sequence[Path], numbers: dict[str, Any]) -> None:
 def _names(runs: Sequence[Path]) -> list[str]:
     """What tells runs apart: the names of their folders, if needed with the folder around.
 
-    Runs of several seeds are called alike in the folder of each recipe.
+    Runs of several seeds are called alike in the folder of each recipe, so that those have it
+    around them that share their name with others.
     """
     alone = [run.name for run in runs]
-    if len(set(alone)) == len(alone):
-        return alone
-    return [f"{run.parent.name}/{run.name}" for run in runs]
+    return [
+        run.name if alone.count(run.name) == 1 else f"{run.parent.name}/{run.name}" for run in runs
+    ]
 
 
 def _check_path(path: str | None, file: Path) -> None:

@@ -10,8 +10,9 @@ A table stands between two comments in the page, and is made anew each time:
     <!-- table NAME accuracy@0.25 -->  those of each class, at one share
     <!-- end -->
 
-The curves of results/NAME are docs/pictures/results_NAME.png: the RMSE by lead time, or, of models
-that name classes, the classes named right by the share seen. What did not change is not written.
+The curves of results/NAME are docs/pictures/results_NAME.png: the RMSE by lead time (the PSNR where
+only pictures were scored), or, of models that name classes, the classes named right by the share
+seen. What did not change is not written.
 """
 
 import json
@@ -295,8 +296,10 @@ def _draw_accuracy(numbers: dict[str, Any]) -> Figure:
 
 
 def _draw_errors(numbers: dict[str, Any]) -> Figure:
-    """Draw the RMSE of each variable by lead time, a panel each."""
-    rows = list(_rows(numbers, "rmse"))
+    """Draw the RMSE of each variable by lead time, a panel each; of pictures alone their PSNR."""
+    measured = next(iter(numbers["models"][0]["metrics"].values()))["closed_loop"]
+    metric = "rmse" if "rmse" in measured else "psnr"
+    rows = list(_rows(numbers, metric))
     variables = list(dict.fromkeys(row.variable for row in rows))
     across = min(3, len(variables))
     down = math.ceil(len(variables) / across)
@@ -304,7 +307,10 @@ def _draw_errors(numbers: dict[str, Any]) -> Figure:
     panels = figure.subplots(down, across, squeeze=False).flatten().tolist()
     for panel, variable in zip(panels, variables, strict=False):
         _panel(panel, [row for row in rows if row.variable == variable], numbers)
-        panel.set_title(f"RMSE of {variable}", fontsize="medium")
+        what = METRICS[metric].label + (f" of {variable}" if variable else "")
+        panel.set_title(what, fontsize="medium")
+        if metric == "rmse":
+            panel.set_ylim(bottom=0)
     for panel in panels[len(variables) :]:
         panel.remove()
     handles, labels = panels[0].get_legend_handles_labels()
@@ -324,7 +330,6 @@ def _panel(axes: Axes, rows: Sequence[Row], numbers: dict[str, Any]) -> None:
             low, high = [v - s for v, s in both], [v + s for v, s in both]
             axes.fill_between(numbers["lead_times"], low, high, color=colour, alpha=0.2)
     axes.set_xlabel(f"lead time ({numbers['lead_time_units'] or 'steps'})")
-    axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
 
 

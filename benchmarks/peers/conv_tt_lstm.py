@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.peers.checkout import load, ratio, step
-from benchmarks.timing import Timing, interleave
+from benchmarks.timing import Timing, interleave, seeded
 from framecast.frames.batch import Batch
 from framecast.models import Forecaster
 from framecast.models.unroll import Unrolling
@@ -32,7 +32,7 @@ def rows_of(checkout: Path, name: str) -> list[dict[str, object]]:
     """Times of one network, once its forecast and loss are found equal."""
     theirs, ours = networks(checkout, name)
     shape = (1, CONTEXT + HORIZON, 1, *GRID)
-    window = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+    window = torch.rand(shape, generator=seeded(1))
     batch, unrolling = Batch(window), Unrolling(context=CONTEXT, loss="l1_mse")
 
     def our_loss() -> Tensor:

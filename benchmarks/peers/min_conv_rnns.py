@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.peers.checkout import load, ratio, step
-from benchmarks.timing import interleave
+from benchmarks.timing import interleave, seeded
 from benchmarks.training_step import GRID, model_of
 from framecast.frames.batch import Batch
 from framecast.models import Forecaster
@@ -36,7 +36,7 @@ def row(checkout: Path, layer: str) -> dict[str, object]:
     """Times of one network, once outputs and loss are found equal."""
     ours = model_of(layer)
     theirs = published(checkout, layer, ours)
-    window = torch.randn(1, CONTEXT + HORIZON, 1, *GRID, generator=torch.Generator().manual_seed(1))
+    window = torch.randn(1, CONTEXT + HORIZON, 1, *GRID, generator=seeded(1))
     batch, unrolling = Batch(window), Unrolling(context=CONTEXT)
 
     def our_loss() -> Tensor:
@@ -74,6 +74,7 @@ def published(checkout: Path, layer: str, ours: Forecaster) -> nn.Module:
         hidden_sizes=config.blocks * len(ours.recurrences.layers),
         height=GRID[0],
         width=GRID[1],
+        device=torch.get_default_device(),
         padding_mode=config.padding,
         norm={"_target_": "torch.nn.LayerNorm", "normalized_shape": list(GRID)},
     )

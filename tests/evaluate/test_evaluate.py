@@ -146,7 +146,10 @@ def test_labels_tell_the_models_apart(tmp_path, data):
     paths = [tmp_path / "a/small", tmp_path / "a/large", tmp_path / "b/small"]
     runs = [untrained_run(p, data, hidden=h) for p, h in zip(paths, (4, 5, 6), strict=True)]
     assert [m.label for m in evaluate(runs[:2]).models] == ["small", "large"]
-    assert [m.label for m in evaluate(runs).models] == [str(p) for p in paths]
+    assert [m.label for m in evaluate(runs).models] == ["a/small", "a/large", "b/small"]
+    seeds = [tmp_path / name / "seed_0" for name in ("small", "large")]
+    runs = [untrained_run(p, data, hidden=h) for p, h in zip(seeds, (4, 5), strict=True)]
+    assert [m.label for m in evaluate(runs).models] == ["small", "large"]
 
 
 def test_context_and_steps_can_be_chosen(tmp_path, data):

@@ -117,6 +117,19 @@ def test_those_that_are_packed_are_small(tmp_path):
     assert total < 3_000_000
 
 
+def test_a_card_tells_the_scores_of_pictures(results):
+    evidence = results / "waves" / "metrics.json"
+    said = json.loads(evidence.read_text())
+    said["data"]["source"] = "moving_mnist (digits: data/mnist)"
+    for model in (*said["models"], *said["baselines"]):
+        model["frame_metrics"] = {"closed_loop": {"psnr": {"value": [19.5, 14.25]}}}
+    evidence.write_text(json.dumps(said))
+    told = card(shelf(results)["waves-gru"])
+    assert "7 windows of moving_mnist, beside" in told
+    assert "| frame | gru | psnr | lead 2 h | 14.25 |" in told
+    assert "| frame | persistence | psnr | lead 1 h | 19.5 |" in told
+
+
 def test_where_there_is_one_lead_time_it_stands_once(results):
     evidence = results / "waves" / "metrics.json"
     said = json.loads(evidence.read_text())

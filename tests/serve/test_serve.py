@@ -18,7 +18,7 @@ from framecast.forecast.predictor import Predictor
 from framecast.forecast.stream import Streamer
 from framecast.serve.arrays import parse
 from framecast.serve.worker import BusyError, LateError, Worker
-from globe import CONTEXT, TIMES, checkpoint_of, expected, frames_of
+from globe import CONTEXT, TIMES, all_roles, checkpoint_of, expected, frames_of
 from small import untrained_run
 
 client = pytest.importorskip("starlette.testclient")
@@ -87,6 +87,63 @@ def test_a_stream_goes_on_frame_by_frame_and_after_it_was_restored(serve, frames
     assert torch.equal(one, two)
     assert calls.delete(f"/streams/{name}").status_code == 204
     assert calls.get(f"/streams/{name}/state").status_code == 404
+
+
+def npz(compress=False, **arrays):
+    file = io.BytesIO()
+    (np.savez_compressed if compress else np.savez)(file, **arrays)
+    return file.getvalue()
+
+
+def test_forcings_and_actions_come_beside_the_frames_of_a_stream():
+    frames, checkpoint = all_roles()
+    predictor = Predictor(checkpoint, "cpu")
+    app = serving.make_app(predictor, serving.Bounds(), frames)
+    calls = client.TestClient(app, "http://127.0.0.1")
+    refused = calls.post("/forecast", content=npy(frames.values[:, :CONTEXT, :2]))
+    assert "actions beside past frames: push frames to a stream" in refused.text
+    told = calls.get("/model").json()
+    assert told["forcings"] == [{"name": "wind", "units": "m"}]
+    assert told["actions"] == 3
+    streamer, now = Streamer(predictor, 2, frames), None
+    one, two = (calls.post("/streams?horizon=2").json()["stream"] for _ in range(2))
+    for place in range(3):
+        time = str(TIMES[place])
+        parts = {
+            "frames": frames.values[:, place, :2],
+            "forcings": frames.values[:, place : place + 3, 3:],
+            "actions": frames.actions[:, place : place + 2],
+        }
+        rest = {"forcings": parts["forcings"], "actions": parts["actions"]}
+        wanted, now = streamer.push(parts["frames"], time, **rest, now=now)
+        packed = npz(place == 1, **{name: x.numpy() for name, x in parts.items()})
+        found = array(calls.post(f"/streams/{one}/frames?time={time}", content=packed))
+        torch.testing.assert_close(found, wanted, equal_nan=True)
+        nested = json.dumps({name: x.tolist() for name, x in parts.items()}).replace("NaN", "null")
+        kind = {"content-type": "application/json"}
+        path = f"/streams/{two}/frames?time={time}"
+        found = array(calls.post(path, content=nested, headers=kind))
+        torch.testing.assert_close(found, wanted, equal_nan=True)
+
+
+ZEROS = {"frames": np.zeros((1, 2, 6, 8), np.float32)}
+
+
+@pytest.mark.parametrize(("body", "words"), [
+    (npz(**ZEROS, wind=np.zeros(3)), "holds wind: only frames, forcings, actions are read"),
+    (npz(forcings=np.zeros(3)), "holds no frames"),
+    (npz(**{f"a{i}": np.zeros(1) for i in range(9)}), "holds 9 arrays: at most 3 are read"),
+    (npz(compress=True, frames=np.zeros((1, 2, 600, 800))), "too large when it is unpacked"),
+    (npz(**ZEROS)[:-30], "no .npz file"),
+    (npz(**ZEROS, actions=np.zeros((1, 1, 3))), r"actions must be \[1, 1, 0\], not \[1, 1, 3\]"),
+    (npz(**ZEROS, forcings=np.array("text")), "no kind of number"),
+])  # fmt: skip
+def test_a_body_of_several_arrays_is_not_trusted(serve, body, words):
+    calls = serve(body=100_000)
+    name = calls.post("/streams").json()["stream"]
+    answer = calls.post(f"/streams/{name}/frames", content=body)
+    assert answer.status_code == 422
+    assert re.search(words, answer.json()["detail"])
 
 
 def test_missing_values_are_null_in_json(serve, frames):

@@ -103,6 +103,17 @@ def test_frames_are_encoded_where_the_model_is_trained_or_by_workers(
     assert moved == [where]
 
 
+def test_frames_that_are_to_be_encoded_are_told_of(
+    folder, tokeniser, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("FRAMECAST_CACHE", str(tmp_path / "cache"))
+    wanted = experiment(folder, tokeniser, epochs=1)
+    train(wanted, tmp_path / "run")
+    assert "5 sequences are encoded when they are first read" in capsys.readouterr().err
+    train(wanted, tmp_path / "again")
+    assert "encoded" not in capsys.readouterr().err
+
+
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
     folder, tokeniser, run, tmp_path, monkeypatch
 ):

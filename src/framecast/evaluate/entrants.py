@@ -1,8 +1,10 @@
 """What is scored on the same windows: baselines, the models of runs, and all of them together."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -158,12 +160,19 @@ def _join(label: str, runs: tuple[Run, ...], scored: Sequence[Scored], plan: Pla
     )
 
 
+def _folder(path: Path) -> Path:
+    """The folder of a run; of the runs of several seeds, `SERIES/seed_N`, the one around."""
+    return path.parent if re.fullmatch(r"seed_\d+", path.name) else path
+
+
 def _labels(runs: Sequence[Run], baselines: Sequence[str]) -> list[str]:
     """The shortest names that tell the runs, and the baselines, apart."""
     paths = [run.path.resolve() for run in runs]
     choices = (
         [run.network.layer for run in runs],
+        [_folder(path).name for path in paths],
         [path.name for path in paths],
+        [f"{path.parent.name}/{path.name}" for path in paths],
         [str(path) for path in paths],
     )
     return next(c for c in choices if len({*c, *baselines}) == len(c) + len(baselines))

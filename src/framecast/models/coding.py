@@ -35,7 +35,7 @@ class CodeReader:
 
     Attributes:
         frames: that are encoded.
-        tokeniser: that encodes them.
+        tokeniser: that encodes them, in evaluation mode.
         normalise: what brings its frames to the values that it reads.
     """
 
@@ -62,6 +62,14 @@ class CodeReader:
         """Return a digest of the frames and the tokeniser."""
         return self._key
 
+    @property
+    def missing(self) -> int:
+        """How many sequences are not encoded yet."""
+        return sum(not self._file(n).exists() for n in range(len(self.frames.values)))
+
+    def _file(self, sequence: int) -> Path:
+        return cache_folder("codes") / self._key / f"{sequence}.npy"
+
     @cached_property
     def _key(self) -> str:
         parts = self.frames.fingerprint(), self.tokeniser.fingerprint()
@@ -69,7 +77,7 @@ class CodeReader:
 
     def _encoded(self, sequence: int) -> Path:
         """The codes of a sequence in the cache, int32 [T,h,w], made first if they are not there."""
-        file = cache_folder("codes") / self._key / f"{sequence}.npy"
+        file = self._file(sequence)
 
         def encode(partial: Path) -> None:
             length = self.frames.lengths[sequence]
@@ -90,15 +98,9 @@ class CodeReader:
         return codes.int().cpu()
 
 
-def as_codes(frames: Frames, tokeniser: Tokeniser, normalise: Normalise) -> Frames:
-    """Return frames as the codes of a tokeniser, with all that belongs to them.
-
-    Args:
-        frames: that the tokeniser knows.
-        tokeniser: in evaluation mode.
-        normalise: what brings frames to the values that it reads.
-    """
-    reader = CodeReader(frames, tokeniser, normalise)
+def as_codes(reader: CodeReader) -> Frames:
+    """Return frames as the codes that are read of them, with all that belongs to them."""
+    frames = reader.frames
     return replace(
         frames,
         values=LazyValues.of(reader, tuple(frames.lengths)),

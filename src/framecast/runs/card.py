@@ -23,17 +23,19 @@ from framecast.runs.header import Header
 
 NUMBERS = "metrics.json"
 LOG, ENVIRONMENT = "log.csv", "environment.json"
+OF_FRAMES = ("psnr", "ssim", "lpips")
+"""Metrics of whole frames that a card tells, beside the RMSE of each variable."""
 
 
 class Scored(NamedTuple):
     """A number of the evaluation, of a network or of what it is compared with.
 
     Attributes:
-        variable: of which it is.
+        variable: of which it is; frame, of whole frames.
         model: whose it is.
         metric: its name in the catalogue, such as rmse.
         when: the lead time, or how much was seen, in words.
-        value: in the units of the variable, or from 0 to 1.
+        value: in the units of the metric.
     """
 
     variable: str
@@ -215,7 +217,7 @@ def _tables(described: Described) -> Iterator[str]:
     scores = _scores(described)
     if not scores:
         return
-    windows, data = counted(said["windows"], "window"), PurePath(said["data"]["source"]).name
+    windows, data = counted(said["windows"], "window"), _named(said["data"]["source"])
     yield f"Measured on {windows} of {data}, beside baselines{_of_runs(model)}:"
     yield from ("", "| variable | by | metric | when | value |", "| --- | --- | --- | --- | --- |")
     for variable, by, metric, when, value in sorted(scores, key=lambda one: one.variable):
@@ -223,7 +225,7 @@ def _tables(described: Described) -> Iterator[str]:
 
 
 def _scores(described: Described) -> list[Scored]:
-    """The errors at the first and last lead time, and how many are named right of all seen."""
+    """The scores at the first and last lead time, and how many are named right of all seen."""
     if described.evaluation is None:
         return []
     said, model = described.evaluation
@@ -232,18 +234,25 @@ def _scores(described: Described) -> list[Scored]:
     leads = [f"lead {said['lead_times'][end]:g} {units}".rstrip() for end in ends]
     found = []
     for one in (model, *said["baselines"]):
-        for variable, loops in one["metrics"].items():
-            values = loops.get("closed_loop", {}).get("rmse", {}).get("value", [])
+        loops = [(name, loop, ("rmse",)) for name, loop in one["metrics"].items()]
+        for name, loop, metrics in (*loops, ("frame", one.get("frame_metrics", {}), OF_FRAMES)):
+            scores = loop.get("closed_loop", {})
             found += [
-                Scored(variable, one["label"], "rmse", when, values[end])
+                Scored(name, one["label"], metric, when, scores[metric]["value"][end])
+                for metric in metrics
                 for when, end in zip(leads, ends, strict=True)
-                if values
+                if metric in scores
             ]
     named = [runs["shares"] for runs in model.get("recognition", [])]
     if named:
         right = sum(shares[max(shares, key=float)]["top_1"] for shares in named) / len(named)
         found.append(Scored("class", model["label"], "accuracy", "all frames seen", right))
     return found
+
+
+def _named(source: str) -> str:
+    """The name of a file or data set, without where it lies or what it was made from."""
+    return PurePath(source.split(" (")[0]).name
 
 
 def _label(described: Described) -> str | None:

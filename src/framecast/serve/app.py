@@ -24,7 +24,7 @@ from framecast.forecast.rollout import rollout
 from framecast.forecast.standing import Now, load_now, save_now
 from framecast.forecast.stream import Streamer
 from framecast.frames.frames import Frames
-from framecast.serve.arrays import JSON, NPY, parse, render
+from framecast.serve.arrays import FRAMES, JSON, NPY, NPZ, parse, parse_named, render
 from framecast.serve.meter import Meter
 from framecast.serve.worker import BusyError, Deadline, LateError, Worker
 
@@ -32,6 +32,9 @@ HOSTS = ["127.0.0.1", "localhost"]
 """Names by which the server may be called: a page of another name cannot reach it."""
 STATE = "application/octet-stream"
 BODY = {"requestBody": {"required": True, "content": {NPY: {}, JSON: {}}}}
+NAMED = {"requestBody": {"required": True, "content": {NPY: {}, NPZ: {}, JSON: {}}}}
+PARTS = (FRAMES, "forcings", "actions")
+"""Arrays that come with a frame of a stream."""
 ANSWER: dict[int | str, dict[str, Any]] = {200: {"content": {NPY: {}, JSON: {}}}}
 
 
@@ -170,6 +173,9 @@ def _describe(app: FastAPI, service: Service) -> None:
             "time_step": spec.step,
             "grid": list(spec.grid),
             "reads": [{"name": c.name, "units": c.units} for c in spec.of_role("prognostic")],
+            "forcings": [{"name": c.name, "units": c.units} for c in spec.of_role("forcing")],
+            "actions": spec.actions,
+            "action_names": list(spec.action_names),
             "predicts": [{"name": c.name, "units": c.units} for c in spec.predicted],
             "bounds": vars(service.bounds),
         }
@@ -186,6 +192,12 @@ def _add_forecasts(app: FastAPI, service: Service) -> None:
         Frames are in physical units, with NaN (null in JSON) where a value is missing.
         """
         _within("steps", steps, bounds.steps)
+        if beside := _beside(predictor):
+            raise HTTPException(
+                422,
+                f"this model reads {', '.join(beside)} beside past frames: push frames to a stream "
+                "(POST /streams), which takes them",
+            )
         frames = await _array(request, bounds)
         if frames.ndim not in (4, 5):
             raise HTTPException(
@@ -222,14 +234,17 @@ def _add_streams(app: FastAPI, service: Service) -> None:
         held[name] = Held(_told(lambda: Streamer(predictor, horizon, service.like)))
         return {"stream": name}
 
-    @app.post("/streams/{name}/frames", responses=ANSWER, openapi_extra=BODY)
+    @app.post("/streams/{name}/frames", responses=ANSWER, openapi_extra=NAMED)
     async def push(name: str, request: Request, time: str | None = None) -> Response:
         """Read a frame [N,C,H,W] of each of N sequences; return what follows, [N,K,C,H,W].
 
         Times are ISO 8601, or numbers where those of the training are; frames that are missing
-        between two are filled and flagged.
+        between two are filled and flagged. A model that reads forcings or actions is given them
+        beside the frames, by these names in a .npz file or a JSON object: forcings [N,K+1,F,H,W] at
+        the frame and the K after it, actions [N,K,A] from each to the next.
         """
-        stream, frame = service.stream(name), await _array(request, bounds)
+        stream, parts = service.stream(name), await _named(request, bounds)
+        frame = parts.pop(FRAMES)
         if frame.ndim != 4:
             raise HTTPException(422, f"a frame must be [N,C,H,W], not {frame.ndim}-D")
         _within("sequences", len(frame), bounds.sequences)
@@ -238,7 +253,7 @@ def _add_streams(app: FastAPI, service: Service) -> None:
             raise HTTPException(422, f"this stream has {len(stream.now.last)} sequences")
 
         def run(_: Deadline) -> Tensor:
-            leads, stream.now = stream.streamer.push(frame, time, now=stream.now)
+            leads, stream.now = stream.streamer.push(frame, time, **parts, now=stream.now)
             return leads
 
         return _answer(request, await service.compute(run))
@@ -288,6 +303,12 @@ async def _array(request: Request, bounds: Bounds) -> Tensor:
     return values
 
 
+async def _named(request: Request, bounds: Bounds) -> dict[str, Tensor]:
+    body, kind = await _body(request, bounds), request.headers.get("content-type", NPY)
+    parts: dict[str, Tensor] = _told(lambda: parse_named(body, kind, PARTS, bounds.body))
+    return parts
+
+
 async def _body(request: Request, bounds: Bounds) -> bytes:
     """Read a body that is no longer than allowed, whatever its header says."""
     parts, size = [], 0
@@ -302,6 +323,12 @@ async def _body(request: Request, bounds: Bounds) -> bytes:
 def _answer(request: Request, values: Tensor) -> Response:
     kind = JSON if JSON in request.headers.get("accept", "") else NPY
     return Response(render(values, kind), media_type=kind)
+
+
+def _beside(predictor: Predictor) -> list[str]:
+    """What the model reads beside past frames."""
+    spec = predictor.checkpoint.frames
+    return [*spec.conditions, *(["actions"] if spec.actions else [])]
 
 
 def _within(name: str, value: int, most: int) -> None:

@@ -1,8 +1,10 @@
-"""Arrays in requests and responses: NumPy's own format, or JSON."""
+"""Arrays in requests and responses: NumPy's own formats, or JSON."""
 
 import io
 import json
 import math
+import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,35 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 
-NPY, JSON = "application/x-npy", "application/json"
-"""The types of content that are read and written."""
+NPY, NPZ, JSON = "application/x-npy", "application/x-npz", "application/json"
+"""The types of content that are read; all but the second are written too."""
+FRAMES = "frames"
+"""Name of the array that a body holds beside others, and of one that comes alone."""
+
+
+def parse_named(body: bytes, kind: str, names: tuple[str, ...], most: int) -> dict[str, Tensor]:
+    """Return the arrays of a request by name; one that comes alone is `FRAMES`.
+
+    Args:
+        body: a `.npz` file, or a JSON object, of arrays by name; or one array, as `parse` reads it.
+        kind: type of the content; a `.npz` file is known by its first bytes.
+        names: that arrays may have.
+        most: bytes that a `.npz` file may have when it is unpacked.
+
+    Raises:
+        UserError: if the body is none of these, or an array has another name.
+    """
+    if body.startswith(b"PK"):
+        parts = {n: _from_npy(member) for n, member in _members(body, len(names), most).items()}
+    elif kind.split(";")[0].strip() == JSON and body.lstrip().startswith(b"{"):
+        parts = {name: _as_array(nested) for name, nested in _load_json(body).items()}
+    else:
+        return {FRAMES: parse(body, kind)}
+    if unknown := sorted(parts.keys() - set(names)):
+        raise UserError(f"the body holds {', '.join(unknown)}: only {', '.join(names)} are read")
+    if FRAMES not in parts:
+        raise UserError(f"the body holds no {FRAMES}")
+    return parts
 
 
 def parse(body: bytes, kind: str) -> Tensor:
@@ -63,9 +92,38 @@ def _from_npy(body: bytes) -> Tensor:
     return torch.from_numpy(np.array(array, np.float32, order="C"))
 
 
-def _from_json(body: bytes) -> Tensor:
+def _members(body: bytes, count: int, most: int) -> dict[str, bytes]:
+    """The files of a .npz file, no more of them and of their bytes than allowed."""
+    members = {}
     try:
-        nested: Any = json.loads(body)
+        with zipfile.ZipFile(io.BytesIO(body)) as file:
+            if len(entries := file.infolist()) > count:
+                raise UserError(f"the body holds {len(entries)} arrays: at most {count} are read")
+            for entry in entries:
+                with file.open(entry) as member:
+                    content = member.read(most + 1)
+                most -= len(content)
+                if most < 0:
+                    raise UserError("the body is too large when it is unpacked")
+                members[entry.filename.removesuffix(".npy")] = content
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise UserError(f"the body is no .npz file: {error}") from error
+    return members
+
+
+def _from_json(body: bytes) -> Tensor:
+    return _as_array(_load_json(body))
+
+
+def _load_json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"the body is no JSON list of numbers of one shape: {error}") from error
+
+
+def _as_array(nested: Any) -> Tensor:
+    try:
         array = np.array(nested, np.float64)
     except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"the body is no JSON list of numbers of one shape: {error}") from error

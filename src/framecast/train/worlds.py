@@ -1,5 +1,7 @@
 """What the run of a world model begins with: a tokeniser of another run, and its codes."""
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,7 +12,7 @@ from framecast.frames.roles import FrameSpec
 from framecast.frames.scaling import Scaling
 from framecast.frames.splits import Splits
 from framecast.models import Tokeniser
-from framecast.models.coding import as_codes, code_statistics
+from framecast.models.coding import CodeReader, as_codes, code_statistics
 from framecast.models.size import TRAINING_COPIES, weight_shapes
 from framecast.models.world import World
 from framecast.models.world_config import WorldSpec
@@ -53,7 +55,9 @@ def begin_world(experiment: Experiment, splits: Splits, device: torch.device) ->
     if not isinstance(saved.model, Tokeniser):
         raise UserError(f"world.tokeniser {name} is a {saved.model.kind}, and no tokeniser")
     model = saved.model.to(device)
-    parts = [None if part is None else _coded(part, saved, model) for part in splits]
+    readers = [None if part is None else _reader(part, saved, model) for part in splits]
+    _tell_of_encoding(readers[:2])  # the test part is not read
+    parts = [None if reader is None else as_codes(reader) for reader in readers]
     train = parts[0]
     assert train is not None
     spec = FrameSpec.of(train)
@@ -66,15 +70,25 @@ def begin_world(experiment: Experiment, splits: Splits, device: torch.device) ->
     )
 
 
-def _coded(frames: Frames, saved: Saved, tokeniser: Tokeniser) -> Frames:
-    """Frames as codes, once they are known to be those that the tokeniser reads."""
+def _reader(frames: Frames, saved: Saved, tokeniser: Tokeniser) -> CodeReader:
+    """What reads frames as codes, once they are known to be those that the tokeniser reads."""
     spec = saved.frames
     if frames.names != spec.names or frames.grid != spec.grid:
         raise UserError(
             f"{frames.source} has {', '.join(frames.names)} on {frames.grid[0]}×{frames.grid[1]}, "
             f"but the tokeniser reads {', '.join(spec.names)} on {spec.grid[0]}×{spec.grid[1]}"
         )
-    return as_codes(frames, tokeniser, saved.scaling.normalise)
+    return CodeReader(frames, tokeniser, saved.scaling.normalise)
+
+
+def _tell_of_encoding(readers: Sequence[CodeReader | None]) -> None:
+    """Say that the first epoch will be slower, where it has frames to encode."""
+    if missing := sum(reader.missing for reader in readers if reader is not None):
+        print(
+            f"{missing} sequences are encoded when they are first read, and kept in the cache: "
+            "until then training is slower",
+            file=sys.stderr,
+        )
 
 
 def _make(experiment: Experiment, tokeniser: Tokeniser, actions: int) -> World:
