@@ -8,15 +8,22 @@ from fractions import Fraction
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple
 
 import av
 import numpy as np
-from av.filter import Graph
 from torch import Tensor
 
+from framecast.forecast.writers.backdrop import Picture
 from framecast.forecast.writers.destination import GIF_END, MARK
 from framecast.forecast.writers.labels import ForecastLabels
+from framecast.forecast.writers.palette import (
+    Quantise,
+    by_own_palettes,
+    by_palette,
+    greys,
+    shades,
+)
 from framecast.forecast.writers.panels import Panels, Truth
 from framecast.frames.channels import COLOUR, GREY
 
@@ -24,6 +31,18 @@ FRAMES_PER_SECOND = 5
 """Of frames that have no times in seconds."""
 MOST_TILES = 4
 GAP = 4
+
+
+class Painter(NamedTuple):
+    """How forecasts become pictures.
+
+    Attributes:
+        draw: draws the frame [M,N,S,C,H,W] of a lead, 1 for the first.
+        quantise: gives a picture the colours of a GIF.
+    """
+
+    draw: Callable[[np.ndarray, int], Picture]
+    quantise: Quantise
 
 
 @contextmanager
@@ -35,10 +54,10 @@ def animation_writer(path: Path, labels: ForecastLabels) -> Iterator[Callable[[T
     with its colours and its size, but for odd sides: MP4 needs even ones, so that their last row
     or column is repeated.
     """
-    gif, rate, draw = path.suffix == ".gif", _frame_rate(labels), _painter(labels)
+    gif, rate, painter = path.suffix == ".gif", _frame_rate(labels), _painter(labels)
     forecasts = labels.members or 1, len(labels.frames.values), len(labels.starts)
     blank = np.zeros((*forecasts, *_frame_shape(labels)))
-    height, width = draw(blank, 1).shape[:2]
+    height, width = painter.draw(blank, 1).shape[:2]
     leads = count(1)
     with av.open(path, "w", format="gif" if gif else "mp4") as file:
         file.metadata["comment"] = MARK
@@ -46,13 +65,13 @@ def animation_writer(path: Path, labels: ForecastLabels) -> Iterator[Callable[[T
         stream.height, stream.width = height, width
         stream.pix_fmt = "pal8" if gif else "yuv420p"
         stream.codec_context.time_base = 1 / rate
-        quantise = _quantiser(height, width, rate)
 
         def write(frame: Tensor) -> None:
             lead = next(leads)
-            picture = av.VideoFrame.from_ndarray(draw(frame.numpy(), lead), "rgb24")
+            drawn = painter.draw(frame.numpy(), lead)
+            picture = painter.quantise(drawn) if gif else av.VideoFrame.from_ndarray(drawn, "rgba")
             picture.pts, picture.time_base = lead - 1, 1 / rate
-            file.mux(stream.encode(quantise(picture) if gif else picture))
+            file.mux(stream.encode(picture))
 
         yield write
         file.mux(stream.encode())
@@ -71,21 +90,25 @@ def _frame_shape(labels: ForecastLabels) -> tuple[int, int, int]:
     return len(labels.channels), *labels.frames.grid
 
 
-def _painter(labels: ForecastLabels) -> Callable[[np.ndarray, int], np.ndarray]:
-    """How the frame [M,N,S,C,H,W] of a lead becomes a picture [H,W,3] of bytes."""
+def _painter(labels: ForecastLabels) -> Painter:
     low, high = _ranges(labels)
     if labels.names in (GREY, COLOUR) and not Truth(labels).known:
-        return partial(_as_video, low=low, high=high)
+        quantise = by_palette(greys()) if labels.names == GREY else by_own_palettes
+        return Painter(partial(_as_video, low=low, high=high), quantise)
     panels = Panels(labels, np.stack([low, high], 1))
-    return lambda frame, lead: _even(panels.draw(frame, lead))
+    quantise = by_own_palettes if labels.names == COLOUR else by_palette(shades(panels.maps))
+    return Painter(lambda frame, lead: _even(panels.draw(frame, lead)), quantise)
 
 
-def _as_video(frame: np.ndarray, lead: int, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Forecasts of a video side by side, in its own colours and size."""
+def _as_video(frame: np.ndarray, lead: int, low: np.ndarray, high: np.ndarray) -> Picture:
+    """Forecasts of a video side by side, white between them, in its own colours and size."""
     tiles = frame.reshape(-1, *frame.shape[3:])[:MOST_TILES]
-    share = np.clip((tiles - low[:, None, None]) / (high - low)[:, None, None], 0, 1)
-    colours = np.nan_to_num(share).transpose(0, 2, 3, 1)
-    return _side_by_side(colours.repeat(4 - colours.shape[-1], -1)[..., :3] * 255)
+    first, gain = (ends.astype(np.float32)[:, None, None] for ends in (low, 255 / (high - low)))
+    levels = np.nan_to_num(((tiles - first) * gain).clip(0, 255)).round()
+    count, _, height, width = tiles.shape
+    picture = np.full((height, count, width + GAP, 4), 255, np.uint8)
+    picture[:, :, :width, :3] = levels.transpose(2, 0, 3, 1)
+    return _even(picture.reshape(height, -1, 4)[:, :-GAP])
 
 
 def _ranges(labels: ForecastLabels) -> tuple[np.ndarray, np.ndarray]:
@@ -123,37 +146,7 @@ def _frame_rate(labels: ForecastLabels) -> Fraction:
     return Fraction(1 / float(frames.step.difference)).limit_denominator(1001)
 
 
-def _side_by_side(tiles: np.ndarray) -> np.ndarray:
-    """Tiles [columns,H,W,3] beside each other, with white between them."""
-    space = ((0, 0), (0, 0), (0, GAP), (0, 0))
-    tiles = np.pad(tiles.round().astype(np.uint8), space, constant_values=255)
-    columns, height, width, _ = tiles.shape
-    picture = tiles.transpose(1, 0, 2, 3).reshape(height, columns * width, 3)
-    return _even(picture[:, :-GAP])
-
-
 def _even(picture: np.ndarray) -> np.ndarray:
     """Repeat the last row, or column, where their number is odd."""
-    return np.pad(picture, [(0, side % 2) for side in picture.shape[:2]] + [(0, 0)], mode="edge")
-
-
-def _quantiser(height: int, width: int, rate: Fraction) -> Callable[[av.VideoFrame], av.VideoFrame]:
-    """Give each picture the 256 colours that suit it best, as GIF needs."""
-    graph = Graph()
-    form = av.VideoFormat("rgb24")
-    source = graph.add_buffer(width=width, height=height, format=form, time_base=1 / rate)
-    split, sink = graph.add("split"), graph.add("buffersink")
-    choose = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
-    use = graph.add("paletteuse", "new=1")
-    source.link_to(split)
-    split.link_to(choose)
-    split.link_to(use, 1)
-    choose.link_to(use, 0, 1)
-    use.link_to(sink)
-    graph.configure()
-
-    def quantise(picture: av.VideoFrame) -> av.VideoFrame:
-        graph.push(picture)
-        return cast(av.VideoFrame, graph.pull())
-
-    return quantise
+    odd = [(0, side % 2) for side in picture.shape]
+    return np.pad(picture, odd, mode="edge") if np.any(odd) else np.ascontiguousarray(picture)

@@ -1,9 +1,9 @@
-"""Forecasts as numbers: NetCDF, Zarr and NumPy, one frame at a time."""
+"""Forecasts as numbers: NetCDF, Zarr and NumPy, from frames that come one at a time."""
 
 import math
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,9 @@ from torch import Tensor
 from zarr.errors import UnstableSpecificationWarning, ZarrUserWarning
 
 from framecast.base.disk import reserve
+from framecast.forecast.writers.blocks import Write, block_writer, chunks_of, counted
 from framecast.forecast.writers.destination import MARK
 from framecast.forecast.writers.labels import ForecastLabels
-from framecast.forecast.writers.outputs import Output
-
-Write = Callable[[Tensor], None]
 
 
 @contextmanager
@@ -27,7 +25,9 @@ def netcdf_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
     """Write NetCDF 4, float32, with the labels of the input carried on.
 
     HDF5 crashes where the disk is full when it closes a file. So it first writes to memory what
-    comes before the frames, and then finds all the space taken that the frames will need.
+    comes before the frames, and then finds all the space taken that the frames will need. Values
+    lie one after the other, without chunks, so that every part of them is read at the same cost;
+    nothing fills their place beforehand.
     """
     start = labels.coordinates().to_netcdf(engine="h5netcdf")
     path.write_bytes(start)
@@ -38,13 +38,14 @@ def netcdf_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
                 file.dimensions[dim] = size
         variables = []
         for output in labels.outputs:
-            dims, chunks = labels.dims_of(output), _chunks(labels, output)
+            dims = labels.dims_of(output)
             variable = file.create_variable(
-                output.name, dims, "f4", chunks=chunks, fillvalue=np.nan
+                output.name, dims, "f4", fillvalue=np.nan, fill_time="never"
             )
             variable.attrs.update(output.attributes)
             variables.append(variable)
-        yield _frame_writer(variables, labels)
+        with block_writer(variables, labels) as write:
+            yield write
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def zarr_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
         group.create_array(
             output.name,
             shape=labels.shape_of(output),
-            chunks=_chunks(labels, output),
+            chunks=chunks_of(labels, output),
             dtype="f4",
             fill_value=np.nan,
             dimension_names=labels.dims_of(output),
@@ -65,7 +66,8 @@ def zarr_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
         )
         for output in labels.outputs
     ]
-    yield _frame_writer(variables, labels)
+    with block_writer(variables, labels) as write:
+        yield write
     with _quiet():
         zarr.consolidate_metadata(path)
 
@@ -83,27 +85,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _netcdf_size(labels: ForecastLabels) -> int:
-    """Bytes of all frames in a file, and at most of what HDF5 keeps to find them."""
-    found = labels.steps * len(labels.starts) * 512
+    """Bytes of all frames in a file, and at most of what HDF5 says of each variable."""
     sizes = [4 * math.prod(labels.shape_of(output)) for output in labels.outputs]
-    return sum(size + found + (1 << 16) for size in sizes) + (1 << 16)
-
-
-def _frame_writer(variables: list[Any], labels: ForecastLabels) -> Write:
-    lead = 0
-
-    def write(frame: Tensor) -> None:
-        nonlocal lead
-        for variable, output in zip(variables, labels.outputs, strict=True):
-            values = output.values(frame)  # [*extra,N,S,H,W]
-            if labels.single:
-                values = values[..., 0, :, :]
-            if len(labels.frames.dims) == 3:
-                values = values.squeeze(len(output.extra))
-            variable[(*[slice(None)] * (values.ndim - 2), lead)] = values
-        lead += 1
-
-    return write
+    return sum(size + (1 << 16) for size in sizes) + (1 << 16)
 
 
 @contextmanager
@@ -123,7 +107,8 @@ def npz_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
         with archive.open("frames.npy", "w", force_zip64=True) as entry:
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(entry, header)
-            yield lambda frame: _write_bytes(entry, frame)
+            with counted(lambda frame: _write_bytes(entry, frame), labels.steps) as write:
+                yield write
         small = {
             "channels": np.array(labels.names),
             "times": _plain_times(labels.valid_times),
@@ -136,16 +121,9 @@ def npz_writer(path: Path, labels: ForecastLabels) -> Iterator[Write]:
 
 
 def _write_bytes(entry: Any, frame: Tensor) -> None:
-    entry.write(frame.numpy().astype("<f4").tobytes())
+    entry.write(np.ascontiguousarray(frame.numpy(), "<f4").data)
 
 
 def _plain_times(times: np.ndarray) -> np.ndarray:
     """Calendar objects have no NumPy type: they are written as text."""
     return times.astype(str) if times.dtype == object else times
-
-
-def _chunks(labels: ForecastLabels, output: Output) -> tuple[int, ...]:
-    """One frame of all sequences: what is written at a time."""
-    lead = labels.frames.time_dim if labels.single else labels.lead_name
-    sizes = zip(labels.dims_of(output), labels.shape_of(output), strict=True)
-    return tuple(1 if dim == lead else size for dim, size in sizes)

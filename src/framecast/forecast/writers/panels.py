@@ -6,18 +6,19 @@ grid has them.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice, product
+from functools import cached_property
+from itertools import chain, islice, product
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from jaxtyping import Float
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
+from framecast.forecast.writers.backdrop import Backdrop, Picture
 from framecast.forecast.writers.colours import (
     SEQUENTIAL,
     Colours,
@@ -49,7 +50,6 @@ DIFFERENCE, SPREAD = "forecast − truth", "spread"
 """Columns with colours of their own."""
 
 Image = Float[np.ndarray, "H W"] | Float[np.ndarray, "H W 3"]
-Picture = UInt8[np.ndarray, "height width 3"]
 
 
 class Row(NamedTuple):
@@ -109,9 +109,19 @@ class Panels:
         self.times, self.units = lead_times(labels.frames, labels.steps)
         self.columns = _columns(labels.members or 1, self.truth.known)
         self.figure = Figure(figsize=_size(labels, len(self.rows), len(self.columns)), dpi=100)
-        self.canvas: Any = FigureCanvasAgg(self.figure)
-        self.title = self.figure.suptitle(" ", fontsize="medium")
+        self.title = self.figure.suptitle(self._describe(1), fontsize="medium")
         self.images = self._lay_out(self.columns)
+
+    @cached_property
+    def backdrop(self) -> Backdrop:
+        """What draws the figure."""
+        return Backdrop(self.figure, list(chain(*self.images)), self.title)
+
+    @property
+    def maps(self) -> list[Colormap]:
+        """The colour maps in use."""
+        used = [image.get_cmap() for image in chain(*self.images)]
+        return list({each.name: each for each in used}.values())
 
     def draw(self, frame: Float[np.ndarray, "M N S C H W"], lead: int) -> Picture:
         """Draw the frame of a lead, 1 for the first."""
@@ -120,8 +130,7 @@ class Panels:
             channels = frame[:, row.sequence, row.start].astype(np.float64)
             shown = channels if self.labels.names == COLOUR else channels[:, [row.channel]]
             self._show(images, self._values(shown, self.truth.at(row, lead)))
-        self.canvas.draw()
-        return np.array(self.canvas.buffer_rgba())[..., :3]
+        return self.backdrop.draw()
 
     def _values(self, members: Float[np.ndarray, "M C H W"], truth: Image | None) -> list[Image]:
         """What each column shows, NaN where nothing is known."""
