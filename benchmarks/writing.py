@@ -84,7 +84,7 @@ def row(suffix: str, grid: tuple[int, int], kind: str) -> dict[str, object]:
         calls: dict[str, Callable[[], object]] = {
             "writer": lambda: write(path, labels, frames),
             "limit": lambda: copy(beside, frames),
-            "one": lambda: write(path, first, short),
+            "one": lambda: write(path.with_stem("one"), first, short),
         }
         if not numbers:
             write(path, labels, frames)
