@@ -27,7 +27,7 @@ from torch import Tensor
 from benchmarks.timing import print_table
 from framecast.forecast.writers import ForecastLabels, open_writer
 from framecast.forecast.writers.animation import FRAMES_PER_SECOND
-from framecast.forecast.writers.blocks import BLOCK
+from framecast.forecast.writers.gathered import BLOCK
 from framecast.frames.channels import Channel, Coordinate
 from framecast.frames.frames import Frames
 from framecast.readers.open import read_frames

@@ -10,7 +10,7 @@ import xarray as xr
 import zarr
 from test_panels import frames_of
 
-from framecast.forecast.writers import ForecastLabels, blocks, open_writer
+from framecast.forecast.writers import ForecastLabels, gathered, open_writer
 from framecast.forecast.writers.outputs import Summary
 
 NUMBERS = (".nc", ".zarr", ".npz")
@@ -40,7 +40,7 @@ def written(path, labels, leads):
 @pytest.mark.parametrize("suffix", NUMBERS)
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 7, 8])
 def test_any_count_of_leads_is_written_whole(tmp_path, monkeypatch, suffix, steps):
-    monkeypatch.setattr(blocks, "BLOCK", 3 * LEAD)
+    monkeypatch.setattr(gathered, "BLOCK", 3 * LEAD)
     leads = torch.rand(steps, 1, 1, 1, 1, 3, 5)
     found = written(tmp_path / f"f{suffix}", labels_of(steps), leads)
     values = found[:, 0] if suffix == ".npz" else found["t"]
@@ -50,8 +50,8 @@ def test_any_count_of_leads_is_written_whole(tmp_path, monkeypatch, suffix, step
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 @pytest.mark.parametrize("block", [1, 2 * 4 * LEAD, 1 << 20])
 def test_sequences_starts_and_members_keep_their_places(tmp_path, monkeypatch, suffix, block):
-    monkeypatch.setattr(blocks, "BLOCK", block)
-    monkeypatch.setattr(blocks, "LARGEST", 2 * LEAD)
+    monkeypatch.setattr(gathered, "BLOCK", block)
+    monkeypatch.setattr(gathered, "LARGEST", 2 * LEAD)
     leads = torch.rand(5, 3, 2, 2, 1, 3, 5)  # [K,M,N,S,C,H,W]
     summary = Summary(members=True, mean=True)
     labels = labels_of(5, 2, (1, 2), members=3, summary=summary)
@@ -64,19 +64,19 @@ def test_sequences_starts_and_members_keep_their_places(tmp_path, monkeypatch, s
 def test_chunks_hold_leads_enough_and_not_too_many(tmp_path, monkeypatch):
     def chunks(steps, members=None):
         labels = labels_of(steps, members=members)
-        return blocks.chunks_of(labels, labels.outputs[0])
+        return gathered.chunks_of(labels, labels.outputs[0])
 
-    monkeypatch.setattr(blocks, "BLOCK", 4 * LEAD)
+    monkeypatch.setattr(gathered, "BLOCK", 4 * LEAD)
     assert chunks(3) == (3, 3, 5)
     assert chunks(8) == (4, 3, 5)
     assert chunks(9) == (3, 3, 5)  # three blocks alike, not two and a rest
     assert chunks(8, members=2) == (2, 2, 3, 5)
     assert chunks(8, members=20) == (20, 1, 3, 5)
-    monkeypatch.setattr(blocks, "LARGEST", 7 * LEAD)
+    monkeypatch.setattr(gathered, "LARGEST", 7 * LEAD)
     assert chunks(8, members=20) == (7, 1, 3, 5)
-    monkeypatch.setattr(blocks, "LARGEST", 1)
+    monkeypatch.setattr(gathered, "LARGEST", 1)
     assert chunks(8, members=20) == (1, 1, 3, 5)
-    monkeypatch.setattr(blocks, "GATHERED", 2 * LEAD)
+    monkeypatch.setattr(gathered, "GATHERED", 2 * LEAD)
     assert chunks(8) == (2, 3, 5)
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from zarr.errors import UnstableSpecificationWarning, ZarrUserWarning
 
 from framecast.base.disk import reserve
-from framecast.forecast.writers.blocks import Write, block_writer, chunks_of, counted
 from framecast.forecast.writers.destination import MARK
+from framecast.forecast.writers.gathered import Write, block_writer, chunks_of, counted
 from framecast.forecast.writers.labels import ForecastLabels
 
 
