@@ -86,6 +86,6 @@ def _opened(path: Path) -> h5py.File:
         _open.pop(path, None)
         _open[path] = state, h5py.File(path)
     _open.move_to_end(path)
-    if len(_open) > OPEN:
+    while len(_open) > OPEN:
         _open.popitem(last=False)
     return _open[path][1]
