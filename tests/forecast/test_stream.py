@@ -156,3 +156,22 @@ def test_what_a_model_needs_is_named():
     plain = streamer_of(checkpoint_of(frames_of(["u", "v"])))
     with pytest.raises(UserError, match="name a file of frames like those of the training"):
         plain.push(frame, TIMES[0])
+
+
+@pytest.mark.parametrize(("name", "number", "words"), [
+    ("frame", torch.inf, "frame: some values are infinite; one that is missing is NaN"),
+    ("forcings", -torch.inf, "forcings: some values are infinite"),
+    ("actions", torch.nan, "actions must be known at each step"),
+    ("actions", torch.inf, "actions must be known at each step"),
+])  # fmt: skip
+def test_numbers_that_would_spoil_a_stream_are_refused(name, number, words):
+    frames, checkpoint = all_roles()
+    streamer = streamer_of(checkpoint, 1, frames)
+    given = {
+        "frame": frames.values[:, 0, :2].clone(),
+        "forcings": frames.values[:, :2, 3:].clone(),
+        "actions": frames.actions[:, :1].clone(),
+    }
+    given[name].view(-1)[0] = number
+    with pytest.raises(UserError, match=words):
+        streamer.push(given.pop("frame"), TIMES[0], **given)

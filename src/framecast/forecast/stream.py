@@ -86,7 +86,8 @@ class Streamer:
 
         Raises:
             UserError: if the frame does not suit the model, time runs backwards or off the step,
-                or something that the model reads is not given.
+                something that the model reads is not given, a value is infinite, or an action is
+                not a number.
         """
         self._check(frame, forcings, actions)
         times, missed = self._times(time, now)
@@ -219,6 +220,7 @@ class Streamer:
         ):
             found = "none" if actions is None else list(actions.shape)
             raise UserError(f"actions must be {list(shape)}, not {found}")
+        _check_numbers(frame, forcings, actions)
 
 
 class Stream:
@@ -281,6 +283,15 @@ def frames_like(run: PathLike, predictor: Predictor, file: PathLike) -> Frames:
     """
     spec = predictor.checkpoint.frames
     return source_of(run).read([file], Selection.of(spec))
+
+
+def _check_numbers(frame: Tensor, forcings: Tensor | None, actions: Tensor | None) -> None:
+    """Refuse numbers that would spoil all that a stream remembers; only NaN means missing."""
+    for name, values in {"frame": frame, "forcings": forcings}.items():
+        if values is not None and values.isinf().any():
+            raise UserError(f"{name}: some values are infinite; one that is missing is NaN")
+    if actions is not None and not actions.isfinite().all():
+        raise UserError("actions must be known at each step: some are NaN or infinite")
 
 
 def _names(channels: Sequence[Channel]) -> list[str]:
