@@ -18,12 +18,13 @@ from framecast.base.errors import UserError
 from framecast.base.fetch import DOWNLOADS
 from framecast.cli import main
 from framecast.evaluate import evaluate, scoring
+from framecast.frames.lazy import load
 from framecast.metrics import ERRORS, MetricChoice, clips
 from framecast.metrics.clips import ClipFeatures
 from framecast.metrics.frechet import Gaussians, frechet_distances
 from framecast.metrics.lpips import Lpips
 from framecast.readers.open import read_frames
-from framecast.report import draw_strips, evaluate_to, write_report
+from framecast.report import draw_colour_strips, draw_strips, evaluate_to, write_report
 from judged import plain_scores, random_weights, scripted, walk
 from small import untrained_run
 
@@ -82,6 +83,26 @@ def test_strips_of_images_run_from_black_to_white(run, video):
     values = draw_strips(evaluate([run], data=video), 0).axes[-2]
     assert values.get_ylim() == (0, 255)
     assert values.collections[-1].get_cmap().name == "gray"
+
+
+def test_frames_in_colours_have_one_strip_in_colours(tmp_path):
+    values = np.random.default_rng(0).uniform(0, 255, (2, 9, 3, 16, 20)).astype(np.float32)
+    names = ("red", "green", "blue")
+    told = {"valid_range": [0, 255]}
+    dims = ("sequence", "time", "y", "x")
+    channels = {name: (dims, values[:, :, n], told) for n, name in enumerate(names)}
+    xr.Dataset(channels).to_netcdf(tmp_path / "colours.nc", engine="h5netcdf")
+    run = untrained_run(tmp_path / "coloured", tmp_path / "colours.nc", normalise="unit")
+    evaluation = evaluate_to([run], tmp_path / "out", steps=2)
+    assert sorted(f.name for f in (tmp_path / "out").glob("strips*")) == ["strips_colours.png"]
+    *panels, errors = draw_colour_strips(evaluation).axes
+    shown = [panel.images[0].get_array() for panel in panels]
+    truth = load(evaluation.first.values)[0, 3:5].movedim(1, -1).numpy()
+    forecast = evaluation.models[0].example[0].movedim(1, -1).numpy()
+    np.testing.assert_allclose(shown[:2], truth / 255, rtol=1e-6)
+    np.testing.assert_allclose(shown[2:4], (forecast / 255).clip(0, 1), rtol=1e-6)
+    np.testing.assert_allclose(shown[4:], np.abs(forecast - truth).mean(-1), rtol=1e-5)
+    assert errors.get_ylim() == pytest.approx((0, np.abs(forecast - truth).mean(-1).max()))
 
 
 def test_other_frames_are_not(tmp_path):

@@ -72,6 +72,11 @@ def is_picture(channels: Sequence[Channel]) -> bool:
     return {channel.name for channel in channels} <= {*GREY, *COLOUR}
 
 
+def in_colours(channels: Sequence[Channel]) -> bool:
+    """Whether channels are the red, green and blue of pictures."""
+    return tuple(channel.name for channel in channels) == COLOUR
+
+
 def _two_numbers(ends: Any) -> tuple[float, float] | None:
     if isinstance(ends, str):
         return None

@@ -15,12 +15,13 @@ from framecast.base.whole import PathLike, whole, write_text
 from framecast.evaluate import Evaluation, evaluate, score_files
 from framecast.evaluate.strides import Stride
 from framecast.forecast.members import Variation
+from framecast.frames.channels import in_colours
 from framecast.frames.leads import lead_times
 from framecast.metrics import IMAGES, MetricChoice
 from framecast.readers.paths import Paths
 from framecast.readers.selection import EVERYTHING, Selection
+from framecast.report.curves import draw_curves, draw_image_curves
 from framecast.report.page import draw_page
-from framecast.report.pictures import draw_curves, draw_image_curves, draw_strips
 from framecast.report.recognition import draw_accuracy, named_models
 from framecast.report.records import CREATOR, describe
 from framecast.report.rows import (
@@ -33,11 +34,13 @@ from framecast.report.rows import (
     to_csv,
 )
 from framecast.report.sightings import draw_sightings
+from framecast.report.strips import draw_colour_strips, draw_strips
 from framecast.report.table import print_table
 from framecast.runs.device import choose_device
 
 __all__ = [
     "describe",
+    "draw_colour_strips",
     "draw_curves",
     "draw_image_curves",
     "draw_strips",
@@ -55,7 +58,7 @@ NAMES = (
 """The files of a report."""
 OPTIONAL = (
     "curves.csv", "curves_images.png", "classes.csv", "confusion.csv", "accuracy.png",
-    "classes.png",
+    "classes.png", "strips_*.png",
 )  # fmt: skip
 """Those that not every report has."""
 
@@ -154,9 +157,9 @@ def write_report(evaluation: Evaluation, out: PathLike, overwrite: bool = False)
     """Write the page, the numbers and the pictures of an evaluation.
 
     They are report.html, metrics.json, metrics.csv, averages.csv, differences.csv, curves.png, a
-    strips_CHANNEL.png for each channel, and, where metrics were taken that need them, curves.csv
-    and curves_images.png; of models that name classes, classes.csv, confusion.csv, accuracy.png and
-    classes.png.
+    strips_CHANNEL.png for each channel (for red, green and blue strips_colours.png), and, where
+    metrics were taken that need them, curves.csv and curves_images.png; of models that name
+    classes, classes.csv, confusion.csv, accuracy.png and classes.png.
 
     Args:
         evaluation: what to report.
@@ -173,8 +176,8 @@ def write_report(evaluation: Evaluation, out: PathLike, overwrite: bool = False)
         write_text(folder / "averages.csv", averages_to_csv(evaluation))
         write_text(folder / "differences.csv", differences_to_csv(evaluation))
         write_text(folder / "report.html", draw_page(evaluation, CREATOR))
-        for name in OPTIONAL:  # an earlier report may have had them
-            (folder / name).unlink(missing_ok=True)
+        for file in (file for name in OPTIONAL for file in folder.glob(name)):
+            file.unlink()  # an earlier report may have had it
         if named_models(evaluation):
             write_text(folder / "classes.csv", classes_to_csv(evaluation))
             write_text(folder / "confusion.csv", confusion_to_csv(evaluation))
@@ -185,9 +188,7 @@ def write_report(evaluation: Evaluation, out: PathLike, overwrite: bool = False)
         _save(draw_curves(evaluation), folder / "curves.png")
         if any(name in IMAGES for name in evaluation.metrics):
             _save(draw_image_curves(evaluation), folder / "curves_images.png")
-        for place, channel in enumerate(evaluation.first.channels):
-            name = re.sub(r"[^\w.-]+", "_", channel.name)
-            _save(draw_strips(evaluation, place), folder / f"strips_{name}.png")
+        _save_strips(evaluation, folder)
 
 
 @contextmanager
@@ -220,6 +221,16 @@ def _is_report(folder: Path) -> bool:
 
 def _named_like_a_report(folder: Path) -> list[str]:
     return sorted(file.name for name in NAMES for file in folder.glob(name))
+
+
+def _save_strips(evaluation: Evaluation, folder: Path) -> None:
+    """Frames in colours are one strip, other channels one each."""
+    if in_colours(evaluation.first.channels):
+        _save(draw_colour_strips(evaluation), folder / "strips_colours.png")
+        return
+    for place, channel in enumerate(evaluation.first.channels):
+        name = re.sub(r"[^\w.-]+", "_", channel.name)
+        _save(draw_strips(evaluation, place), folder / f"strips_{name}.png")
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from framecast.evaluate import Evaluation
 from framecast.evaluate.sightings import Glance, Sighting
-from framecast.frames.channels import COLOUR, Channel
+from framecast.frames.channels import in_colours
 from framecast.report.recognition import named_models
 from framecast.report.words import chosen
 
@@ -68,7 +68,7 @@ def _name(axes: Axes, sighting: Sighting, glance: Glance, place: int) -> None:
 
 def _look(sighting: Sighting) -> dict[str, Any]:
     """How the first channel becomes a picture; colours are shown as they are."""
-    if _coloured(sighting.channels):
+    if in_colours(sighting.channels):
         return {}
     declared = sighting.channels[0].valid_range
     if declared is not None:
@@ -86,7 +86,3 @@ def _show(axes: Axes, frame: Tensor, look: dict[str, Any]) -> None:
         return
     picture = frame[0] if look else (frame / 255).clamp(0, 1).movedim(0, -1)
     axes.imshow(picture.numpy(), **look)
-
-
-def _coloured(channels: Sequence[Channel]) -> bool:
-    return tuple(channel.name for channel in channels) == COLOUR

@@ -16,7 +16,7 @@ from framecast.forecast.writers.colours import (
     difference_colours,
     value_colours,
 )
-from framecast.frames.channels import COLOUR
+from framecast.frames.channels import in_colours
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import load
 from framecast.frames.leads import lead_times, spoken
@@ -263,7 +263,7 @@ def _described(
         }
         for channel, coding in zip(first.channels, codings, strict=True)
     ]
-    picture = names == COLOUR
+    picture = in_colours(first.channels)
     return {
         "grid": describe_grid(first, effort.coarse) | {"coasts": coasts(first, effort.coarse)},
         "maps": {name: _colours(name) for name in (DIVERGING, SEQUENTIAL, PICTURE)},
