@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def collect(
     name: str,
     *,
     results: Path = RESULTS,
-    weights: bool = True,
+    weights: Collection[Path] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Copy the evidence of an evaluation into results/NAME, whole or not at all.
@@ -45,7 +45,8 @@ def collect(
         evaluation: folder that `framecast evaluate` wrote.
         name: of the folder in results.
         results: the folder of all results.
-        weights: whether the weights are kept too.
+        weights: those of the runs whose weights are kept too, of any size; None for all of the
+            runs, each of which must then be small.
         overwrite: whether an entry of this name is replaced.
 
     Returns:
@@ -66,26 +67,30 @@ def collect(
         entry.mkdir()
         shutil.copyfile(evaluation / NUMBERS, entry / NUMBERS)
         for run, own in zip(runs, _names(runs), strict=True):
-            _copy_run(run, entry if len(runs) == 1 else entry / own, weights)
+            place = entry if len(runs) == 1 else entry / own
+            _copy_run(run, place)
+            if weights is None or run in weights:
+                _copy_weights(run, place, LARGEST_WEIGHTS if weights is None else LARGEST_TOTAL)
         _check_total(entry, out, results)
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(entry, out)
     return out
 
 
-def _copy_run(run: Path, out: Path, weights: bool) -> None:
+def _copy_run(run: Path, out: Path) -> None:
     config = yaml.safe_load(_existing(run / "config.yaml").read_text(encoding="utf-8"))
     _check_path(config["data"].get("path"), run / "config.yaml")
     out.mkdir(parents=True, exist_ok=True)
     for file in KEPT:
         shutil.copyfile(_existing(run / file), out / file)
-    if not weights:
-        return
+
+
+def _copy_weights(run: Path, out: Path, most: int) -> None:
     size = _existing(run / WEIGHTS).stat().st_size
-    if size > LARGEST_WEIGHTS:
+    if size > most:
         raise RefusedError(
-            f"{run / WEIGHTS} has {size / MEGABYTE:.1f} MB, and weights over 2 MB are not kept: "
-            "add --without-weights"
+            f"{run / WEIGHTS} has {size / MEGABYTE:.1f} MB, and weights over 2 MB are not kept "
+            "unasked: add --weights-of RUN for the best of them, or --weights-of alone for none"
         )
     shutil.copyfile(run / WEIGHTS, out / WEIGHTS)
 
@@ -127,7 +132,7 @@ def _check_total(entry: Path, out: Path, results: Path) -> None:
     if total > LARGEST_TOTAL:
         raise RefusedError(
             f"{results} would have {total / MEGABYTE:.1f} MB, but 40 MB is the most: leave weights "
-            "out (--without-weights), or remove an entry"
+            "out (--weights-of), or remove an entry"
         )
 
 
@@ -147,7 +152,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of the runs")
     parser.add_argument("evaluation", type=Path, metavar="EVALUATION", help="folder of the report")
     parser.add_argument("name", metavar="NAME", help="name of the folder in results")
-    parser.add_argument("--without-weights", action="store_true", help="keep no weights")
+    parser.add_argument(
+        "--weights-of",
+        nargs="*",
+        type=Path,
+        metavar="RUN",
+        help="keep the weights of these runs alone, of any size (default: of all)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace what has this name")
     options = parser.parse_args(arguments)
     try:
@@ -155,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.runs,
             options.evaluation,
             options.name,
-            weights=not options.without_weights,
+            weights=options.weights_of,
             overwrite=options.overwrite,
         )
     except RefusedError as error:

@@ -6,13 +6,14 @@ A table stands between two comments in the page, and is made anew each time:
 
     <!-- table NAME -->          the RMSE of results/NAME by lead time
     <!-- table NAME psnr -->     another metric of that evaluation
+    <!-- table NAME psnr_by_age --> by how long ago a place was shown, or that it is new
     <!-- table NAME accuracy --> the classes named right, at the shares of the training
     <!-- table NAME accuracy@0.25 -->  those of each class, at one share
     <!-- end -->
 
 The curves of results/NAME are docs/pictures/results_NAME.png: the RMSE by lead time (the PSNR where
-only pictures were scored), or, of models that name classes, the classes named right by the share
-seen. What did not change is not written.
+only pictures were scored, and by age where that was taken), or, of models that name classes, the
+classes named right by the share seen. What did not change is not written.
 """
 
 import json
@@ -22,45 +23,22 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from io import BytesIO
-from itertools import cycle
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import curves
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from evidence import BEST, Row, labelled, of_ages, of_runs, rows
 
 from framecast.metrics import METRICS
 from framecast.report.words import chosen_leads
 
 ROOT = Path(__file__).parent.parent
 ACCURACY = "accuracy"
-BEST = "best possible guess"
 MOST_LEADS = 9
 """Lead times in a table; their average has a column of its own."""
 
 _TABLE = re.compile(r"<!-- table (\S+)(?: (\S+))? -->\n(.*?)<!-- end -->", re.DOTALL)
-_STYLES = {"persistence": "--", "climatology": ":"}
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-
-
-class Row(NamedTuple):
-    """A metric of the forecasts of a model or baseline, of one variable.
-
-    Attributes:
-        variable: its name, with units; empty for metrics of whole frames.
-        label: of the model or baseline.
-        parameters: of the model; empty for a baseline.
-        values: at each lead time, and their average; NaN where there is none.
-        spreads: standard deviations over seeds, likewise; None for one seed.
-    """
-
-    variable: str
-    label: str
-    parameters: str
-    values: list[float]
-    spreads: list[float] | None
 
 
 def make_all(root: Path = ROOT) -> list[Path]:
@@ -74,7 +52,7 @@ def make_all(root: Path = ROOT) -> list[Path]:
     changed = [page] if _write(page, _fill(text, root).encode()) else []
     for file in sorted((root / "results").glob("*/metrics.json")):
         picture = root / "docs" / "pictures" / f"results_{file.parent.name}.png"
-        if _write(picture, _draw(json.loads(file.read_text(encoding="utf-8")))):
+        if _write(picture, curves.draw(json.loads(file.read_text(encoding="utf-8")))):
             changed.append(picture)
     return changed
 
@@ -90,17 +68,19 @@ def make_table(numbers: dict[str, Any], metric: str = "rmse") -> str:
         return _accuracy_table(numbers, metric.partition("@")[2])
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric}: there are {', '.join(METRICS)}")
-    rows = list(_rows(numbers, metric))
+    if METRICS[metric].family == "age":
+        return _ages_table(numbers, metric)
+    shown = list(rows(numbers, metric))
     units = numbers["lead_time_units"]
     leads = chosen_leads(np.array(numbers["lead_times"]), units, MOST_LEADS).tolist()
     said = "" if units == "1" else units
     heads = [f"{numbers['lead_times'][lead]:g} {said}".strip() for lead in leads]
     heads = ["variable", "forecast", "parameters", *heads, f"all {numbers['steps']} leads"]
     lines = [heads, ["---"] * len(heads)]
-    for row in rows:
-        best = _best([r for r in rows if r.variable == row.variable], metric)
+    for row in shown:
+        best = _best([r for r in shown if r.variable == row.variable], metric)
         reference = next(
-            (r for r in rows if r.variable == row.variable and r.label == "persistence"), None
+            (r for r in shown if r.variable == row.variable and r.label == "persistence"), None
         )
         cells = [_cell(row, place, best, reference, metric) for place in (*leads, -1)]
         lines.append([row.variable, row.label, row.parameters, *cells])
@@ -119,41 +99,6 @@ def _fill(text: str, root: Path) -> str:
         return f"{begin}\n{made}<!-- end -->"
 
     return _TABLE.sub(table, text)
-
-
-def _rows(numbers: dict[str, Any], metric: str) -> Iterator[Row]:
-    units = {c["name"]: c["units"] for c in numbers["data"]["channels"]}
-    forecasts = [*numbers["models"], *numbers["baselines"]]
-    for channel, unit in units.items():
-        for forecast in forecasts:
-            found = forecast["metrics"][channel]["closed_loop"].get(metric)
-            if found is not None:
-                shown = f"{channel} ({unit})" if unit not in ("", "1") else channel
-                yield _row(shown, forecast, found, forecast["averages"]["metrics"][channel][metric])
-    for forecast in forecasts:
-        found = forecast["frame_metrics"].get("closed_loop", {}).get(metric)
-        if found is not None:
-            yield _row("", forecast, found, forecast["averages"]["frame_metrics"][metric])
-            continue
-        if metric not in forecast["metrics"][next(iter(units))]["closed_loop"]:
-            raise ValueError(f"the evaluation has no metric {metric}")
-
-
-def _row(
-    variable: str, forecast: dict[str, Any], found: dict[str, Any], average: dict[str, Any]
-) -> Row:
-    def joined(kind: str) -> list[float]:
-        return [math.nan if v is None else v for v in (*found[kind], *average[kind])]
-
-    runs = forecast["runs"]
-    seeds = f" ({len(runs)} seeds)" if len(runs) > 1 else ""
-    return Row(
-        variable,
-        f"{forecast['label']}{seeds}" if not runs else f"`{forecast['label']}`{seeds}",
-        f"{runs[0]['parameters']:,}" if runs else "",
-        joined("value"),
-        None if found["spread"] is None else joined("spread"),
-    )
 
 
 def _best(rows: Sequence[Row], metric: str) -> list[float]:
@@ -187,6 +132,25 @@ def _cell(row: Row, place: int, best: Sequence[float], reference: Row | None, me
     return text
 
 
+def _ages_table(numbers: dict[str, Any], metric: str) -> str:
+    """A metric by age: a row for each forecast, a column for each age that occurs."""
+    labels, found = of_ages(numbers, metric)
+    units = numbers["axes"]["age"]["units"]
+    shown = [n for n in range(len(labels)) if any(not math.isnan(row.values[n]) for row in found)]
+    heads = ["forecast", "parameters", *(labels[n] for n in shown)]
+    lines = [heads, ["---"] * len(heads)]
+    best = _best(found, metric)
+    for row in found:
+        cells = (_cell(row, n, best, None, metric) for n in shown)
+        lines.append([row.label, row.parameters, *cells])
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return (
+        f"\n{table}\n{METRICS[metric].label}, in closed loop from {numbers['context']} given "
+        f"frames, over {numbers['windows']} windows: of places that are new, and of those that "
+        f"were last shown so many {units} ago. Bold: the best of a column.\n\n"
+    )
+
+
 def _accuracy_table(numbers: dict[str, Any], share: str) -> str:
     """Classes named right in per cent: at the trained shares, or of each class at one share."""
     models = [model for model in numbers["models"] if model.get("recognition")]
@@ -211,10 +175,10 @@ def _at_shares(models: Sequence[dict[str, Any]], first: dict[str, Any]) -> Itera
     shares = [str(share) for share in first["trained_shares"]]
     yield ["network", "parameters", *(f"{float(share):.0%} seen" for share in shares)]
     yield ["---"] * (2 + len(shares))
-    found = [[_of_runs(m, s) for s in shares] for m in models]
+    found = [[of_runs(m, s) for s in shares] for m in models]
     for model, row in zip(models, found, strict=True):
         cells = [_percent(v, [other[n] for other in found]) for n, v in enumerate(row)]
-        yield [_labelled(model), f"{model['runs'][0]['parameters']:,}", *cells]
+        yield [labelled(model), f"{model['runs'][0]['parameters']:,}", *cells]
     if "best_possible" in first["shares"][shares[-1]]:
         best = [100 * first["shares"][share]["best_possible"] for share in shares]
         yield [BEST, "", *(f"{value:.1f}" for value in best)]
@@ -226,23 +190,12 @@ def _of_each_class(
     models: Sequence[dict[str, Any]], first: dict[str, Any], share: str
 ) -> Iterator[list[str]]:
     best = first["shares"][share].get("best_possible_per_class", {})
-    yield ["class", *map(_labelled, models), *([BEST] if best else [])]
+    yield ["class", *map(labelled, models), *([BEST] if best else [])]
     yield ["---"] * (1 + len(models) + bool(best))
     for name in first["classes"]:
-        row = [_of_runs(m, share, name) for m in models]
+        row = [of_runs(m, share, name) for m in models]
         known = [f"{100 * best[name]:.1f}"] if best else []
         yield [name.replace("_", " "), *(_percent(value, row) for value in row), *known]
-
-
-def _labelled(model: dict[str, Any]) -> str:
-    seeds = len(model["runs"])
-    return f"`{model['label']}`" + (f" ({seeds} seeds)" if seeds > 1 else "")
-
-
-def _of_runs(model: dict[str, Any], share: str, name: str | None = None) -> list[float]:
-    """The accuracy of each run of a model at a share, of all classes or of one, in per cent."""
-    seen = [recognition["shares"][share] for recognition in model["recognition"]]
-    return [100 * (own["top_1"] if name is None else own["per_class"][name]) for own in seen]
 
 
 def _percent(values: Sequence[float], row: Sequence[Sequence[float]]) -> str:
@@ -260,77 +213,6 @@ def _caption(numbers: dict[str, Any], metric: str) -> str:
         f"frames, over {numbers['windows']} windows. {skill}Bold: the best of a variable and lead "
         "time."
     )
-
-
-def _draw(numbers: dict[str, Any]) -> bytes:
-    """Draw the curves of an evaluation, as a PNG."""
-    named = any(model.get("recognition") for model in numbers["models"])
-    figure = _draw_accuracy(numbers) if named else _draw_errors(numbers)
-    file = BytesIO()
-    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
-    return file.getvalue()
-
-
-def _draw_accuracy(numbers: dict[str, Any]) -> Figure:
-    """Draw the classes named right by the share seen, of each model and of the best guess."""
-    figure = Figure(figsize=(6.2, 3.4), layout="constrained")
-    axes = figure.subplots()
-    for model, colour in zip(numbers["models"], cycle(_COLOURS), strict=False):
-        found = {
-            100 * float(share): _of_runs(model, share)
-            for share in model["recognition"][0]["shares"]
-        }
-        means = np.array([statistics.fmean(values) for values in found.values()])
-        axes.plot(list(found), means, "o-", ms=3, c=colour, label=_labelled(model).replace("`", ""))
-        if len(model["runs"]) > 1:
-            spread = np.array([statistics.stdev(values) for values in found.values()])
-            axes.fill_between(list(found), means - spread, means + spread, color=colour, alpha=0.2)
-    shares = numbers["models"][0]["recognition"][0]["shares"].items()
-    if best := {float(s): own["best_possible"] for s, own in shares if "best_possible" in own}:
-        x, y = ([100 * value for value in values] for values in (best, best.values()))
-        axes.plot(x, y, ":", c="0.2", label=BEST)
-    axes.set(xlabel="share seen (%)", ylabel="classes named right (%)", ylim=(0, 100))
-    axes.grid(alpha=0.25)
-    figure.legend(loc="outside right upper", frameon=False, fontsize="small")
-    return figure
-
-
-def _draw_errors(numbers: dict[str, Any]) -> Figure:
-    """Draw the RMSE of each variable by lead time, a panel each; of pictures alone their PSNR."""
-    measured = next(iter(numbers["models"][0]["metrics"].values()))["closed_loop"]
-    metric = "rmse" if "rmse" in measured else "psnr"
-    rows = list(_rows(numbers, metric))
-    variables = list(dict.fromkeys(row.variable for row in rows))
-    across = min(3, len(variables))
-    down = math.ceil(len(variables) / across)
-    figure = Figure(figsize=(1.8 + 3.4 * across, 0.4 + 2.7 * down), layout="constrained")
-    panels = figure.subplots(down, across, squeeze=False).flatten().tolist()
-    for panel, variable in zip(panels, variables, strict=False):
-        _panel(panel, [row for row in rows if row.variable == variable], numbers)
-        what = METRICS[metric].label + (f" of {variable}" if variable else "")
-        panel.set_title(what, fontsize="medium")
-        if metric == "rmse":
-            panel.set_ylim(bottom=0)
-    for panel in panels[len(variables) :]:
-        panel.remove()
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize="small")
-    return figure
-
-
-def _panel(axes: Axes, rows: Sequence[Row], numbers: dict[str, Any]) -> None:
-    colours = cycle(_COLOURS)
-    for row in rows:
-        baseline = _STYLES.get(row.label)
-        colour = "0.45" if baseline else next(colours)
-        style, label = baseline or "-", row.label.replace("`", "")
-        axes.plot(numbers["lead_times"], row.values[:-1], style, color=colour, label=label)
-        if row.spreads is not None:
-            both = list(zip(row.values[:-1], row.spreads[:-1], strict=True))
-            low, high = [v - s for v, s in both], [v + s for v, s in both]
-            axes.fill_between(numbers["lead_times"], low, high, color=colour, alpha=0.2)
-    axes.set_xlabel(f"lead time ({numbers['lead_time_units'] or 'steps'})")
-    axes.grid(alpha=0.25)
 
 
 def _write(file: Path, content: bytes) -> bool:

@@ -1,24 +1,16 @@
 """Evidence of reported results: what is kept of it, and the tables that are made from it."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
 
+import collect
+import curves
 import pytest
+import tables
 
 ROOT = Path(__file__).parent.parent
 UNBACKED = "No files stand behind th"
-
-
-def _script(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "results" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-collect, tables = _script("collect"), _script("tables")
 
 
 def _forecast(label, rmse, runs=(), spread=None):
@@ -98,10 +90,10 @@ def test_runs_that_were_compared_have_a_folder_each(run, evaluation, tmp_path):
     results = tmp_path / "results"
     with pytest.raises(collect.RefusedError, match="first, second, but given are first"):
         collect.collect([run], evaluation, "air", results=results)
-    out = collect.collect([run, second], evaluation, "air", results=results, weights=False)
-    assert _names(out) == sorted(
-        ["metrics.json", *(f"{n}/{f}" for n in ("first", "second") for f in collect.KEPT)]
-    )
+    (second / "best.safetensors").write_bytes(bytes(2_000_001))
+    out = collect.collect([run, second], evaluation, "air", results=results, weights=[second])
+    kept = [f"{n}/{f}" for n in ("first", "second") for f in collect.KEPT]
+    assert _names(out) == sorted(["metrics.json", "second/best.safetensors", *kept])
 
 
 def test_runs_of_the_same_seed_are_told_apart_by_the_folder_around(run, evaluation, tmp_path):
@@ -132,7 +124,7 @@ def test_nothing_is_replaced_unless_asked_for(run, evaluation, tmp_path):
 def test_large_weights_and_a_large_total_are_refused(run, evaluation, tmp_path):
     results = tmp_path / "results"
     (run / "best.safetensors").write_bytes(bytes(2_000_001))
-    with pytest.raises(collect.RefusedError, match="--without-weights"):
+    with pytest.raises(collect.RefusedError, match="--weights-of RUN"):
         collect.collect([run], evaluation, "air", results=results)
     assert not (results / "air").exists()
     (run / "best.safetensors").write_bytes(bytes(2_000_000))
@@ -140,7 +132,7 @@ def test_large_weights_and_a_large_total_are_refused(run, evaluation, tmp_path):
     (results / "other" / "log.csv").write_bytes(bytes(38_000_000))
     with pytest.raises(collect.RefusedError, match="40 MB is the most"):
         collect.collect([run], evaluation, "air", results=results)
-    collect.collect([run], evaluation, "air", results=results, weights=False)
+    collect.collect([run], evaluation, "air", results=results, weights=())
 
 
 @pytest.mark.parametrize("path", ["/home/me/t.nc", "../t.nc"])
@@ -256,4 +248,21 @@ def test_classes_named_right_by_share_and_by_class():
         tables.make_table(numbers, "accuracy@0.3")
     with pytest.raises(ValueError, match="no models that name classes"):
         tables.make_table(_numbers("first"), "accuracy")
-    assert tables._draw(numbers) != tables._draw(_numbers("first"))
+    assert curves.draw(numbers) != curves.draw(_numbers("first"))
+
+
+def test_what_is_remembered_by_age():
+    numbers = _numbers("first")
+    numbers["axes"] = {"age": {"labels": ["new", "1–8", "9–16"], "units": "frames"}}
+    ages = {"conv_gru": [17.5, None, 24.25], "persistence": [18.0, None, 12.0]}
+    for forecast in (*numbers["models"], *numbers["baselines"]):
+        by_age = {"value": [ages[forecast["label"]]], "spread": None}
+        forecast["averages"]["frame_metrics"]["psnr_by_age"] = by_age
+    table = tables.make_table(numbers, "psnr_by_age")
+    assert "| forecast | parameters | new | 9–16 |\n" in table
+    assert "| `conv_gru` | 1,234 | 17.5 | **24.2** |\n" in table
+    assert "| persistence |  | **18** | 12 |\n" in table
+    assert "last shown so many frames ago" in table
+    with pytest.raises(ValueError, match="no metric ssim_by_age"):
+        tables.make_table(numbers, "ssim_by_age")
+    assert curves.draw(numbers) != curves.draw(_numbers("first"))
