@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import cycle
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from matplotlib.figure import Figure
 from framecast.metrics import METRICS
 
 AGES = "psnr_by_age"
-_STYLES = {"persistence": "--", "climatology": ":"}
+_BASELINES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+_LETTERS = 34
+"""In a line above a panel."""
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
@@ -68,7 +71,7 @@ def _draw_errors(numbers: dict[str, Any]) -> Figure:
     for panel, variable in zip(panels, variables, strict=False):
         _panel(panel, [row for row in shown if row.variable == variable], numbers)
         what = METRICS[metric].label + (f" of {variable}" if variable else "")
-        panel.set_title(what, fontsize="medium")
+        panel.set_title(fill(what, _LETTERS), fontsize="medium")
         if metric == "rmse":
             panel.set_ylim(bottom=0)
     for panel in panels[len(variables) :]:
@@ -98,11 +101,14 @@ def _draw_ages(numbers: dict[str, Any]) -> Figure:
 
 def _looks(shown: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """Line, colour and label of each forecast: models in colours, baselines in grey."""
-    colours = cycle(_COLOURS)
+    colours, styles = cycle(_COLOURS), cycle(_BASELINES)
     for row in shown:
-        style = _STYLES.get(row.label)
-        colour = "0.45" if style else next(colours)
-        yield {"ls": style or "-", "color": colour, "label": row.label.replace("`", "")}
+        model = bool(row.parameters)
+        yield {
+            "ls": "-" if model else next(styles),
+            "color": next(colours) if model else "0.45",
+            "label": row.label.replace("`", ""),
+        }
 
 
 def _panel(axes: Axes, shown: Sequence[Row], numbers: dict[str, Any]) -> None:
