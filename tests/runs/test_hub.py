@@ -99,6 +99,9 @@ def test_every_kind_of_model_is_shared(run, tmp_path):
         assert isinstance(saved.model, kind)
         ours = framecast.from_pretrained(source).model.state_dict()
         assert all(torch.equal(saved.model.state_dict()[name], ours[name]) for name in ours)
+    told = (tmp_path / "shared-World" / "README.md").read_text()
+    assert "A world model of " in told
+    assert "framecast forecast FOLDER EPISODE --start N --steps K --out walk.mp4" in told
 
 
 def test_a_checkpoint_alone_is_shared_and_loaded(run, tmp_path):

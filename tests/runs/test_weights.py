@@ -65,7 +65,7 @@ def test_a_card_says_what_was_trained_on_what_and_how_good_it_is(results):
         "Data: waves.npy",
         "Frames: 6×6 cells",
         "Trained to: read 3 frames, and forecast 4",
-        "Training: 2 minutes on cpu (x86_64, 1 threads)",
+        "Training: 2 minutes on cpu (x86_64, 1 thread)",
         "Parameters: 12,345",
         "Measured on 7 windows of waves.npy, beside baselines, as a mean of 2 runs",
         "| field | gru | rmse | lead 1 h | 0.25 |",

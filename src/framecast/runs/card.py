@@ -125,11 +125,12 @@ class Described:
 def card(described: Described) -> str:
     """Return what a person should know of a trained network, as Markdown."""
     header = described.header
-    article = "An" if header.kind[0] in "aeiou" else "A"
+    kind = "world model" if header.kind == "world" else header.kind
+    article = "An" if kind[0] in "aeiou" else "A"
     made = described.environment
     built = f" of {described.layer}" if described.layer else ""
     by = f", trained with framecast {made['framecast']}" if made else ""
-    lines = [f"# {described.name}", "", f"{article} {header.kind}{built}{by}.", ""]
+    lines = [f"# {described.name}", "", f"{article} {kind}{built}{by}.", ""]
     lines += [f"- {what}: {said}" for what, said in _facts(described)]
     lines += ["", *_use(header.kind)]
     if described.evaluation is not None:
@@ -191,11 +192,10 @@ def _facts(described: Described) -> Iterator[tuple[str, str]]:
         given = counted(header.context, "frame")
         yield "Trained to", f"read {given}, and forecast {header.horizon}"
     if described.seconds is not None and made:
-        yield (
-            "Training",
-            f"{counted(round(described.seconds / 60), 'minute')} on {made['device']} "
-            f"({made.get('processor', made['machine'])}, {made['threads']} threads)",
-        )
+        took = counted(round(described.seconds / 60), "minute")
+        machine = made.get("processor", made["machine"])
+        threads = counted(int(made["threads"]), "thread")
+        yield "Training", f"{took} on {made['device']} ({machine}, {threads})"
     if described.evaluation is not None:
         yield "Parameters", f"{described.evaluation[1]['parameters']:,}"
     yield "Licence", described.licence or "not said"
@@ -205,6 +205,7 @@ def _use(kind: str) -> list[str]:
     """How it is put to use, as a reader of the card types it."""
     words = {
         "recogniser": "recognise FOLDER VIDEO",
+        "world": "forecast FOLDER EPISODE --start N --steps K --out walk.mp4",
         "tokeniser": "reconstruct FOLDER --data INPUT --out shown.png",
     }.get(kind, "forecast FOLDER INPUT --steps K --out forecast.nc")
     return ["Where framecast is installed, with this folder:", "", f"    framecast {words}"]
@@ -231,7 +232,7 @@ def _scores(described: Described) -> list[Scored]:
     said, model = described.evaluation
     units = said["lead_time_units"]
     ends = sorted({0, len(said["lead_times"]) - 1})
-    leads = [f"lead {said['lead_times'][end]:g} {units}".rstrip() for end in ends]
+    leads = [f"lead {said['lead_times'][end]:.4g} {units}".rstrip() for end in ends]
     found = []
     for one in (model, *said["baselines"]):
         loops = [(name, loop, ("rmse",)) for name, loop in one["metrics"].items()]
