@@ -52,7 +52,7 @@ def draw_colour_strips(evaluation: Evaluation) -> Figure:
     pictures = [frames.clip(0, 1).transpose(0, 2, 3, 1) for frames in scaled]
     errors = ScalarMappable(Normalize(0, float(np.nanmax(missed)) or 1.0), "magma")
     sheet = _rows(evaluation, pictures[0], pictures[1:], missed, (None, errors))
-    sheet.bar(1, errors, "error")
+    sheet.bar(1, errors, "error", extend="max")
     return sheet.figure
 
 
@@ -124,11 +124,11 @@ class _Sheet:
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set(linewidth=0.4, color="0.6")
 
-    def bar(self, half: int, scale: ScalarMappable, label: str) -> None:
-        """Add a colour bar, in the upper half (0) or the lower (1)."""
+    def bar(self, half: int, scale: ScalarMappable, label: str, extend: str = "both") -> None:
+        """Add a colour bar, in the upper half (0) or the lower (1), with arrows at its ends."""
         left, height = self.left + self.body[0] + 0.1, self.body[1] / 2
         axes = self._axes(left, self.head + half * height + 0.05, 0.11, height - 0.2)
-        bar = self.figure.colorbar(scale, cax=axes, extend="both", ticks=MaxNLocator(4))
+        bar = self.figure.colorbar(scale, cax=axes, extend=extend, ticks=MaxNLocator(4))
         bar.set_label(label, fontsize="small")
         axes.tick_params(labelsize="x-small")
 
