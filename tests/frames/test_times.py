@@ -232,3 +232,14 @@ def test_months_and_calendars_are_found_on_another_axis():
     assert places_at(months, months[3:6], Step(months=1), 0.02) == [3, 4, 5]
     days = np.array([cftime.DatetimeNoLeap(2000, 2, day) for day in range(20, 29)])
     assert places_at(days, days[2:5], Step(difference=days[1] - days[0]), 0.02) == [2, 3, 4]
+
+
+@pytest.mark.parametrize(("time", "digits", "words"), [
+    (22 + 2 / 3, 12, "22.6666666667"),
+    (22 + 2 / 3, 6, "22.6667"),
+    (1234567.5, 6, "1234568"),
+    (0.1 + 0.2, 12, "0.3"),
+    (np.nan, 6, "nan"),
+])  # fmt: skip
+def test_numbers_are_shown_with_as_many_digits_as_help(time, digits, words):
+    assert readable(time, digits) == words

@@ -16,6 +16,9 @@ from framecast.frames.months import Place, later_month, months_of, place_of
 TOLERANCE = 0.02
 """Share of a step that a time may be off by default: jitter of scans, and rounding."""
 
+SHOWN = 6
+"""Digits of a time that is shown beside a picture, if it is a number."""
+
 _ODD = 0.1
 """Share of steps that may be neither the usual one nor as long as a gap: each cuts the axis."""
 
@@ -190,12 +193,19 @@ def _nearest(along: np.ndarray, asked: np.ndarray) -> np.ndarray:
     return np.where(asked - along[after - 1] <= along[after] - asked, after - 1, after)
 
 
-def readable(time: Any) -> str:
-    """Write a time for people: dates to the second, without zeros that say nothing."""
+def readable(time: Any, digits: int = 12) -> str:
+    """Write a time for people: dates to the second, without zeros that say nothing.
+
+    Args:
+        time: a date, a duration or a number.
+        digits: of a number, at most, but for those before the point; the default is without the
+            last digits of a sum of steps, and exact enough to be typed.
+    """
     if isinstance(time, np.timedelta64 | timedelta):
         return in_words(time)
     if isinstance(time, float | np.floating):
-        return f"{float(time):.12g}"  # without the last digits of a sum of steps
+        number = float(time)
+        return f"{number:.{max(digits, len(f'{abs(number):.0f}'))}g}"
     if not isinstance(time, np.datetime64):
         return str(time)
     text = str(np.datetime_as_string(time, unit="s"))

@@ -14,7 +14,7 @@ from framecast.forecast.writers.attributes import carried
 from framecast.forecast.writers.destination import MARK, MARKED
 from framecast.forecast.writers.outputs import Output, Summary, outputs_of
 from framecast.frames.frames import Channel, Frames
-from framecast.frames.times import readable
+from framecast.frames.times import SHOWN, readable
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ class ForecastLabels:
         """Say in a line what was forecast."""
         names, times = ", ".join(self.names), self.valid_times
         starts = "" if self.single else f" from {len(self.starts)} starts"
-        first, last = readable(times[0, 0]), readable(times[-1, -1])
+        first, last = readable(times[0, 0], SHOWN), readable(times[-1, -1], SHOWN)
         members = "" if self.members is None else f", {self.members} members"
         if self.drawn:
             members = ", one member of an ensemble (--members M for more)"

@@ -30,7 +30,7 @@ from framecast.frames.channels import COLOUR, GREY
 from framecast.frames.frames import Frames
 from framecast.frames.leads import lead_times, with_units
 from framecast.frames.places import rows_ascend
-from framecast.frames.times import readable
+from framecast.frames.times import SHOWN, readable
 
 MOST_ROWS = 6
 """Variables that are shown at most, the first ones."""
@@ -159,7 +159,7 @@ class Panels:
         ahead = f"{self.times[lead - 1]:g} {units}".strip()
         if len({str(time) for time in self.labels.valid_times[:, lead - 1]}) > 1:
             return f"{ahead} ahead"
-        time = readable(self.labels.valid_times[0, lead - 1]).replace("T", " ")
+        time = readable(self.labels.valid_times[0, lead - 1], SHOWN).replace("T", " ")
         return f"{time}, {ahead} ahead"
 
     def _lay_out(self, columns: tuple[str, ...]) -> list[list[AxesImage]]:
@@ -221,7 +221,7 @@ class Panels:
         """Which forecast a row is of, where there are several."""
         labels = self.labels
         sequence = [f"sequence {row.sequence}"] if len(labels.frames.values) > 1 else []
-        start = readable(labels.frames.times[labels.starts[row.start]])
+        start = readable(labels.frames.times[labels.starts[row.start]], SHOWN)
         return "\n".join([*sequence, *([] if labels.single else [f"from {start}"])])
 
     def _value_scale(self, row: Row) -> ScalarMappable:

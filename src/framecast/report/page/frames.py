@@ -20,7 +20,7 @@ from framecast.frames.channels import in_colours
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import load
 from framecast.frames.leads import lead_times, spoken
-from framecast.frames.times import readable
+from framecast.frames.times import SHOWN, readable
 from framecast.report.page.coasts import coasts
 from framecast.report.page.coding import Coding
 from framecast.report.page.grid import coarser, describe_grid
@@ -228,7 +228,9 @@ def _window(fields: _Fields, codings: Sequence[_Codings]) -> tuple[dict[str, Any
 
 def _about(show: Show, example: Example, kept: _Kept) -> dict[str, Any]:
     times = example.window.times
-    valid = [readable(times[show.context - 1 + lead]).replace("T", " ") for lead in kept.truth]
+    valid = [
+        readable(times[show.context - 1 + lead], SHOWN).replace("T", " ") for lead in kept.truth
+    ]
     return {"name": describe_choice(example, show.of), "valid": valid}
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from framecast.evaluate import Evaluation, Run
 from framecast.frames.leads import lead_times, spoken
-from framecast.frames.times import counted, readable
+from framecast.frames.times import SHOWN, counted, readable
 from framecast.report.page.numbers import number
 
 
@@ -52,7 +52,7 @@ def provenance(evaluation: Evaluation, creator: str) -> Provenance:
         ("data", first.source),
         ("variables", channels),
         ("grid", f"{height} rows × {width} columns"),
-        ("first window", f"{readable(first.times[0])} to {readable(first.times[-1])}"),
+        ("first window", " to ".join(readable(first.times[end], SHOWN) for end in (0, -1))),
         ("windows", f"{evaluation.windows}, of {counted(evaluation.context, 'given frame')} and "
                     f"{counted(evaluation.steps, 'lead time')} each{_apart(evaluation)}"),
         ("weights", weights[measure.weights.kind]),
