@@ -135,6 +135,21 @@ def test_only_what_all_files_hold_is_a_static_field(tmp_path):
     assert proposal_of(pattern).choices["data.static"].value == ["latitude", "longitude"]
 
 
+def test_a_frame_in_a_file_of_its_own_is_no_static_field(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with xr.open_dataset(AIR, engine="h5netcdf", mask_and_scale=False) as air:
+        air = air.isel(time=slice(0, 20)).assign(height=(("lat", "lon"), air.air[0].values * 1.0))
+        for place in range(20):
+            file = tmp_path / "frames" / f"{place:02d}.nc"
+            file.parent.mkdir(exist_ok=True)
+            air.isel(time=[place]).to_netcdf(file, engine="h5netcdf")
+    fields = proposal_of(tmp_path / "frames").choices["data.static"].value
+    assert fields == ["latitude", "longitude", "height"]
+    assert run("inspect", "frames") == 0
+    command = capsys.readouterr().out.split("Next:  ")[1].splitlines()[0]
+    assert run(*shlex.split(command)[1:], *QUICK) == 0
+
+
 def test_a_field_with_times_is_static_where_it_never_changes(tmp_path):
     path = globe(tmp_path)
     config = DataConfig(path=str(path), variables=["t"], static=["land", "z"])

@@ -57,7 +57,7 @@ def static_names(path: Path, selection: Selection, still: Sequence[str] = ()) ->
     whole = Selection(dims=selection.dims, group=selection.group)
     try:
         roles = catalogue(dataset, whole, path).shared
-        names = [str(n) for n in dataset.data_vars if _is_field(dataset[n], roles.shared[-2:])]
+        names = [str(n) for n in dataset.data_vars if _is_field(dataset[n], roles)]
         names += [name for name in still if name in dataset.data_vars]
         return tuple(name for name in names if _is_known(dataset, name, roles, path))
     except UserError:  # nothing of it can be named without the variables that are asked for
@@ -66,11 +66,17 @@ def static_names(path: Path, selection: Selection, still: Sequence[str] = ()) ->
         close_labelled(dataset, path)
 
 
-def _is_field(variable: xr.DataArray, space: Sequence[str]) -> bool:
-    dims = {dim for dim, size in variable.sizes.items() if size > 1}
+def _is_field(variable: xr.DataArray, roles: Roles) -> bool:
+    """Whether it is over rows and columns alone; a frame of a file of one frame has its time."""
+    dims = {dim for dim, size in variable.sizes.items() if size > 1 or dim == roles.time}
     placed = str(variable.attrs.get("units", "")).lower().startswith("degree")
     coded = "flag_values" in variable.attrs
-    return dims == set(space) and variable.dtype.kind in "iufb" and not placed and not coded
+    return (
+        dims == set(roles.shared[-2:])
+        and variable.dtype.kind in "iufb"
+        and not placed
+        and not coded
+    )
 
 
 def _is_known(dataset: xr.Dataset, name: str, roles: Roles, path: Path) -> bool:
