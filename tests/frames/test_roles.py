@@ -143,6 +143,20 @@ def test_another_file_gives_more_forcings(run, tmp_path):
         forecast_file(run, past, 30, tmp_path / "c.nc", **heat, **more)
 
 
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda heat: heat.assign(heat=heat.heat.assign_attrs(units="kW m-2")),
+     "heat in kW m-2, but the model was trained on W m-2"),
+    (lambda heat: heat.isel(lon=slice(0, 4)), "lies on another grid than"),
+    (lambda heat: heat.assign_coords(lon=heat.lon + 90), "or at other places"),
+])  # fmt: skip
+def test_other_forcings_are_those_of_the_training_in_their_places(run, tmp_path, change, words):
+    with dataset(80) as longer:
+        change(longer[["heat"]]).to_netcdf(tmp_path / "heat.nc", engine="h5netcdf")
+    more = {"starts": ["59"], "progress": False, "forcings": tmp_path / "heat.nc"}
+    with pytest.raises(UserError, match=words):
+        forecast_file(run, run.parent / "data.nc", 12, tmp_path / "f.nc", **more)
+
+
 def test_derived_forcings_have_no_end(tmp_path):
     made = plan(tmp_path, data={"forcings": ["time_of_day", "time_of_year", "insolation"]})
     run = train(made, tmp_path / "run")

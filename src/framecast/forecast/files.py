@@ -29,6 +29,7 @@ from framecast.forecast.worlds import Dreamer, dream
 from framecast.forecast.writers import ForecastLabels, claim_destination, open_writer
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
+from framecast.readers.differences import same_places
 from framecast.readers.open import open_frames
 from framecast.readers.paths import Paths
 from framecast.readers.selection import EVERYTHING, Selection
@@ -267,7 +268,7 @@ def _model(run: PathLike, order: Order, device: str) -> ForecastModel:
     size = predictor.checkpoint.context if order.context is None else order.context
     further = None
     if order.forcings is not None:
-        further = _read_further(predictor, source, order.forcings)
+        further = _read_further(predictor, source, order.forcings, frames)
     look = outlook(predictor, frames, places, order.steps, size, further)
     return ForecastModel(predictor, look, str(run))
 
@@ -307,19 +308,30 @@ def _selection(predictor: Predictor) -> Selection:
     return Selection.of(predictor.checkpoint.frames)
 
 
-def _read_further(predictor: Predictor, source: Source, place: Paths) -> Frames:
-    """Forcings and actions alone, at all their times, from what need not hold anything else."""
+def _read_further(predictor: Predictor, source: Source, place: Paths, frames: Frames) -> Frames:
+    """Forcings and actions alone, at all their times, from what need not hold anything else.
+
+    Forcings must be in the units of the training, and on the grid of the frames.
+    """
     selection = replace(_selection(predictor).past, every=1)
-    if selection.forcings:
-        first, *others = selection.forcings
-        units = selection.units_of(selection.forcings)
-        selection = replace(selection, variables=(first,), forcings=tuple(others), units=units)
-    elif selection.actions is None:
+    if not selection.forcings:
+        if selection.actions is None:
+            raise UserError(
+                "--forcings is given, but the model reads neither forcings nor actions of a file: "
+                "leave it out"
+            )
+        return source.read(place, replace(selection, static=()))
+    first, *others = selection.forcings
+    units = selection.units_of(selection.forcings)
+    selection = replace(selection, variables=(first,), forcings=tuple(others), units=units)
+    further = source.read(place, replace(selection, static=()))
+    predictor.checkpoint.check_units(further)
+    if not same_places(frames, further):
         raise UserError(
-            "--forcings is given, but the model reads neither forcings nor actions of a file: "
-            "leave it out"
+            f"{further.source} lies on another grid than {frames.source}, or at other places: "
+            "--forcings needs the grid of the frames"
         )
-    return source.read(place, replace(selection, static=()))
+    return further
 
 
 def _typical(predictor: Predictor) -> dict[str, tuple[float, float]]:

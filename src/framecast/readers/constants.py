@@ -7,7 +7,7 @@ from framecast.base.errors import UserError
 from framecast.frames.frames import Frames, StaticFields
 from framecast.frames.lazy import load
 from framecast.frames.units import convert_units
-from framecast.readers.differences import same_values
+from framecast.readers.differences import same_places
 from framecast.readers.file import open_file
 from framecast.readers.selection import Selection
 
@@ -33,7 +33,7 @@ def with_constants(frames: Frames, path: Path, selection: Selection) -> Frames:
         stamped=True,  # a field without time is a frame
     )
     fields = convert_units(open_file(path, alone), selection.units_of(names))
-    if fields.grid != frames.grid or not _same_places(frames, fields):
+    if not same_places(frames, fields):
         raise UserError(
             f"{path} lies on another grid than {frames.source}, {fields.grid[0]} × "
             f"{fields.grid[1]} cells beside {frames.grid[0]} × {frames.grid[1]}, or at other "
@@ -41,12 +41,3 @@ def with_constants(frames: Frames, path: Path, selection: Selection) -> Frames:
         )
     channels = tuple(replace(channel, role="static") for channel in fields.channels)
     return replace(frames, static=StaticFields(load(fields.values)[0, 0], channels))
-
-
-def _same_places(frames: Frames, others: Frames) -> bool:
-    """Whether rows and columns lie at the same coordinates, where both have some."""
-    for ours, theirs in zip(frames.dims[-2:], others.dims[-2:], strict=True):
-        own, other = frames.coordinates.get(ours), others.coordinates.get(theirs)
-        if own is not None and other is not None and not same_values(own.values, other.values):
-            return False
-    return True

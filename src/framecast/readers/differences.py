@@ -6,6 +6,7 @@ import numpy as np
 
 from framecast.base.errors import UserError
 from framecast.frames.frames import Frames
+from framecast.frames.places import AXES, find_axis
 
 CLOSE = 1e-6
 """Difference of coordinates, relative to the largest, that other ways of storing them explain."""
@@ -40,6 +41,22 @@ def same_values(first: np.ndarray, second: np.ndarray) -> bool:
         return bool(np.array_equal(first, second))
     largest = float(np.nanmax(np.abs(first), initial=0))
     return bool(np.allclose(first, second, rtol=0, atol=CLOSE * largest, equal_nan=True))
+
+
+def same_places(frames: Frames, others: Frames) -> bool:
+    """Whether rows and columns lie at the same coordinates, where both have some."""
+    if frames.grid != others.grid:
+        return False
+    pairs = [
+        (frames.coordinates.get(ours), others.coordinates.get(theirs))
+        for ours, theirs in zip(frames.dims[-2:], others.dims[-2:], strict=True)
+    ]
+    pairs += [(find_axis(frames, axis), find_axis(others, axis)) for axis in AXES]
+    return all(
+        same_values(own.values, other.values)
+        for own, other in pairs
+        if own is not None and other is not None
+    )
 
 
 def _differences(first: Frames, part: Frames, channels: bool, sequences: bool) -> Iterator[str]:

@@ -100,7 +100,7 @@ class Checkpoint(Saved):
                 f"{frames.source} has channels {', '.join(frames.names)}, but the model was "
                 f"trained on {', '.join(spec.names)}"
             )
-        self._check_units(frames)
+        self.check_units(frames)
         if self.model.config.norm == "grid" and frames.grid != spec.grid:
             raise UserError(
                 f"{frames.source} has a grid of {_by(frames.grid)}, but the model has a norm over "
@@ -117,7 +117,12 @@ class Checkpoint(Saved):
                 f"one every {spec.step}"
             )
 
-    def _check_units(self, frames: Frames) -> None:
+    def check_units(self, frames: Frames) -> None:
+        """Refuse frames of which a channel is in other units than in training.
+
+        Raises:
+            UserError: if one is.
+        """
         trained = {c.name: c for c in (*self.frames.channels, *self.frames.static)}
         static = () if frames.static is None else frames.static.channels
         for ours in (*frames.channels, *static):
