@@ -119,6 +119,14 @@ def test_roles_are_proposed_by_what_is_known_beforehand(tmp_path):
     assert "insolation" not in chosen["data.forcings"].value
 
 
+def test_nothing_is_derived_from_dates_that_there_are_not(tmp_path):
+    with xr.open_dataset(AIR, engine="h5netcdf", mask_and_scale=False) as air:
+        since = np.arange(air.sizes["time"]) * np.timedelta64(6, "h").astype("m8[ns]")
+        air.assign_coords(time=since).to_netcdf(tmp_path / "since.nc", engine="h5netcdf")
+    assert "time_of_day" in proposal_of(AIR).choices["data.forcings"].value
+    assert "data.forcings" not in proposal_of(tmp_path / "since.nc").choices
+
+
 def test_sunlight_is_read_where_it_cannot_be_derived(tmp_path):
     choices = proposal_of(globe(tmp_path, {})).choices
     assert choices["data.forcings"].value == ["tisr"]

@@ -180,7 +180,7 @@ def _static(findings: Findings) -> Iterator[tuple[str, Choice]]:
 def _known_ahead(findings: Findings) -> Iterator[str]:
     """The forcings that follow from the dates."""
     step = findings.frames.step
-    if not _is_placed(findings):
+    if not _is_placed(findings) or findings.frames.times.dtype.kind not in "MO":
         return
     if step is not None and step.seconds is not None and step.seconds < 86400:
         yield "time_of_day"
