@@ -3,8 +3,9 @@
 import numpy as np
 
 from framecast.base.errors import UserError
+from framecast.frames.durations import seconds_in
 from framecast.frames.frames import Frames
-from framecast.frames.times import readable
+from framecast.frames.times import places_at, readable
 
 
 def find_start(frames: Frames, start: str) -> int:
@@ -28,20 +29,38 @@ def find_start(frames: Frames, start: str) -> int:
 def _find_time(frames: Frames, start: str) -> int:
     times = frames.times
     try:
-        if np.issubdtype(times.dtype, np.datetime64):
-            found = times == np.datetime64(start)
-        elif times.dtype == object:
-            found = np.array([t.isoformat().startswith(start) for t in times])
-        else:
-            found = times == float(start)
+        found = _places(frames, start)
     except ValueError:
-        found = np.zeros(len(times), bool)
-    if not found.any():
+        found = []
+    if not found:
         raise UserError(
             f"--start {start}: {frames.source} has no frame at this time; its times go from "
             f"{readable(times[0])} to {readable(times[-1])}"
         )
-    return int(found.argmax())
+    return found[0]
+
+
+def _places(frames: Frames, start: str) -> list[int]:
+    """Where a time stands, as near as the axis keeps to its step; a ValueError if it is none."""
+    times = frames.times
+    if times.dtype == object:  # of a calendar without a way to read its dates
+        prefix = start.replace(" ", "T")
+        texts = [time.isoformat() for time in times]
+        return [n for n, text in enumerate(texts) if _begins(text, prefix)]
+    wanted: np.datetime64 | np.timedelta64 | float
+    if times.dtype.kind == "M":
+        wanted = np.datetime64(start).astype(times.dtype)
+    elif times.dtype.kind == "m":
+        nanoseconds = round(1e9 * seconds_in(start, "--start"))
+        wanted = np.timedelta64(nanoseconds, "ns").astype(times.dtype)
+    else:
+        wanted = float(start)
+    return places_at(times, np.array([wanted]), frames.step, frames.tolerance)
+
+
+def _begins(text: str, prefix: str) -> bool:
+    """Whether a date begins with whole numbers of another."""
+    return text.startswith(prefix) and not text[len(prefix) : len(prefix) + 1].isdigit()
 
 
 def context_start(frames: Frames, sequence: int, place: int, context: int) -> int:

@@ -34,7 +34,7 @@ def check_every(every: Every, name: str = "every") -> None:
         if every < 1:
             raise ValueError(f"{name} {every} must be at least 1 frame")
         return
-    if _seconds(every, name) <= 0:
+    if seconds_in(every, name) <= 0:
         raise ValueError(f"{name} {every} must be longer than nothing")
 
 
@@ -60,7 +60,7 @@ def frames_in(frames: Frames, every: Every, name: str = "data.every") -> int:
             f"{frames.source}: {name} {every} is a duration, but the frames come every {step}: "
             "give a number of frames"
         )
-    steps = _seconds(every, name) / length
+    steps = seconds_in(every, name) / length
     if round(steps) < 1 or abs(steps - round(steps)) > _WHOLE:
         raise UserError(
             f"{frames.source}: {name} {every} is {steps:g} of its steps of "
@@ -83,8 +83,16 @@ def _spoken(seconds: float) -> str:
     return in_words(np.timedelta64(round(seconds * 1e9), "ns"))
 
 
-def _seconds(text: str, name: str) -> float:
-    """Length of a duration in seconds."""
+def seconds_in(text: str, name: str) -> float:
+    """Return the length of a duration in seconds.
+
+    Args:
+        text: such as 6 h, 100 minutes or 1h40m.
+        name: of the setting, for messages.
+
+    Raises:
+        ValueError: if it is none.
+    """
     from pandas import Timedelta  # comes with xarray, and takes long to load
 
     try:
