@@ -107,6 +107,20 @@ def test_several_starts_make_a_batch(tmp_path):
                 assert one.start.values == several.start[i].values
 
 
+@pytest.mark.parametrize("starts", [["9"], ["9", "12"]])
+def test_variables_may_have_the_names_of_what_is_written_beside_them(tmp_path, starts):
+    with xr.open_dataset(AIR, engine="h5netcdf", mask_and_scale=False) as air:
+        renamed = air.assign(start=air.air, lead_time=air.air).drop_vars("air")
+        renamed.to_netcdf(tmp_path / "x.nc", engine="h5netcdf")
+    out = tmp_path / "f.nc"
+    forecast_file("persistence", tmp_path / "x.nc", 2, out, starts=starts)
+    with xr.open_dataset(out, engine="h5netcdf") as made, xr.open_dataset(AIR) as air:
+        last = air.air.values[int(starts[0])]
+        ahead = made.start[0] if len(starts) == 1 else made.start[0, 1]
+        np.testing.assert_allclose(ahead.values, last, rtol=1e-6)
+        assert {"forecast_start", "forecast_lead_time"} <= set(made.coords)
+
+
 def test_a_forecast_sees_past_frames_only(tmp_path):
     waves = travelling_wave(sequences=1)[0]
     np.save(tmp_path / "a.npy", waves)

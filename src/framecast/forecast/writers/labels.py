@@ -60,13 +60,17 @@ class ForecastLabels:
 
     @property
     def start_name(self) -> str:
-        """What the last known times are called: start, unless the input has it as a dimension."""
-        return "start" if "start" not in self.frames.dims else "forecast_start"
+        """What the last known times are called: start, unless that names something else."""
+        return self._unless_taken("start")
 
     @property
     def lead_name(self) -> str:
         """What the lead times are called, in the same way."""
-        return "lead_time" if "lead_time" not in self.frames.dims else "forecast_lead_time"
+        return self._unless_taken("lead_time")
+
+    def _unless_taken(self, name: str) -> str:
+        """A name, or a longer one where the input has a dimension or a channel of that name."""
+        return name if name not in (*self.frames.dims, *self.names) else f"forecast_{name}"
 
     @property
     def dims(self) -> tuple[str, ...]:
