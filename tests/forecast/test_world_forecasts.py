@@ -122,6 +122,13 @@ class TestForecasts:
         assert main(command) == 0
         assert (tmp_path / name).stat().st_size > 1000
 
+    def test_several_members_are_said_to_be_several(self, run, episode, tmp_path, capsys):
+        command = f"forecast {run} {episode} --start 7 --steps 2 --out {tmp_path}/f.nc"
+        assert main([*command.split(), "--members", "2"]) == 0
+        said = capsys.readouterr().out
+        assert "2 members" in said
+        assert "one member" not in said
+
     def test_the_episode_is_no_truth_where_other_things_are_done(self, run, episode, tmp_path):
         def width(name, **options):
             forecast_file(run, episode, 3, tmp_path / name, starts=["7"], **options)

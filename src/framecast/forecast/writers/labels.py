@@ -110,7 +110,7 @@ class ForecastLabels:
         starts = "" if self.single else f" from {len(self.starts)} starts"
         first, last = readable(times[0, 0], SHOWN), readable(times[-1, -1], SHOWN)
         members = "" if self.members is None else f", {self.members} members"
-        if self.drawn:
+        if self.drawn and self.members in (None, 1):
             members = ", one member of an ensemble (--members M for more)"
         return f"{self.steps} frames of {names}{starts}{members}, {first} to {last}"
 
