@@ -146,6 +146,18 @@ def test_a_body_of_several_arrays_is_not_trusted(serve, body, words):
     assert re.search(words, answer.json()["detail"])
 
 
+@pytest.mark.parametrize(("path", "body", "words"), [
+    ("/forecast?step=5", json.dumps([[[[0.0]]]]), "step is not read: only steps is"),
+    ("/streams?horizons=5", None, "horizons is not read: only horizon is"),
+    ("/forecast?steps=2", "[" + "9" * 400 + "]", "no JSON list of numbers"),
+])  # fmt: skip
+def test_what_would_be_misread_is_refused(serve, path, body, words):
+    kind = {"content-type": "application/json"} if isinstance(body, str) else {}
+    answer = serve().post(path, content=body, headers=kind)
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+
+
 def test_missing_values_are_null_in_json(serve, frames):
     values = frames.values[:, :CONTEXT].clone()
     values[:, 1, 0, 2, 3] = torch.nan
@@ -185,7 +197,7 @@ PICKLED = npy(np.array(["<i8"])).replace(b"'<U3'", b"'|O' ")
     (PICKLED, "", "no kind of number"),
     (npy(np.zeros((2, 2), complex)), "", "no kind of number"),
     (npy(np.zeros((4, 2, 6, 9))), "", r"frames must be \[2, 6, 8\] \(u, v\), not \[2, 6, 9\]"),
-    (npy(np.zeros((0, 2, 6, 8))), "", "frames must be"),
+    (npy(np.zeros((0, 2, 6, 8))), "", "the body holds no frame"),
     (npy(np.zeros((6, 8))), "", "not 2-D"),
     (npy(np.zeros((9, 4, 2, 6, 8))), "", "sequences may be at most 4, not 9"),
     (b"[[1, 2], [3]]", "application/json", "no JSON list of numbers of one shape"),

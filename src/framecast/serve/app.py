@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from torch import Tensor
 
@@ -126,11 +126,25 @@ def make_app(predictor: Predictor, bounds: Bounds, like: Frames | None = None) -
         worker.close()
 
     # The pages that FastAPI makes of its own load scripts from elsewhere: /openapi.json is enough.
-    app = FastAPI(title="framecast", docs_url=None, redoc_url=None, lifespan=life)
+    app = FastAPI(
+        title="framecast",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=life,
+        dependencies=[Depends(_known)],
+    )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
     for add in (_measure, _describe, _add_forecasts, _add_streams, _add_states):
         add(app, service)
     return app
+
+
+def _known(request: Request) -> None:
+    """Refuse a query that nothing reads, such as step for steps."""
+    read = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    if unknown := sorted(request.query_params.keys() - read):
+        known = f": only {', '.join(sorted(read))} is" if read else ", nor anything else"
+        raise HTTPException(422, f"the query {', '.join(unknown)} is not read{known}")
 
 
 def _measure(app: FastAPI, service: Service) -> None:
@@ -341,7 +355,9 @@ def _check_shape(predictor: Predictor, shape: torch.Size, frames: int) -> None:
     spec = predictor.checkpoint.frames
     names = [c.name for c in spec.of_role("prognostic")]
     wanted = (len(names), *spec.grid)
-    if tuple(shape) != wanted or not frames:
+    if not frames:
+        raise HTTPException(422, "the body holds no frame")
+    if tuple(shape) != wanted:
         raise HTTPException(
             422, f"frames must be {list(wanted)} ({', '.join(names)}), not {list(shape)}"
         )

@@ -125,6 +125,6 @@ def _load_json(body: bytes) -> Any:
 def _as_array(nested: Any) -> Tensor:
     try:
         array = np.array(nested, np.float64)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(f"the body is no JSON list of numbers of one shape: {error}") from error
     return torch.from_numpy(array.astype(np.float32))
