@@ -8,6 +8,7 @@ import torch
 
 from framecast.base.errors import UserError
 from framecast.forecast.predictor import Predictor
+from framecast.forecast.rollout import rollout
 from framecast.forecast.stream import Stream, Streamer
 from globe import CONTEXT, GRID, STEPS, TIMES, all_roles, checkpoint_of, expected, frames_of
 
@@ -175,3 +176,46 @@ def test_numbers_that_would_spoil_a_stream_are_refused(name, number, words):
     given[name].view(-1)[0] = number
     with pytest.raises(UserError, match=words):
         streamer.push(given.pop("frame"), TIMES[0], **given)
+
+
+@pytest.mark.parametrize(
+    "kind", [np.float64, np.float32, torch.float64, torch.float16, torch.int64]
+)
+def test_frames_may_be_of_any_type_of_number(kind):
+    frames = frames_of(["u", "v"])
+    streamer = streamer_of(checkpoint_of(frames))
+    whole = frames.values[:, 0].round()
+    given = whole.to(kind) if isinstance(kind, torch.dtype) else whole.numpy().astype(kind)
+    assert torch.equal(streamer.push(given)[0], streamer.push(whole)[0])
+    checkpoint = streamer.predictor.checkpoint
+    first, wanted = (next(rollout(checkpoint, each[:, None])) for each in (given, whole))
+    assert torch.equal(first, wanted)
+
+
+def test_a_forecast_of_fewer_frames_than_none_is_refused():
+    frames = frames_of(["u", "v"])
+    checkpoint = checkpoint_of(frames)
+    assert list(rollout(checkpoint, frames.values, 0)) == []
+    with pytest.raises(UserError, match="steps -3"):
+        rollout(checkpoint, frames.values, -3)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (2, 3)])
+def test_each_frame_holds_one_of_every_stream(before, after):
+    frames = frames_of(["u", "v"])
+    streamer = streamer_of(checkpoint_of(frames))
+    frame = frames.values[:1, 0]
+    _, now = streamer.push(frame.expand(before, -1, -1, -1))
+    with pytest.raises(UserError, match=rf"{before} streams? came before, and now {after}"):
+        streamer.push(frame.expand(after, -1, -1, -1), now=now)
+
+
+def test_a_time_between_whole_ones_is_none_of_them():
+    frames = frames_of(["u", "v"])
+    axis = replace(frames.coordinates["time"], values=np.arange(frames.length))
+    counted = replace(frames, coordinates=frames.coordinates | {"time": axis})
+    streamer = streamer_of(checkpoint_of(counted), like=counted)
+    _, now = streamer.push(frames.values[:, 0], 0)
+    _, now = streamer.push(frames.values[:, 1], 1.0, now=now)
+    with pytest.raises(UserError, match=r"time 2\.9 is none like 0"):
+        streamer.push(frames.values[:, 2], 2.9, now=now)

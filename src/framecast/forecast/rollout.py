@@ -12,13 +12,14 @@ from framecast.forecast.predictor import Predictor
 from framecast.forecast.starts import context_start
 from framecast.frames.batch import NO_CONDITIONS, Batch, Place
 from framecast.frames.frames import Frames
+from framecast.frames.numbers import Numbers, floats
 from framecast.frames.windows import Windows
 from framecast.runs.checkpoint import Checkpoint
 
 
 def rollout(
     checkpoint: Checkpoint,
-    context: Float[Tensor, "B T C H W"],
+    context: Numbers,
     steps: int | None = None,
     device: str = "auto",
 ) -> Iterator[Float[Tensor, "B _C H W"]]:
@@ -29,8 +30,8 @@ def rollout(
 
     Args:
         checkpoint: the trained forecaster.
-        context: past frames of the prognostic channels in physical units, NaN where a value is
-            missing, T ≥ 1, oldest first.
+        context: past frames [B,T,C,H,W] of the prognostic channels in physical units, NaN where a
+            value is missing, T ≥ 1, oldest first; a tensor or an array, of any type of number.
         steps: how many frames; None for no end.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, mps.
 
@@ -38,8 +39,10 @@ def rollout(
         Frames at lead 1, 2, ..., in physical units.
 
     Raises:
-        UserError: if the model reads more than past frames.
+        UserError: if the model reads more than past frames, or `steps` is negative.
     """
+    if steps is not None and steps < 0:
+        raise UserError(f"steps {steps}: there are none before the first")
     spec = checkpoint.frames
     if spec.conditions or spec.actions:
         read = [*spec.conditions, *(["actions"] if spec.actions else [])]
@@ -47,7 +50,7 @@ def rollout(
             f"this model reads {', '.join(read)} beside past frames: forecast with "
             "framecast.forecast_frames, which takes them from Frames"
         )
-    frames = Frames(context, spec.of_role("prognostic"), ("sequence", "time", "y", "x"))
+    frames = Frames(floats(context), spec.of_role("prognostic"), ("sequence", "time", "y", "x"))
     windows = Windows(frames, checkpoint.scaling, frames.length)
     places = [Place(sequence, 0) for sequence in range(len(context))]
     batch = Batch.stack([windows.make(windows.values(p, frames.length), p) for p in places])

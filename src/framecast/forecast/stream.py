@@ -16,8 +16,9 @@ from framecast.forecast.standing import Now, load_now, save_now
 from framecast.frames.batch import Batch, Place, make_conditions
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
+from framecast.frames.numbers import Numbers, floats
 from framecast.frames.scaling import fill
-from framecast.frames.times import Step, places_at, readable, times_after
+from framecast.frames.times import Step, counted, places_at, readable, times_after
 from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import load_checkpoint
 from framecast.runs.contents import source_of
@@ -60,11 +61,11 @@ class Streamer:
 
     def push(
         self,
-        frame: Float[Tensor, "N P H W"],
+        frame: Numbers,
         time: Any = None,
         *,
-        forcings: Float[Tensor, "N _K1 F H W"] | None = None,
-        actions: Float[Tensor, "N _K A"] | None = None,
+        forcings: Numbers | None = None,
+        actions: Numbers | None = None,
         now: Now | None = None,
     ) -> tuple[Float[Tensor, "N K C H W"], Now]:
         """Read a frame of each stream; return what follows, and where the streams stand then.
@@ -73,11 +74,11 @@ class Streamer:
         and flagged as in training.
 
         Args:
-            frame: the prognostic channels in physical units, NaN where a value is missing, in any
-                cell of any stream.
+            frame: the prognostic channels [N,P,H,W] in physical units, NaN where a value is
+                missing, in any cell of any stream; a tensor or an array, of any type of number.
             time: of the frame; None for the step after the one before.
-            forcings: at the frame and at the K after it, where the data have any.
-            actions: from each frame to the next, of the frame and of the K − 1 after it.
+            forcings: at the frame and at the K after it [N,K+1,F,H,W], where the data have any.
+            actions: from each frame to the next, of the frame and of the K − 1 after it [N,K,A].
             now: what the call before returned; None for a start.
 
         Returns:
@@ -89,7 +90,13 @@ class Streamer:
                 something that the model reads is not given, a value is infinite, or an action is
                 not a number.
         """
+        frame, forcings, actions = floats(frame), floats(forcings), floats(actions)
         self._check(frame, forcings, actions)
+        if now is not None and len(frame) != len(now.last):
+            raise UserError(
+                f"{counted(len(now.last), 'stream')} came before, and now {len(frame)}: each frame "
+                "that is pushed holds one of every stream"
+            )
         times, missed = self._times(time, now)
         if missed and self.spec.actions:
             raise UserError(
@@ -250,7 +257,7 @@ class Stream:
         self.now: Now | None = None
 
     def push(
-        self, frame: Float[Tensor, "N P H W"], time: Any = None, **beside: Tensor
+        self, frame: Numbers, time: Any = None, **beside: Numbers
     ) -> Float[Tensor, "N K C H W"]:
         """Read a frame of each stream, and return the frames at lead 1 to K (see `Streamer`)."""
         leads, self.now = self.streamer.push(frame, time, **beside, now=self.now)
@@ -312,6 +319,11 @@ def _like(time: Any, axis: np.ndarray) -> Any:
     try:
         if np.issubdtype(axis.dtype, np.datetime64):
             return np.datetime64(time).astype(axis.dtype)
-        return time if axis.dtype == object else axis.dtype.type(time)
+        if axis.dtype == object:
+            return time
+        found = axis.dtype.type(time)
+        if axis.dtype.kind in "iu" and found != float(time):
+            raise ValueError("a whole number is needed")
+        return found
     except (TypeError, ValueError) as error:
         raise UserError(f"time {time!r} is none like {readable(axis[0])}") from error
