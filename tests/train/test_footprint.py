@@ -3,8 +3,12 @@
 import pytest
 import torch
 
+from framecast.base.config import load_config
+from framecast.base.recipes import find_recipe
 from framecast.cli import main
-from framecast.runs.config import TrainingConfig
+from framecast.datasets.config import DataConfig
+from framecast.models import ForecasterConfig
+from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train.footprint import peak_of, profiling, remedies
 from framecast.train.step import Training
 from small import experiment
@@ -39,11 +43,22 @@ def test_the_peak_is_what_was_in_use_at_once():
     ],
 )
 def test_what_needs_less_depends_on_the_keys(keys, words):
-    found = dict(remedies(TrainingConfig(**{"precision": 32} | keys)))
+    training = TrainingConfig(**{"precision": 32} | keys)
+    found = dict(remedies(Experiment(DataConfig(), ForecasterConfig(), training)))
     assert list(found) == words
-    for said, config in found.items():
+    for said, other in found.items():
         for key, value in zip(said.split()[::2], said.split()[1::2], strict=True):
-            assert str(getattr(config, key.rpartition(".")[2])).lower() == value
+            assert str(getattr(other.training, key.rpartition(".")[2])).lower() == value
+
+
+@pytest.mark.parametrize(("recipe", "words"), [
+    ("vizdoom-tokeniser", ["--training.batch_size 16 --training.accumulate 2"]),
+    ("activities-conv-lstm",
+     ["--training.batch_size 8 --training.accumulate 2", "--training.recompute_layers true"]),
+])  # fmt: skip
+def test_only_keys_that_a_kind_of_model_reads_are_named(recipe, words):
+    found = [said for said, _ in remedies(load_config(Experiment, find_recipe(recipe)))]
+    assert [said for said in found if "precision" not in said] == words
 
 
 @pytest.mark.parametrize("words", ["DefaultCPUAllocator: can't allocate memory", "out of memory"])

@@ -113,8 +113,8 @@ def _family(name: str) -> str:
 def _helps(experiment: Experiment, start: Start, device: torch.device) -> dict[str, Footprint]:
     """What the windows of a batch take with keys that need less memory."""
     found, windows = {}, experiment.training.batch_size
-    for words, config in remedies(experiment.training):
-        other = replace(experiment, training=config)
+    for words, other in remedies(experiment):
+        config = other.training
         own = replace(start, model=deepcopy(start.model))  # to compute layers again changes it
         batch = _first(start, config.batch_size).to(device)
         step = footprint(_training(other, own, device), batch, config.unrolling(0.0))

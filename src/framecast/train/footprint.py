@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from framecast.base.errors import UserError
 from framecast.frames.batch import Batch
 from framecast.models.unroll import Unrolling
-from framecast.runs.config import TrainingConfig
+from framecast.runs.config import Experiment, TrainingConfig
 
 MEMORY_EVENT = "[memory]"
 LEAST_PARTS = 4
@@ -74,23 +74,33 @@ def peak_of(profiled: Any) -> int:
     return peak
 
 
-def remedies(config: TrainingConfig) -> Iterator[tuple[str, TrainingConfig]]:
-    """Yield what a step needs less memory with, each as keys on the command line say it."""
+def remedies(experiment: Experiment) -> Iterator[tuple[str, Experiment]]:
+    """Yield what a step needs less memory with, each as keys on the command line say it.
+
+    Keys that this kind of model does not read are left out.
+    """
+    for words, changes in _changes(experiment.training):
+        with suppress(ValueError):
+            yield words, replace(experiment, training=replace(experiment.training, **changes))
+
+
+def _changes(config: TrainingConfig) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What may need less memory, in words and as keys of the training."""
     inputs = config.window - 1
     if config.batch_size > 1:
         half = config.batch_size // 2
         more = config.accumulate * 2
         words = f"--training.batch_size {half} --training.accumulate {more}"
-        yield words, replace(config, batch_size=half, accumulate=more)
+        yield words, {"batch_size": half, "accumulate": more}
     chunk = -(-inputs // LEAST_PARTS)
     if config.chunk is None and not config.compile and 1 < chunk < inputs:
-        yield f"--training.chunk {chunk}", replace(config, chunk=chunk)
+        yield f"--training.chunk {chunk}", {"chunk": chunk}
         words = f"--training.chunk {chunk} --training.truncate true"
-        yield words, replace(config, chunk=chunk, truncate=True)
+        yield words, {"chunk": chunk, "truncate": True}
     if not config.recompute_layers and not config.compile:
-        yield "--training.recompute_layers true", replace(config, recompute_layers=True)
+        yield "--training.recompute_layers true", {"recompute_layers": True}
     if config.precision == 32:
-        yield "--training.precision bf16-mixed", replace(config, precision="bf16-mixed")
+        yield "--training.precision bf16-mixed", {"precision": "bf16-mixed"}
 
 
 def is_memory(error: BaseException) -> bool:
@@ -102,7 +112,7 @@ def is_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def memory_named(config: TrainingConfig) -> Iterator[None]:
+def memory_named(experiment: Experiment) -> Iterator[None]:
     """Say what would help where a step does not fit into memory.
 
     Raises:
@@ -113,7 +123,8 @@ def memory_named(config: TrainingConfig) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_memory(error):
             raise
-        helps = "; ".join(words for words, _ in remedies(config)) or "a smaller network"
+        config = experiment.training
+        helps = "; ".join(words for words, _ in remedies(experiment)) or "a smaller network"
         raise UserError(
             f"a step of {config.batch_size} windows of {config.window} frames does not fit into "
             f"memory. What needs less: {helps}. framecast profile, with a batch that fits "

@@ -73,7 +73,11 @@ def fit(
         try:
             journal.take_up()
             farewell = f"framecast train: {LATE} {resume}"
-            with kept_memory(), stopping(farewell, insists=ranks.count == 1) as stop:
+            with (
+                memory_named(experiment),
+                kept_memory(),
+                stopping(farewell, insists=ranks.count == 1) as stop,
+            ):
                 _run(training, journal, batches, validation, stop)
         except FullDiskError as error:
             raise FullDiskError(f"{error}: {resume}") from error
@@ -138,7 +142,7 @@ def _learn(
         rate = learning_rate(step, config.epochs * steps, journal.losses, config)
         for parameters in training.optimiser.param_groups:
             parameters["lr"] = rate
-        with _failures_named(training, step, epoch, course), memory_named(config):
+        with _failures_named(training, step, epoch, course):
             loss = training.learn(group, epoch, place * config.accumulate, course)
         first = place * config.accumulate
         journal.count(loss, batches.count(first, first + config.accumulate))
