@@ -227,6 +227,13 @@ def compare(described, rows):
         assert row["spread"] == ("" if of["spread"] is None else str(of["spread"][place]))
 
 
+def test_one_run_needs_no_list(tmp_path, data):
+    run = untrained_run(tmp_path / "run", data)
+    alone, text, listed = (evaluate(runs).models[0].mean("rmse") for runs in (run, str(run), [run]))
+    np.testing.assert_array_equal(alone, listed)
+    np.testing.assert_array_equal(text, listed)
+
+
 def test_strips_show_truth_forecast_and_error(tmp_path, data):
     evaluation = evaluate([untrained_run(tmp_path / "run", data)], steps=12)
     *panels, values, errors = draw_strips(evaluation, 1).axes

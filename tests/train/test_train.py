@@ -3,22 +3,27 @@
 import csv
 import json
 import math
+import re
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from conftest import close
+from framecast.base.config import load_config
 from framecast.base.errors import UserError
 from framecast.frames.batch import Batch
 from framecast.models.unroll import Unrolling, draw_given, unroll
 from framecast.runs.checkpoint import load_checkpoint
-from framecast.runs.config import TrainingConfig
+from framecast.runs.config import Experiment, TrainingConfig
 from framecast.train import train
 from framecast.train.diagnose import first_failure
 from framecast.train.schedules import plateaus
 from framecast.train.step import make_training
-from small import experiment, small_model, small_window
+from small import experiment, small_model, small_window, travelling_wave
 
 
 def read_log(run):
@@ -222,3 +227,41 @@ def test_a_plateau_needs_validation_frames(tmp_path, keys):
 def test_a_series_too_short_for_a_window_is_named(tmp_path):
     with pytest.raises(UserError, match="16 frames, too short for a window of 20"):
         train(experiment(tmp_path, context=15, horizon=5), tmp_path / "run")
+
+
+IN_PYTHON = """
+from pathlib import Path
+import numpy as np
+from framecast.base.errors import UserError
+from framecast.datasets.config import DataConfig
+from framecast.models import ForecasterConfig
+from framecast.runs.config import Experiment, TrainingConfig
+from framecast.train import train
+
+data = DataConfig(path=Path("waves.npy"), variables=("channel_0",))
+network = ForecasterConfig(hidden=3, depth=1)
+keys = {"context": 3, "horizon": np.int64(2), "epochs": 1, "precision": "32"}
+for resume in (False, True):
+    train(Experiment(data, network, TrainingConfig(**keys)), "run", resume)
+try:
+    train(Experiment(data, network, TrainingConfig(**keys, optimiser="sgd")), "other")
+except UserError as error:
+    print(error)
+"""
+
+
+def test_a_configuration_of_python_is_that_of_a_file(tmp_path):
+    """Numbers of NumPy, paths and tuples train, and the run goes on with what they mean.
+
+    It is a process of its own, since tests refuse such types wherever they are annotated.
+    """
+    np.save(tmp_path / "waves.npy", travelling_wave())
+    done = subprocess.run(
+        [sys.executable, "-c", IN_PYTHON], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    written = load_config(Experiment, tmp_path / "run" / "config.yaml")
+    assert (written.data.path, written.data.variables) == ("waves.npy", ["channel_0"])
+    assert (written.training.horizon, written.training.precision) == (2, 32)
+    assert re.match(r"training\.optimiser: expected .*adam.*, not sgd", done.stdout)
+    assert not (tmp_path / "other").exists()

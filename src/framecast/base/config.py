@@ -6,8 +6,8 @@ allowed, stands in the dataclass beside what it configures.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from pathlib import Path, PurePath
+from typing import Any, TypeVar, cast, get_type_hints
 
 import yaml
 
@@ -19,6 +19,7 @@ from framecast.base.values import check_options, parse_value
 __all__ = [
     "check_keys",
     "check_options",
+    "checked",
     "dump_config",
     "keys_of",
     "load_config",
@@ -82,6 +83,36 @@ def _check_former(kind: type, key: str, value: Any, where: str) -> None:
     former = getattr(kind, "RENAMED_VALUES", {}).get(key, {})
     if isinstance(value, str) and value in former:
         raise UserError(f"{where}{key} {value} is called {former[value]} now")
+
+
+def checked(config: Config) -> Config:
+    """Return a configuration that was made in Python as it is when it is read from a file.
+
+    Numbers of NumPy become Python's, paths texts, and tuples what the keys are annotated with.
+
+    Args:
+        config: a dataclass of dataclasses.
+
+    Raises:
+        UserError: for a value of the wrong type.
+    """
+    try:
+        return _build(type(config), _plain(dataclasses.asdict(cast(Any, config))))
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _plain(value: Any) -> Any:
+    """Values as YAML knows them."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    return value.item() if hasattr(value, "item") else value  # a number of NumPy
 
 
 def dump_config(config: Any) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ CLIMATOLOGY = "climatology"
 
 
 def evaluate(
-    runs: Sequence[PathLike],
+    runs: PathLike | Sequence[PathLike],
     *,
     data: Paths | None = None,
     steps: int | None = None,
@@ -67,7 +68,7 @@ def evaluate(
     first window.
 
     Args:
-        runs: run folders.
+        runs: run folders, or one of them.
         data: a file, or a folder, a pattern or a list of files, used whole; or a folder with a
             file named test. None for the test part of the data that the runs were trained on.
         steps: K, lead times, at least 1; the longest horizon of the runs if None.
@@ -103,6 +104,7 @@ def evaluate(
             coordinate.
     """
     how = variation or Variation()
+    runs = [runs] if isinstance(runs, str | Path) else runs
     loaded = load_runs(runs, device, cache)
     counts = count_members(loaded, members, how)
     _check_hiding(loaded, hide_actions)

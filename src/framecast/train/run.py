@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from framecast.base.claim import PathLike, claim
+from framecast.base.config import checked
 from framecast.base.errors import UserError
 from framecast.base.ranks import Mesh, Ranks, is_shared, joined, make_mesh
 from framecast.frames.splits import Splits
@@ -50,13 +51,14 @@ def train(
 
     Raises:
         UserError: if `out` exists (or, with `resume`, does not exist or was made with
-            another configuration or other data), another process trains it, the data do not
-            fit, or training fails.
+            another configuration or other data), another process trains it, a key has a value of
+            the wrong type, the data do not fit, or training fails.
         StoppedError: if a signal asked the run to stop, which has saved what it reached.
 
     Under torchrun, or with `training.devices` above 1, several processes train the same weights:
     each has a part of every batch, and the first of them writes.
     """
+    experiment = checked(experiment)
     count = count_devices(experiment.training.devices, device)
     if count > 1 and not is_shared():
         return launch(experiment, Path(out), resume, device, count)
