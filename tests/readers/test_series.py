@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from PIL import Image
 
 from framecast.base.errors import UserError
 from framecast.datasets.config import DataConfig
@@ -282,6 +283,9 @@ NAMES = {
     "%Y%m%d%H%M": ["r_201912312355.npy", "r_202001010000.npy", "r_202001010005.npy"],
     "%Y%m%d_%H%M": ["b20191231_2355.npy", "a20200101_0000.npy", "a20200101_0005.npy"],
     "%Y-%m-%d": ["2019-12-31.npy", "2020-01-01.npy", "2020-01-02.npy"],
+    "%d-%m-%Y": ["31-12-2019.npy", "01-01-2020.npy", "02-01-2020.npy"],
+    "%m_%d_%Y": ["12_31_2019.npy", "01_01_2020.npy", "01_02_2020.npy"],
+    "%d.%m.%Y %H%M": ["31.12.2019 2300.npy", "01.01.2020 0000.npy", "01.01.2020 0100.npy"],
 }
 
 
@@ -299,6 +303,16 @@ def test_times_in_names_are_read_by_a_pattern_without_a_word(tmp_path):
     frames = read_frames(tmp_path, times_from="_%d%m%Y-%H")
     assert hours(frames) == [2, 0, 1]
     assert str(frames.step) == "24 h"
+
+
+def test_dates_with_the_day_or_the_month_first_are_not_guessed(tmp_path):
+    for day in range(1, 5):
+        picture = np.full((6, 7), 40 * day, np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"{day:02d}022020.png")
+    with pytest.warns(UserWarning, match="set data.times_from to %d%m%Y or %m%d%Y"):
+        counted = read_frames(tmp_path)
+    assert counted.times.tolist() == [0, 1, 2, 3]
+    assert str(read_frames(tmp_path, times_from="%d%m%Y").times[2])[:10] == "2020-02-03"
 
 
 def test_names_that_are_not_clear_give_no_times(tmp_path):

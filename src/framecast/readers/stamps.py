@@ -18,11 +18,22 @@ _DIGITS = {"Y": 4, "y": 2, "m": 2, "d": 2, "j": 3, "H": 2, "M": 2, "S": 2}
 """Digits of each part of a date."""
 
 _DAYS = ("%Y%m%d", "%Y-%m-%d", "%Y_%m_%d", "%Y.%m.%d")
+_YEAR_LAST = tuple(
+    f"%{first}{between}%{second}{between}%Y"
+    for first, second in ("dm", "md")
+    for between in ("", "-", "_", ".")
+)
 _HOURS = ("%H%M%S", "%H%M", "%H", "%H-%M-%S", "%H_%M_%S", "%H:%M:%S", "%H-%M", "%H_%M", "%H:%M")
 GUESSED = (
-    *(f"{day}{between}{hour}" for day in _DAYS for between in "T_-. " for hour in _HOURS),
+    *(
+        f"{day}{between}{hour}"
+        for day in (*_DAYS, *_YEAR_LAST)
+        for between in "T_-. "
+        for hour in _HOURS
+    ),
     *(f"%Y%m%d{hour}" for hour in _HOURS[:3]),
     *_DAYS,
+    *_YEAR_LAST,
 )
 """Patterns that are looked for where none is given, with no digits beside them."""
 
@@ -40,11 +51,13 @@ class Stamps:
         times: by file; none where names have no times.
         pattern: by which they were read.
         asked: whether a pattern was given, so that these times go before those in the file.
+        rivals: patterns that all names have, where there are several, so that none was taken.
     """
 
     times: Mapping[Path, datetime] = field(default_factory=dict)
     pattern: str = ""
     asked: bool = False
+    rivals: tuple[str, ...] = ()
 
     def on(self, frames: Frames, path: Path) -> Frames:
         """Return the frames of a file with the time of its name, if it holds one without a time.
@@ -79,8 +92,10 @@ def stamps_of(paths: Sequence[Path], pattern: str | None) -> Stamps:
         UserError: if a pattern is given that is none, or that a name does not have.
     """
     if pattern is None:
-        found = guess_pattern(paths)
-        return Stamps() if found is None else Stamps(_times(paths, found), found)
+        found = guess_patterns(paths)
+        if len(found) != 1:
+            return Stamps(rivals=found)
+        return Stamps(_times(paths, found[0]), found[0])
     check_pattern(pattern)
     for path in paths:
         if _time(path, pattern) is None:
@@ -104,19 +119,18 @@ def check_pattern(pattern: str) -> None:
         )
 
 
-def guess_pattern(paths: Sequence[Path]) -> str | None:
-    """Return the pattern by which every name holds another time; None if there is none, or two."""
+def guess_patterns(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Return the patterns by which every name holds another time, the longest of their kind."""
     fitting = []
     for pattern in GUESSED:
         first = _times(paths[:1], pattern)
         if first and len(set(_times(paths, pattern).values())) == len(paths):
             fitting.append(pattern)
-    longest = [p for p in fitting if not any(p != q and p in q for q in fitting)]
-    return longest[0] if len(longest) == 1 else None
+    return tuple(p for p in fitting if not any(p != q and p in q for q in fitting))
 
 
 def say_guessed(part: Frames, stamps: Stamps, source: str) -> None:
-    """Warn where times were guessed from the names of files, with the setting that decides.
+    """Warn where times were guessed from the names of files, or could be in two ways.
 
     Args:
         part: frames of one of the files.
@@ -124,6 +138,12 @@ def say_guessed(part: Frames, stamps: Stamps, source: str) -> None:
         source: what the message calls them.
     """
     axis = part.coordinates.get(part.time_dim)
+    if axis is None and stamps.rivals:
+        warnings.warn(
+            f"{source}: frames are counted in the order of the numbers in the names of the files, "
+            f"which may be times: set data.times_from to {' or '.join(stamps.rivals)}",
+            stacklevel=2,
+        )
     if stamps.asked or axis is None or axis.attributes != NAMED:
         return
     times = sorted(stamps.times.values())
