@@ -400,5 +400,9 @@ def test_variables_count_in_the_loss_by_their_weights(tmp_path):
     assert len(set(losses)) == 3
     with pytest.raises(UserError, match=r"variable_weights names snow, but predicted are warmth"):
         train(plan(tmp_path, variable_weights={"snow": 1.0}), tmp_path / "snow")
+    with pytest.raises(
+        UserError, match=r"nothing to learn: all of warmth, melt have a weight of 0"
+    ):
+        train(plan(tmp_path, variable_weights={"warmth": 0.0, "melt": 0.0}), tmp_path / "none")
     area = train(plan(tmp_path, epochs=1, area_weights=True), tmp_path / "area")
     assert load_checkpoint(area).loss != losses[0]

@@ -298,7 +298,13 @@ def _shares(model: Model, scaling: Scaling, config: TrainingConfig) -> Tensor:
             raise UserError(
                 f"training.variable_weights names {name}, but predicted are {', '.join(names)}"
             )
-    return torch.tensor([config.variable_weights.get(name, 1.0) for name in names])
+    shares = torch.tensor([config.variable_weights.get(name, 1.0) for name in names])
+    if not shares.any():
+        raise UserError(
+            "training.variable_weights leaves nothing to learn: all of "
+            f"{', '.join(names)} have a weight of 0"
+        )
+    return shares
 
 
 def _check_mixture(frames: Frames, chunks: Chunks, length: int) -> None:
