@@ -9,6 +9,7 @@ import xarray as xr
 from framecast.base.errors import UserError
 from framecast.cli import main
 from framecast.evaluate import score_files
+from framecast.evaluate.shown_files import examples_of_file
 
 TIMES = np.datetime64("2020-01-01", "ns") + np.arange(40) * np.timedelta64(6, "h")
 LAT, LON = np.array([60.0, 40, 20]), np.array([0.0, 90, 180, 270])
@@ -76,6 +77,27 @@ def test_valid_times_alone(truth):
     evaluation = score_files([write(data, "f.nc")], "truth.nc")
     assert rmse(evaluation) == pytest.approx([1, 1, 1, 1], rel=1e-4)
     assert evaluation.windows == 1
+
+
+def test_the_analysis_at_lead_time_0_is_no_forecast(truth):
+    write(made(truth, 2, leads=(0, 1, 2)), "f.nc")
+    with pytest.warns(UserWarning, match="f: 1 frame of each start, of lead time 0 or less"):
+        evaluation = score_files(["f.nc"], "truth.nc")
+    assert rmse(evaluation) == pytest.approx([2, 4], rel=1e-4)
+    shown = examples_of_file("f.nc").examples[0]
+    assert shown.window.length == 3  # the start, and what is forecast
+    assert np.allclose(shown.forecasts[0][0, 0, 0], truth["t"][STARTS[0] + 1] + 2)
+
+
+def test_valid_times_from_the_reference_time_on(truth):
+    data = truth[["t"]].isel(time=slice(10, 14)) + 1
+    reference = ((), TIMES[10], {"standard_name": "forecast_reference_time"})
+    write(data.assign_coords(forecast_reference_time=reference), "f.nc")
+    with pytest.warns(UserWarning, match="of lead time 0"):
+        assert rmse(score_files(["f.nc"], "truth.nc")) == pytest.approx([1, 1, 1], rel=1e-4)
+    write(data.isel(time=[0]).assign_coords(forecast_reference_time=reference), "g.nc")
+    with pytest.raises(UserError, match="has no frame after its start, 2020-01-03T12"):
+        score_files(["g.nc"], "truth.nc")
 
 
 def test_members_have_probabilities(truth):

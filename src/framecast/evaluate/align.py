@@ -16,7 +16,7 @@ from framecast.frames.frames import Frames
 from framecast.frames.lazy import LazyValues, Values
 from framecast.frames.places import find_axis
 from framecast.frames.region import take_grid
-from framecast.frames.times import Step, places_at, readable
+from framecast.frames.times import Step, counted, places_at, readable
 from framecast.frames.units import convert_units
 from framecast.readers.joins import choose_channels
 
@@ -202,8 +202,8 @@ def _found(
 
 
 def _common(files: Sequence[ForecastFile]) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and lead times that all files have."""
-    starts, leads = files[0].starts, files[0].leads
+    """Starts, and lead times after them, that all files have."""
+    starts, leads = files[0].starts, files[0].leads[files[0].ahead]
     for file in files[1:]:
         starts = starts[_is_among(starts, file.starts)]
         leads = leads[_is_among(leads, file.leads)]
@@ -267,6 +267,9 @@ def _notes(
     for file in files:
         if others := [name for name in file.frames.names if name not in names]:
             notes.append(f"{file.label}: {', '.join(others)} is not in all files, and left out")
+        if early := len(file.leads) - len(file.ahead):
+            notes.append(f"{file.label}: {counted(early, 'frame')} of each start, of lead time 0 "
+                         "or less, forecasts nothing, and is left out")  # fmt: skip
         if more := len(file.starts) - len(starts):
             notes.append(f"{file.label}: {more} starts are not in all files, and left out")
     if unknown := int((~kept).sum()):

@@ -14,6 +14,7 @@ from framecast.base.errors import UserError
 from framecast.forecast.competitor import Stretch
 from framecast.frames.channels import Coordinate
 from framecast.frames.frames import Frames
+from framecast.frames.times import readable
 
 _MEMBERS = ("member", "realization", "number", "ensemble", "ensemble_member")
 """Names of members, where no standard name says it."""
@@ -47,6 +48,22 @@ class ForecastFile:
         if self._counts_leads:
             return times
         return np.asarray(times - self._start_of_each[0])
+
+    @cached_property
+    def ahead(self) -> Int[np.ndarray, " K"]:
+        """Places of the frames that are forecasts: those after the start.
+
+        The frame at lead time 0 is what the forecast began with.
+
+        Raises:
+            UserError: if there are none.
+        """
+        places = np.flatnonzero(self.leads > self.leads[0] - self.leads[0])
+        if not len(places):
+            raise UserError(
+                f"{self.frames.source} has no frame after its start, {readable(self.starts[0])}"
+            )
+        return places
 
     @cached_property
     def table(self) -> Int[np.ndarray, "S M"]:
