@@ -126,6 +126,30 @@ def test_the_same_grid_in_another_order_and_other_units(truth, change):
     )
 
 
+def curvilinear(data, east=0.0):
+    """The same values with the latitude and longitude of each point, and no coordinate else."""
+    north, lon = np.meshgrid(data["lat"].values, data["lon"].values + east, indexing="ij")
+    places = {"lat": (("y", "x"), north + lon / 100, NORTH), "lon": (("y", "x"), lon, EAST)}
+    return data.rename(lat="y", lon="x").drop_vars(["y", "x"]).assign_coords(places)
+
+
+@pytest.mark.parametrize("turned", [[], ["y"], ["x"], ["x", "y"]])
+def test_points_of_a_curvilinear_grid_are_compared(truth, turned):
+    write(curvilinear(truth), "truth.nc")
+    data = curvilinear(made(truth, 2)).isel(dict.fromkeys(turned, slice(None, None, -1)))
+    data["lon"] = data["lon"] % 360
+    assert rmse(score_files([write(data, "f.nc")], "truth.nc")) == pytest.approx(
+        [2, 4, 6], rel=1e-2
+    )
+
+
+def test_points_elsewhere_on_a_curvilinear_grid(truth):
+    write(curvilinear(truth, east=60), "truth.nc")
+    write(curvilinear(made(truth)), "f.nc")
+    with pytest.raises(UserError, match="has no point at latitude 60, longitude 0, where"):
+        score_files(["f.nc"], "truth.nc")
+
+
 def test_several_are_scored_where_all_are(truth):
     first = made(truth, 1)
     second = made(truth, 3, leads=(2, 3)).isel(init_time=slice(1, None))

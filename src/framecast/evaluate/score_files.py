@@ -10,10 +10,11 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
-from framecast.evaluate.align import Aligned, align, fitting
+from framecast.evaluate.align import Aligned, align
 from framecast.evaluate.evaluation import CLIMATOLOGY
 from framecast.evaluate.examples import Example, affordable, choose, forecast_again
 from framecast.evaluate.forecast_files import ForecastFile, label_of
+from framecast.evaluate.one_grid import fitting
 from framecast.evaluate.plan import ALL
 from framecast.evaluate.results import Evaluation, Forecasts
 from framecast.evaluate.scoring import Scored, ScoredWindows, score
