@@ -187,6 +187,20 @@ def test_our_own_forecasts(truth):
     assert np.allclose(ours.mean("rmse"), baseline.mean("rmse"), rtol=1e-5)
 
 
+def test_our_own_start_counts_not_that_of_the_input(truth):
+    reference = ((), TIMES[0], {"standard_name": "forecast_reference_time"})
+    write(truth.assign_coords(forecast_reference_time=reference), "in.nc")
+    command = "forecast persistence in.nc --data.variables [t] --start 12 --steps 3 --out f.nc"
+    assert main(command.split()) == 0
+    with xr.open_dataset("f.nc", engine="h5netcdf", decode_timedelta=False) as file:
+        older = file.load().assign_coords(forecast_reference_time=reference)
+    write(older, "older.nc")
+    for name in ("f.nc", "older.nc"):
+        evaluation = score_files([name], "truth.nc")
+        ours, baseline = evaluation.models[0], evaluation.baselines[0]
+        assert np.allclose(ours.mean("rmse"), baseline.mean("rmse"), rtol=1e-5)
+
+
 def test_times_without_truth_do_not_count(truth):
     late = made(truth, 1)
     late["init_time"] = late["init_time"] + np.timedelta64(60, "h")

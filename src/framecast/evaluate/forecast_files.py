@@ -20,6 +20,9 @@ _MEMBERS = ("member", "realization", "number", "ensemble", "ensemble_member")
 """Names of members, where no standard name says it."""
 _STARTS = ("start", "init_time", "initial_time", "forecast_reference_time", "reftime", "init")
 
+_OURS = ("start", "forecast_start")
+"""What our own files call it; a time of reference beside it may be that of their input."""
+
 
 @dataclass(frozen=True, eq=False)
 class ForecastFile:
@@ -97,7 +100,8 @@ class ForecastFile:
     def _start(self) -> Coordinate | None:
         """The coordinate of starts, over the sequences or of all of them."""
         alone = {n: c for n, c in self.frames.coordinates.items() if c.dims == ()}
-        for name, coordinate in {**self._over_sequences, **alone}.items():
+        ours = {name: alone[name] for name in _OURS if name in alone}
+        for name, coordinate in {**self._over_sequences, **ours, **alone}.items():
             said = str(coordinate.attributes.get("standard_name", ""))
             if said == "forecast_reference_time" or name.lower() in _STARTS:
                 return coordinate
