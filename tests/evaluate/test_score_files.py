@@ -201,6 +201,37 @@ def test_our_own_start_counts_not_that_of_the_input(truth):
         assert np.allclose(ours.mean("rmse"), baseline.mean("rmse"), rtol=1e-5)
 
 
+def test_a_cell_that_a_file_lacks_counts_for_none(truth):
+    lacking, whole = made(truth, 2), made(truth, 2)
+    lacking["t"][:, :, 0, 0] = np.nan
+    whole["t"][:, :, 0, 0] += 1000
+    write(lacking, "a.nc")
+    write(whole, "b.nc")
+    with pytest.warns(UserWarning, match="a: 1 of the 12 values of a frame are missing"):
+        evaluation = score_files(["a.nc", "b.nc"], "truth.nc")
+    assert rmse(evaluation) == pytest.approx([2, 4, 6], rel=1e-4)
+    assert rmse(evaluation, 1) == pytest.approx([2, 4, 6], rel=1e-4)
+
+
+def test_a_value_that_a_file_lacks_is_said(truth):
+    data = made(truth, 2)
+    data["t"][3, 1, 0, 0] = np.nan
+    write(data, "f.nc")
+    with pytest.warns(UserWarning, match=r"f: 0.00463 of its values are missing"):  # 1 of 216
+        evaluation = score_files(["f.nc"], "truth.nc")
+    assert rmse(evaluation) == pytest.approx([2, np.nan, 6], rel=1e-4, nan_ok=True)
+
+
+def test_what_the_truth_lacks_may_be_missing(truth, recwarn):
+    data = made(truth, 2)
+    data["t"][3, 1, 0, 0] = np.nan
+    truth["t"][STARTS[3] + 2, 0, 0] = np.nan
+    write(data, "f.nc")
+    write(truth, "truth.nc")
+    assert rmse(score_files(["f.nc"], "truth.nc")) == pytest.approx([2, 4, 6], rel=1e-4)
+    assert not [w for w in recwarn if "missing" in str(w.message)]
+
+
 def test_times_without_truth_do_not_count(truth):
     late = made(truth, 1)
     late["init_time"] = late["init_time"] + np.timedelta64(60, "h")

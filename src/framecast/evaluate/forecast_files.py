@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from framecast.base.errors import UserError
@@ -163,6 +163,12 @@ class Filed:
             for row in [self.file.table[self.starts[place.sequence]]]
         ]
         return torch.stack([torch.stack(members) for members in windows], dim=1), None
+
+    def missing(self, start: int, first: int, count: int) -> Bool[Tensor, "T C H W"]:
+        """Whether values are NaN, of any member, in frames from one on of a window."""
+        sequences = self.file.table[self.starts[start]].tolist()
+        each = [self._frames(sequence, first, count).isnan() for sequence in sequences]
+        return torch.stack(each).any(0)
 
     def _frames(self, sequence: int, first: int, count: int) -> Float[Tensor, "T C H W"]:
         places = self.leads[first : first + count]
