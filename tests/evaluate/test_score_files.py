@@ -9,6 +9,7 @@ import xarray as xr
 from framecast.base.errors import UserError
 from framecast.cli import main
 from framecast.evaluate import score_files
+from framecast.evaluate.shown_files import examples_of_file
 
 TIMES = np.datetime64("2020-01-01", "ns") + np.arange(40) * np.timedelta64(6, "h")
 LAT, LON = np.array([60.0, 40, 20]), np.array([0.0, 90, 180, 270])
@@ -78,6 +79,27 @@ def test_valid_times_alone(truth):
     assert evaluation.windows == 1
 
 
+def test_the_analysis_at_lead_time_0_is_no_forecast(truth):
+    write(made(truth, 2, leads=(0, 1, 2)), "f.nc")
+    with pytest.warns(UserWarning, match="f: 1 frame of each start, of lead time 0 or less"):
+        evaluation = score_files(["f.nc"], "truth.nc")
+    assert rmse(evaluation) == pytest.approx([2, 4], rel=1e-4)
+    shown = examples_of_file("f.nc").examples[0]
+    assert shown.window.length == 3  # the start, and what is forecast
+    assert np.allclose(shown.forecasts[0][0, 0, 0], truth["t"][STARTS[0] + 1] + 2)
+
+
+def test_valid_times_from_the_reference_time_on(truth):
+    data = truth[["t"]].isel(time=slice(10, 14)) + 1
+    reference = ((), TIMES[10], {"standard_name": "forecast_reference_time"})
+    write(data.assign_coords(forecast_reference_time=reference), "f.nc")
+    with pytest.warns(UserWarning, match="of lead time 0"):
+        assert rmse(score_files(["f.nc"], "truth.nc")) == pytest.approx([1, 1, 1], rel=1e-4)
+    write(data.isel(time=[0]).assign_coords(forecast_reference_time=reference), "g.nc")
+    with pytest.raises(UserError, match="has no frame after its start, 2020-01-03T12"):
+        score_files(["g.nc"], "truth.nc")
+
+
 def test_members_have_probabilities(truth):
     evaluation = score_files([write(made(truth, 0, members=8), "f.nc")], "truth.nc")
     model = evaluation.models[0]
@@ -102,6 +124,30 @@ def test_the_same_grid_in_another_order_and_other_units(truth, change):
     assert rmse(score_files([write(data, "f.nc")], "truth.nc")) == pytest.approx(
         [2, 4, 6], rel=1e-4
     )
+
+
+def curvilinear(data, east=0.0):
+    """The same values with the latitude and longitude of each point, and no coordinate else."""
+    north, lon = np.meshgrid(data["lat"].values, data["lon"].values + east, indexing="ij")
+    places = {"lat": (("y", "x"), north + lon / 100, NORTH), "lon": (("y", "x"), lon, EAST)}
+    return data.rename(lat="y", lon="x").drop_vars(["y", "x"]).assign_coords(places)
+
+
+@pytest.mark.parametrize("turned", [[], ["y"], ["x"], ["x", "y"]])
+def test_points_of_a_curvilinear_grid_are_compared(truth, turned):
+    write(curvilinear(truth), "truth.nc")
+    data = curvilinear(made(truth, 2)).isel(dict.fromkeys(turned, slice(None, None, -1)))
+    data["lon"] = data["lon"] % 360
+    assert rmse(score_files([write(data, "f.nc")], "truth.nc")) == pytest.approx(
+        [2, 4, 6], rel=1e-2
+    )
+
+
+def test_points_elsewhere_on_a_curvilinear_grid(truth):
+    write(curvilinear(truth, east=60), "truth.nc")
+    write(curvilinear(made(truth)), "f.nc")
+    with pytest.raises(UserError, match="has no point at latitude 60, longitude 0, where"):
+        score_files(["f.nc"], "truth.nc")
 
 
 def test_several_are_scored_where_all_are(truth):
@@ -139,6 +185,51 @@ def test_our_own_forecasts(truth):
     evaluation = score_files(["persistence.nc", "damped_persistence.nc"], "truth.nc")
     ours, baseline = evaluation.models[0], evaluation.baselines[0]
     assert np.allclose(ours.mean("rmse"), baseline.mean("rmse"), rtol=1e-5)
+
+
+def test_our_own_start_counts_not_that_of_the_input(truth):
+    reference = ((), TIMES[0], {"standard_name": "forecast_reference_time"})
+    write(truth.assign_coords(forecast_reference_time=reference), "in.nc")
+    command = "forecast persistence in.nc --data.variables [t] --start 12 --steps 3 --out f.nc"
+    assert main(command.split()) == 0
+    with xr.open_dataset("f.nc", engine="h5netcdf", decode_timedelta=False) as file:
+        older = file.load().assign_coords(forecast_reference_time=reference)
+    write(older, "older.nc")
+    for name in ("f.nc", "older.nc"):
+        evaluation = score_files([name], "truth.nc")
+        ours, baseline = evaluation.models[0], evaluation.baselines[0]
+        assert np.allclose(ours.mean("rmse"), baseline.mean("rmse"), rtol=1e-5)
+
+
+def test_a_cell_that_a_file_lacks_counts_for_none(truth):
+    lacking, whole = made(truth, 2), made(truth, 2)
+    lacking["t"][:, :, 0, 0] = np.nan
+    whole["t"][:, :, 0, 0] += 1000
+    write(lacking, "a.nc")
+    write(whole, "b.nc")
+    with pytest.warns(UserWarning, match="a: 1 of the 12 values of a frame are missing"):
+        evaluation = score_files(["a.nc", "b.nc"], "truth.nc")
+    assert rmse(evaluation) == pytest.approx([2, 4, 6], rel=1e-4)
+    assert rmse(evaluation, 1) == pytest.approx([2, 4, 6], rel=1e-4)
+
+
+def test_a_value_that_a_file_lacks_is_said(truth):
+    data = made(truth, 2)
+    data["t"][3, 1, 0, 0] = np.nan
+    write(data, "f.nc")
+    with pytest.warns(UserWarning, match=r"f: 0.00463 of its values are missing"):  # 1 of 216
+        evaluation = score_files(["f.nc"], "truth.nc")
+    assert rmse(evaluation) == pytest.approx([2, np.nan, 6], rel=1e-4, nan_ok=True)
+
+
+def test_what_the_truth_lacks_may_be_missing(truth, recwarn):
+    data = made(truth, 2)
+    data["t"][3, 1, 0, 0] = np.nan
+    truth["t"][STARTS[3] + 2, 0, 0] = np.nan
+    write(data, "f.nc")
+    write(truth, "truth.nc")
+    assert rmse(score_files(["f.nc"], "truth.nc")) == pytest.approx([2, 4, 6], rel=1e-4)
+    assert not [w for w in recwarn if "missing" in str(w.message)]
 
 
 def test_times_without_truth_do_not_count(truth):

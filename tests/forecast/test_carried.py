@@ -73,6 +73,24 @@ def test_grids_and_their_coordinates_are_carried(tmp_path, suffix):
         assert {"crs", "y_bnds", "lat"} <= set(out.variables)
 
 
+@pytest.mark.parametrize("starts", [(-1,), (-1, -2)])
+def test_when_the_input_was_forecast_is_not_carried(tmp_path, starts):
+    """Of GRIB, the reference time is a scalar, or the axis itself where each frame is one."""
+    data = projected()
+    data["time"] = np.datetime64("2020-01-01", "ns") + np.arange(T) * np.timedelta64(1, "h")
+    reference = {"standard_name": "forecast_reference_time"}
+    data["time"].attrs.update(reference)
+    data["reftime"] = (), np.datetime64("2019-12-31", "ns"), reference
+    data["step"] = (), 0, {"standard_name": "forecast_period"}
+    data = data.set_coords(["reftime", "step"])
+    data.to_netcdf(tmp_path / "in.nc", engine="h5netcdf")
+    with forecast(read_frames(tmp_path / "in.nc"), tmp_path / "out.nc", starts) as out:
+        said = {name: c.attrs.get("standard_name") for name, c in out.coords.items()}
+    assert not {"reftime", "step"} & set(said)
+    assert [name for name in said if said[name] == "forecast_reference_time"] == ["start"]
+    assert said["time"] == "time"
+
+
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 def test_packed_coordinates_are_those_of_the_input(tmp_path, suffix):
     y, x = 0.128212 - 5.6e-5 * np.arange(H), -0.101332 + 5.6e-5 * np.arange(W)

@@ -11,13 +11,11 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.evaluate.forecast_files import Filed, ForecastFile
+from framecast.evaluate.one_grid import fitting, on_grid
 from framecast.frames.channels import Coordinate
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import LazyValues, Values
-from framecast.frames.places import find_axis
-from framecast.frames.region import take_grid
-from framecast.frames.times import Step, places_at, readable
-from framecast.frames.units import convert_units
+from framecast.frames.times import Step, counted, places_at, readable
 from framecast.readers.joins import choose_channels
 
 
@@ -99,7 +97,7 @@ def align(files: Sequence[ForecastFile], truth: Frames) -> Aligned:
             "with --data.select"
         )
     names = _names(files, truth)
-    truth = choose_channels(_on_grid(truth, files[0].frames), names)
+    truth = choose_channels(on_grid(truth, files[0].frames), names)
     alike = [ForecastFile(f.label, fitting(f.frames, files[0].frames, truth)) for f in files]
     starts, leads = _common(alike)
     places = _places(truth, starts, leads)
@@ -134,76 +132,9 @@ def _names(files: Sequence[ForecastFile], truth: Frames) -> list[str]:
     return common
 
 
-def fitting(frames: Frames, grid: Frames, truth: Frames) -> Frames:
-    """Return frames on a grid, with the variables and in the units of the truth.
-
-    Raises:
-        UserError: if they have others.
-    """
-    chosen = choose_channels(_on_grid(frames, grid), truth.names)
-    units = {
-        channel.name: true.units
-        for channel, true in zip(chosen.channels, truth.channels, strict=True)
-        if true.units and channel.units and channel.units != true.units
-    }
-    return convert_units(chosen, units)
-
-
-def _on_grid(frames: Frames, grid: Frames) -> Frames:
-    """The rows and columns of a grid, in its order.
-
-    Raises:
-        UserError: if it does not have them.
-    """
-    chosen = []
-    for place, (own, wanted) in enumerate(zip(_axes(frames), _axes(grid), strict=True)):
-        if own is None or wanted is None:
-            if frames.grid[place] != grid.grid[place]:
-                raise UserError(
-                    f"{frames.source} has {frames.grid[0]} × {frames.grid[1]} cells, and "
-                    f"{grid.source} has {grid.grid[0]} × {grid.grid[1]}: they must be on one grid"
-                )
-            chosen.append(np.arange(frames.grid[place]))
-            continue
-        around = 360.0 if place == 1 and find_axis(frames, "longitude") is not None else None
-        chosen.append(_found(own, wanted, around, frames, grid))
-    rows, columns = chosen
-    alike = [places.tolist() for places in chosen] == [list(range(n)) for n in frames.grid]
-    return frames if alike else take_grid(frames, rows, columns)
-
-
-def _axes(frames: Frames) -> list[np.ndarray | None]:
-    """The coordinates of rows and of columns, where they have one of their own."""
-    found: list[np.ndarray | None] = []
-    for dim in frames.dims[-2:]:
-        over = [c for c in frames.coordinates.values() if c.dims == (dim,)]
-        numbers = [c.values for c in over if c.values.dtype.kind in "iuf"]
-        own = frames.coordinates.get(dim)
-        found.append(own.values if own is not None else numbers[0] if len(numbers) == 1 else None)
-    return found
-
-
-def _found(
-    own: np.ndarray, wanted: np.ndarray, around: float | None, frames: Frames, grid: Frames
-) -> np.ndarray:
-    """Places of the values of a coordinate among those of another file."""
-    distance = np.abs(own[None].astype(np.float64) - wanted[:, None])
-    if around is not None:
-        distance = np.minimum(distance % around, -distance % around)
-    spacing = np.abs(np.diff(wanted)).min() if len(wanted) > 1 else 1.0
-    places = distance.argmin(1)
-    missing = distance.min(1) > 0.01 * spacing
-    if missing.any():
-        raise UserError(
-            f"{frames.source} has no point at {wanted[missing][0]:g}, where {grid.source} has one: "
-            "they must be on one grid; interpolate one of them first (xarray's interp_like)"
-        )
-    return np.asarray(places)
-
-
 def _common(files: Sequence[ForecastFile]) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and lead times that all files have."""
-    starts, leads = files[0].starts, files[0].leads
+    """Starts, and lead times after them, that all files have."""
+    starts, leads = files[0].starts, files[0].leads[files[0].ahead]
     for file in files[1:]:
         starts = starts[_is_among(starts, file.starts)]
         leads = leads[_is_among(leads, file.leads)]
@@ -267,6 +198,9 @@ def _notes(
     for file in files:
         if others := [name for name in file.frames.names if name not in names]:
             notes.append(f"{file.label}: {', '.join(others)} is not in all files, and left out")
+        if early := len(file.leads) - len(file.ahead):
+            notes.append(f"{file.label}: {counted(early, 'frame')} of each start, of lead time 0 "
+                         "or less, forecasts nothing, and is left out")  # fmt: skip
         if more := len(file.starts) - len(starts):
             notes.append(f"{file.label}: {more} starts are not in all files, and left out")
     if unknown := int((~kept).sum()):

@@ -7,17 +7,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.forecast.competitor import Stretch
 from framecast.frames.channels import Coordinate
 from framecast.frames.frames import Frames
+from framecast.frames.times import readable
 
 _MEMBERS = ("member", "realization", "number", "ensemble", "ensemble_member")
 """Names of members, where no standard name says it."""
 _STARTS = ("start", "init_time", "initial_time", "forecast_reference_time", "reftime", "init")
+
+_OURS = ("start", "forecast_start")
+"""What our own files call it; a time of reference beside it may be that of their input."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,22 @@ class ForecastFile:
         if self._counts_leads:
             return times
         return np.asarray(times - self._start_of_each[0])
+
+    @cached_property
+    def ahead(self) -> Int[np.ndarray, " K"]:
+        """Places of the frames that are forecasts: those after the start.
+
+        The frame at lead time 0 is what the forecast began with.
+
+        Raises:
+            UserError: if there are none.
+        """
+        places = np.flatnonzero(self.leads > self.leads[0] - self.leads[0])
+        if not len(places):
+            raise UserError(
+                f"{self.frames.source} has no frame after its start, {readable(self.starts[0])}"
+            )
+        return places
 
     @cached_property
     def table(self) -> Int[np.ndarray, "S M"]:
@@ -80,7 +100,8 @@ class ForecastFile:
     def _start(self) -> Coordinate | None:
         """The coordinate of starts, over the sequences or of all of them."""
         alone = {n: c for n, c in self.frames.coordinates.items() if c.dims == ()}
-        for name, coordinate in {**self._over_sequences, **alone}.items():
+        ours = {name: alone[name] for name in _OURS if name in alone}
+        for name, coordinate in {**self._over_sequences, **ours, **alone}.items():
             said = str(coordinate.attributes.get("standard_name", ""))
             if said == "forecast_reference_time" or name.lower() in _STARTS:
                 return coordinate
@@ -142,6 +163,12 @@ class Filed:
             for row in [self.file.table[self.starts[place.sequence]]]
         ]
         return torch.stack([torch.stack(members) for members in windows], dim=1), None
+
+    def missing(self, start: int, first: int, count: int) -> Bool[Tensor, "T C H W"]:
+        """Whether values are NaN, of any member, in frames from one on of a window."""
+        sequences = self.file.table[self.starts[start]].tolist()
+        each = [self._frames(sequence, first, count).isnan() for sequence in sequences]
+        return torch.stack(each).any(0)
 
     def _frames(self, sequence: int, first: int, count: int) -> Float[Tensor, "T C H W"]:
         places = self.leads[first : first + count]

@@ -6,14 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
-from framecast.evaluate.align import Aligned, align, fitting
+from framecast.evaluate.align import Aligned, align
 from framecast.evaluate.evaluation import CLIMATOLOGY
 from framecast.evaluate.examples import Example, affordable, choose, forecast_again
 from framecast.evaluate.forecast_files import ForecastFile, label_of
+from framecast.evaluate.missing import where_possible
+from framecast.evaluate.one_grid import fitting
 from framecast.evaluate.plan import ALL
 from framecast.evaluate.results import Evaluation, Forecasts
 from framecast.evaluate.scoring import Scored, ScoredWindows, score
@@ -63,7 +66,7 @@ def score_files(
     known = _baselines(aligned, usual)
     wanted = metrics or MetricChoice()
     measure = prepare(wanted, _subject(aligned, known, usual, wanted))
-    windows = windows_of(aligned, known, batch_size)
+    windows = windows_of(aligned, known, batch_size, where_possible(aligned))
     scored = score([*known.values(), *aligned.competitors.values()], windows, measure, progress)
     labels = [*known, *aligned.competitors]
     every = [_forecasts(label, one) for label, one in zip(labels, scored, strict=True)]
@@ -175,13 +178,19 @@ def _subject(
     )
 
 
-def windows_of(aligned: Aligned, known: Mapping[str, Following], size: int) -> ScoredWindows:
+def windows_of(
+    aligned: Aligned,
+    known: Mapping[str, Following],
+    size: int,
+    possible: Bool[Tensor, "C H W"] | None = None,
+) -> ScoredWindows:
     """Return the windows of aligned forecasts, one for each start.
 
     Args:
         aligned: the forecasts and the truth.
         known: baselines, of which the climatology says what is usual.
         size: windows of a batch.
+        possible: where all forecast values at all; None for everywhere.
     """
     starts = [Place(sequence, 0) for sequence in range(len(aligned.starts))]
     usual = None
@@ -198,6 +207,7 @@ def windows_of(aligned: Aligned, known: Mapping[str, Following], size: int) -> S
         aligned.frames.length - 1,
         {ALL: starts},
         size,
+        possible,
         usual=usual,
     )
 

@@ -82,12 +82,12 @@ def _beside(file: ForecastFile, truth: Frames) -> ShownFile:
 def _alone(file: ForecastFile, place: int) -> Example:
     """A start of a file whose truth is not known."""
     members: list[Tensor] = [
-        file.frames.values[int(n), 0 : len(file.leads)] for n in file.table[place]
+        file.frames.values[int(n), 0 : len(file.leads)][file.ahead] for n in file.table[place]
     ]
     made = parts_of(torch.stack(members))
     unknown = torch.full((1, 1 + made.shape[1], *made.shape[2:]), torch.nan)
     start = file.starts[place]
-    axis = np.array([start, *(start + lead for lead in file.leads)])
+    axis = np.array([start, *(start + lead for lead in file.leads[file.ahead])])
     space = file.frames.dims[-2:]
     kept = {n: c for n, c in file.frames.coordinates.items() if set(c.dims) <= set(space)}
     window = replace(

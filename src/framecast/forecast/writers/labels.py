@@ -13,8 +13,10 @@ import xarray as xr
 from framecast.forecast.writers.attributes import carried
 from framecast.forecast.writers.destination import MARK, MARKED
 from framecast.forecast.writers.outputs import Output, Summary, outputs_of
-from framecast.frames.frames import Channel, Frames
+from framecast.frames.frames import Channel, Coordinate, Frames
 from framecast.frames.times import SHOWN, readable
+
+_REFERENCE = "forecast_reference_time"
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +122,7 @@ class ForecastLabels:
         kept = {
             name: (c.dims, c.values, carried(c.attributes), dict(c.encoding))
             for name, c in frames.coordinates.items()
-            if frames.time_dim not in c.dims
+            if frames.time_dim not in c.dims and not _is_of_the_input(c)
         }
         attributes = carried(frames.attributes)
         extra = {
@@ -144,11 +146,13 @@ class ForecastLabels:
         time = self.frames.time_dim
         axis = self.frames.coordinates.get(time)
         attributes = carried(axis.attributes, "bounds", "climatology") if axis else {}
+        if attributes.get("standard_name") == _REFERENCE:
+            attributes["standard_name"] = "time"  # of analyses, which are their own start
         encoding = {k: v for k, v in axis.encoding.items() if k != "dtype"} if axis else {}
         starts = self.frames.times[self.starts]
         lead, lead_attributes = self._lead_times(starts)
         start_attributes = {"long_name": "last known time", **attributes}
-        start_attributes["standard_name"] = "forecast_reference_time"
+        start_attributes["standard_name"] = _REFERENCE
         if self.single:
             return {
                 time: ((time,), self.valid_times[0], attributes, encoding),
@@ -170,3 +174,9 @@ class ForecastLabels:
             hours = np.array([delta.total_seconds() / 3600 for delta in ahead])
             return hours, {**attributes, "units": "hours"}
         return ahead, attributes
+
+
+def _is_of_the_input(coordinate: Coordinate) -> bool:
+    """Whether it says when the input was forecast, or how far ahead, which a forecast has anew."""
+    said = str(coordinate.attributes.get("standard_name"))
+    return coordinate.dims == () and said in (_REFERENCE, "forecast_period")
