@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import yaml
 
 from framecast.base.errors import UserError
 from framecast.base.texts import LARGEST, read_text, read_yaml
@@ -29,14 +30,36 @@ def test_a_file_is_read_as_it_is(tmp_path):
         ("a: !!python/object/apply:os.getcwd []", "cannot be read as YAML"),
         ("a: 2020-13-45", "cannot be read as YAML"),
         (b"\xff\xfe\x00", "cannot be read as YAML"),
+        ("m: {d: 1}\nt: 2\nm: {h: 3}\n", "the key m is given twice, in line 1 and in line 3"),
+        ("m:\n  d: 1\n  h: 2\n  'd': 3\n", "the key d is given twice, in line 2 and in line 4"),
         ("a: \0", "cannot be read as YAML"),
     ],
-    ids=["aliases", "itself", "deep", "large", "cut", "code", "date", "bytes", "nul"],
+    ids=[
+        "aliases",
+        "itself",
+        "deep",
+        "large",
+        "cut",
+        "code",
+        "date",
+        "bytes",
+        "section",
+        "key",
+        "nul",
+    ],
 )
 def test_what_is_no_configuration_is_refused(tmp_path, content, said):
     (tmp_path / "f").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=said):
         read_yaml(tmp_path / "f")
+
+
+def test_a_key_that_is_merged_may_be_given_anew(tmp_path):
+    text = "a: &a {x: 1, y: 1}\nouter: {b: &b {<<: *a, x: 2}}\nc: {<<: *b, y: 3}\n"
+    (tmp_path / "f").write_text(text)
+    content = read_yaml(tmp_path / "f")
+    assert content["outer"]["b"] == {"x": 2, "y": 1}
+    assert content == yaml.safe_load(text)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

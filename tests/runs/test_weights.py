@@ -29,7 +29,8 @@ def results(tmp_path):
         untrained_run(run, tmp_path / "waves.npy", seed=seed)
         (run / "log.csv").write_text(log)
         (run / "environment.json").write_text(json.dumps(environment))
-        runs.append({"path": f"runs/waves-gru/seed_{seed}", "parameters": 12345})
+        parameters = framecast.load_checkpoint(run).parameters
+        runs.append({"path": f"runs/waves-gru/seed_{seed}", "parameters": parameters})
     scores = {"field": {"closed_loop": {"rmse": {"value": [0.25, 0.5]}}}}
     said = {
         "data": {"source": "waves.npy", "grid": [6, 6], "channels": [{"name": "a", "units": "m"}]},
@@ -58,7 +59,9 @@ def test_of_several_seeds_the_best_in_validation_is_taken(results):
 
 
 def test_a_card_says_what_was_trained_on_what_and_how_good_it_is(results):
-    told = card(shelf(results)["waves-gru"])
+    taken = shelf(results)["waves-gru"]
+    parameters = framecast.load_checkpoint(taken.path).model.parameters()
+    told = card(taken)
     for words in (
         "# waves-gru",
         "A forecaster of min_conv_gru, trained with framecast 0.1.0",
@@ -66,7 +69,7 @@ def test_a_card_says_what_was_trained_on_what_and_how_good_it_is(results):
         "Frames: 6×6 cells",
         "Trained to: read 3 frames, and forecast 4",
         "Training: 2 minutes on cpu (x86_64, 1 thread)",
-        "Parameters: 12,345",
+        f"Parameters: {sum(weights.numel() for weights in parameters):,}\n",
         "Measured on 7 windows of waves.npy, beside baselines, as a mean of 2 runs",
         "| field | gru | rmse | lead 1 h | 0.25 |",
         "| field | gru | rmse | lead 2 h | 0.5 |",
@@ -138,3 +141,57 @@ def test_where_there_is_one_lead_time_it_stands_once(results):
         model["metrics"]["field"]["closed_loop"]["rmse"]["value"] = [0.25]
     evidence.write_text(json.dumps(said))
     assert card(shelf(results)["waves-gru"]).count("| field | gru | rmse |") == 1
+
+
+@pytest.fixture
+def evaluated(tmp_path):
+    """Two networks, in folders of one name, and the evaluation of the second."""
+    np.save(tmp_path / "waves.npy", np.random.default_rng(0).normal(size=(4, 9, 1, 6, 6)))
+    runs = []
+    for parent, hidden in (("runs", 4), ("others", 6)):
+        run = tmp_path / parent / "a"
+        run.mkdir(parents=True)
+        runs.append(untrained_run(run, tmp_path / "waves.npy", hidden=hidden))
+    evaluation = tmp_path / "ev"
+    assert main(["evaluate", str(runs[1]), "--out", str(evaluation)]) == 0
+    return *runs, evaluation
+
+
+def test_a_card_never_tells_the_scores_of_another_network(evaluated, tmp_path, capsys):
+    run, other, evaluation = evaluated
+    assert main(["weights", str(run), "--evaluation", str(evaluation)]) == 2
+    assert f"says nothing of the weights in {run}: it is about {other}" in capsys.readouterr().err
+    assert main(["weights", str(other), "--evaluation", str(evaluation)]) == 0
+    parameters = framecast.load_checkpoint(other).parameters
+    assert f"Parameters: {parameters:,}\n" in capsys.readouterr().out
+    # As many parameters, and the same place, but trained anew.
+    untrained_run(other, tmp_path / "waves.npy", seed=1, hidden=6)
+    assert main(["weights", str(other), "--evaluation", str(evaluation)]) == 2
+
+
+def test_a_run_is_known_by_its_weights_wherever_it_lies(evaluated, tmp_path, capsys):
+    _, other, evaluation = evaluated
+    evaluation.rename(other / "evaluation")
+    other.rename(tmp_path / "renamed")
+    assert main(["weights", str(tmp_path / "renamed")]) == 0
+    assert "Measured on" in capsys.readouterr().out
+
+
+def without_fingerprints(evaluation):
+    """Make of an evaluation what an older framecast wrote."""
+    file = evaluation / "metrics.json"
+    said = json.loads(file.read_text())
+    for run in said["models"][0]["runs"]:
+        del run["fingerprint"]
+    file.write_text(json.dumps(said))
+
+
+def test_older_evaluations_are_matched_by_path_and_parameters(evaluated, tmp_path):
+    run, other, evaluation = evaluated
+    without_fingerprints(evaluation)
+    assert main(["weights", str(other), "--evaluation", str(evaluation)]) == 0
+    assert main(["weights", str(run), "--evaluation", str(evaluation)]) == 2
+    renamed = other.rename(tmp_path / "renamed")
+    assert main(["weights", str(renamed), "--evaluation", str(evaluation)]) == 2
+    evaluation.rename(renamed / "evaluation")
+    assert main(["weights", str(renamed)]) == 0

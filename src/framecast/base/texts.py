@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.error import MarkedYAMLError
 
 from framecast.base.errors import UserError
 
 LARGEST = 1 << 20
 """Bytes of a text file that is read whole."""
+MERGE = "tag:yaml.org,2002:merge"
+"""Of the key << in YAML, which takes over the keys of other mappings."""
 MOST_VALUES = 100_000
 """Values in a YAML file, once its aliases (*name) are written out."""
 
@@ -33,8 +36,8 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML file, without running any code of it.
 
     Raises:
-        UserError: as `read_text`; or if it is no YAML, nested too deeply, or holds itself or too
-            much by way of aliases.
+        UserError: as `read_text`; or if it is no YAML, gives a key twice, is nested too deeply, or
+            holds itself or too much by way of aliases.
     """
     return parse_yaml(read_text(path, "YAML"), path)
 
@@ -42,7 +45,7 @@ def read_yaml(path: Path) -> Any:
 def parse_yaml(text: str, path: Path) -> Any:
     """Read YAML from the text of a file, as `read_yaml` does."""
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_Loader)
         count = _count(content, {})
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path} cannot be read as YAML: {error}") from error
@@ -54,6 +57,27 @@ def parse_yaml(text: str, path: Path) -> Any:
             f"{MOST_VALUES:,}: no configuration needs so many"
         )
     return content
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that a mapping gives twice, of which YAML's own loader forgets the first."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # Here, and not as values are made of nodes: by then merging (<<) may have added keys to
+        # those that the file gives.
+        node = super().compose_mapping_node(anchor)
+        first: dict[tuple[str, str], yaml.Mark] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
+                continue
+            before = first.setdefault((key.tag, key.value), key.start_mark)
+            if before is not key.start_mark:
+                raise MarkedYAMLError(
+                    problem=f"the key {key.value} is given twice, in line {before.line + 1} and "
+                    f"in line {key.start_mark.line + 1}: keep one of them",
+                    problem_mark=key.start_mark,
+                )
+        return node
 
 
 def _count(content: Any, known: dict[int, int]) -> int:

@@ -104,7 +104,7 @@ class Run:
     @property
     def parameters(self) -> int:
         """Number of trained parameters; those of the tokeniser of a world model are not."""
-        return sum(p.numel() for p in self.checkpoint.model.parameters() if p.requires_grad)
+        return self.checkpoint.parameters
 
     @property
     def multiplications(self) -> int:

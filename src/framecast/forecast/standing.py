@@ -1,7 +1,6 @@
 """Where streams stand after a frame: a value, and the file that keeps it."""
 
 import json
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +56,7 @@ def save_now(now: Now, checkpoint: Checkpoint, path: PathLike) -> None:
         tensors["forcings"] = now.forcings
     said = {
         "format": FORMAT,
-        "weights": fingerprint(checkpoint),
+        "weights": checkpoint.fingerprint(),
         "frames": now.frames,
         "time": None if now.time is None else str(now.time),
         "kind": None if now.time is None else np.asarray(now.time).dtype.str,
@@ -84,20 +83,11 @@ def load_now(path: PathLike, checkpoint: Checkpoint, limits: Limits) -> Now:
             said = json.loads((content.metadata() or {})[KEY])
             names = content.keys()
             found = {name: content.get_tensor(name) for name in names}
-        if said["weights"] != fingerprint(checkpoint):
+        if said["weights"] != checkpoint.fingerprint():
             raise UserError(f"{path} was saved with another model: begin a new stream")
         return _restored(said, found, checkpoint, limits)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path} does not hold where streams stand: {error}") from error
-
-
-def fingerprint(checkpoint: Checkpoint) -> int:
-    """Return a number that other weights do not have."""
-    found = 0
-    for name, values in sorted(checkpoint.model.state_dict().items()):
-        found = zlib.crc32(name.encode(), found)
-        found = zlib.crc32(values.detach().cpu().contiguous().numpy().tobytes(), found)
-    return found
 
 
 def _restored(

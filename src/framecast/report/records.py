@@ -137,6 +137,7 @@ def _describe_run(run: Run) -> dict[str, Any]:
         "layer": run.network.layer,
         "seed": run.seed,
         "epoch": run.checkpoint.epoch,
+        "fingerprint": run.checkpoint.fingerprint(),
         "parameters": run.parameters,
         "multiplications": run.multiplications,
         **further,

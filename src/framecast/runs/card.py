@@ -17,7 +17,7 @@ import yaml
 from framecast.base.errors import UserError
 from framecast.base.texts import read_text, read_yaml
 from framecast.frames.times import counted
-from framecast.runs.checkpoint import stored_header
+from framecast.runs.checkpoint import load_saved, stored_header
 from framecast.runs.contents import CONFIG
 from framecast.runs.header import Header
 
@@ -104,22 +104,43 @@ class Described:
 
     @cached_property
     def evaluation(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """The evaluation, and what it says of this network.
+        """The evaluation, and what it says of this network, whose weights are read for that.
 
         Raises:
-            UserError: if the evaluation is one of other runs.
+            UserError: if the evaluation is one of other runs, or of other weights.
         """
         if self.evidence is None:
             return None
         said = json.loads(self.evidence.read_text(encoding="utf-8"))
-        place = self.path.resolve().parts
         runs = [(model, run) for model in said["models"] for run in model["runs"]]
-        alike = [_common_end(place, PurePath(run["path"]).parts) for _, run in runs]
+        alike = self._alike([run for _, run in runs])
         if not any(alike):
             named = ", ".join(run["path"] for _, run in runs)
-            raise UserError(f"{self.evidence} says nothing of {self.path}: it is about {named}")
+            raise UserError(
+                f"{self.evidence} says nothing of the weights in {self.path}: it is about {named}. "
+                f"Run framecast evaluate on {self.path}"
+            )
         model, run = runs[alike.index(max(alike))]
         return said, {**model, "parameters": run["parameters"]}
+
+    def _alike(self, runs: list[dict[str, Any]]) -> list[int]:
+        """How surely each of the runs of the evaluation is this one; 0 where it is another.
+
+        It is told by a fingerprint of the weights. Older evaluations have none: there the
+        parameters must be as many, and the path is compared from its end.
+        """
+        assert self.evidence is not None
+        saved, place = load_saved(self.path), self.path.resolve()
+        weights, parameters = saved.fingerprint(), saved.parameters
+        own = len(runs) == 1 and place in self.evidence.resolve().parents
+
+        def alike(run: dict[str, Any]) -> int:
+            if "fingerprint" in run:
+                return int(run["fingerprint"] == weights)
+            same = _common_end(place.parts, PurePath(run["path"]).parts)
+            return max(same, int(own)) if run["parameters"] == parameters else 0
+
+        return [alike(run) for run in runs]
 
 
 def card(described: Described) -> str:

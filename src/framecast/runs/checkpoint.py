@@ -4,6 +4,7 @@ It holds the weights, the statistics of the training frames, and, as JSON in its
 network is built from and what the frames looked like. Reading it runs no code.
 """
 
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,6 +57,19 @@ class Saved:
     def scaling(self) -> Scaling:
         """How frames become what the network sees."""
         return Scaling(self.frames, self.statistics)
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters; those of the tokeniser of a world model are not."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    def fingerprint(self) -> int:
+        """Return a number that other weights do not have."""
+        found = 0
+        for name, values in sorted(self.model.state_dict().items()):
+            found = zlib.crc32(name.encode(), found)
+            found = zlib.crc32(values.detach().cpu().contiguous().numpy().tobytes(), found)
+        return found
 
     def save(self, path: PathLike, weights: Mapping[str, Tensor] | None = None) -> None:
         """Write the checkpoint, whole or not at all.
