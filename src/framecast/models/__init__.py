@@ -6,6 +6,7 @@ from framecast.models.networks import make_network
 from framecast.models.recogniser import Recogniser
 from framecast.models.tokeniser import Tokeniser
 from framecast.models.tokeniser_config import TokeniserConfig
+from framecast.models.world import World
 
 __all__ = [
     "Forecaster",
@@ -13,5 +14,6 @@ __all__ = [
     "Recogniser",
     "Tokeniser",
     "TokeniserConfig",
+    "World",
     "make_network",
 ]
