@@ -74,7 +74,7 @@ def make_table(numbers: dict[str, Any], metric: str = "rmse") -> str:
     units = numbers["lead_time_units"]
     leads = chosen_leads(np.array(numbers["lead_times"]), units, MOST_LEADS).tolist()
     said = "" if units == "1" else units
-    heads = [f"{numbers['lead_times'][lead]:g} {said}".strip() for lead in leads]
+    heads = [f"{numbers['lead_times'][lead]:.4g} {said}".strip() for lead in leads]
     heads = ["variable", "forecast", "parameters", *heads, f"all {numbers['steps']} leads"]
     lines = [heads, ["---"] * len(heads)]
     for row in shown:

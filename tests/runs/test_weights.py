@@ -1,6 +1,8 @@
 """Trained networks to take: listed, described, copied, and named wherever a run is."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +111,12 @@ def test_every_network_behind_a_result_can_be_taken():
     for taken in known.values():
         framecast.load_checkpoint(taken.path)
         assert "Measured on" in card(taken)
+
+
+def test_a_process_that_has_loaded_nothing_else_knows_every_kind_of_network():
+    command = [sys.executable, "-m", "framecast", "weights", "vizdoom-world-conv-s5"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=RESULTS.parent)
+    assert "A world model of conv_s5" in done.stdout, done.stderr
 
 
 def test_those_that_are_packed_are_small(tmp_path):
