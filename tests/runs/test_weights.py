@@ -109,7 +109,7 @@ def test_every_network_behind_a_result_can_be_taken():
     known = shelf(RESULTS)
     assert {"navier-stokes-min-conv-lstm-small", "storm1996", "stage-iv"} <= set(known)
     for taken in known.values():
-        framecast.load_checkpoint(taken.path)
+        framecast.from_pretrained(taken.path)
         assert "Measured on" in card(taken)
 
 
