@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,6 +101,7 @@ def align(files: Sequence[ForecastFile], truth: Frames) -> Aligned:
     truth = choose_channels(on_grid(truth, files[0].frames), names)
     alike = [ForecastFile(f.label, fitting(f.frames, files[0].frames, truth)) for f in files]
     starts, leads = _common(alike)
+    _check_kinds(starts, files[0].frames, truth)
     places = _places(truth, starts, leads)
     kept = np.asarray((places[:, 1:] >= 0).any(1))
     if not kept.any():
@@ -143,6 +145,31 @@ def _common(files: Sequence[ForecastFile]) -> tuple[np.ndarray, np.ndarray]:
             listed = " and ".join(file.frames.source for file in files)
             raise UserError(f"{listed} have no {what} in common: score them one by one")
     return starts, leads
+
+
+def _check_kinds(starts: np.ndarray, forecasts: Frames, truth: Frames) -> None:
+    """Refuse times that cannot be compared: dates and numbers, or dates of two calendars."""
+    own, true = _kind(starts[0]), _kind(truth.times[0])
+    if own == true:
+        return
+    remedy = "they must be alike; xarray's convert_calendar changes one of them"
+    if true == "numbers":
+        remedy = "say what they count with --data.time_units, such as 'hours since 2020-01-01'"
+    elif own == "numbers":
+        remedy = "give them units, such as 'hours since 2020-01-01'"
+    raise UserError(
+        f"the times of {truth.source} are {true}, and {forecasts.source} starts at {own}: {remedy}"
+    )
+
+
+def _kind(time: Any) -> str:
+    """What a time is, in words."""
+    if isinstance(time, np.datetime64):
+        return "dates"
+    if isinstance(time, np.timedelta64 | timedelta):
+        return "durations"
+    calendar = getattr(time, "calendar", None)
+    return "numbers" if calendar is None else f"dates of the calendar {calendar}"
 
 
 def _is_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:

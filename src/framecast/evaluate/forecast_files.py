@@ -49,7 +49,8 @@ class ForecastFile:
         """Times from the start to each frame [K]: durations, or numbers."""
         times = self.frames.times
         if self._counts_leads:
-            return times
+            dated = self._start_of_each.dtype == object  # of a calendar, which adds these alone
+            return times.astype("m8[us]").astype(object) if dated else times
         return np.asarray(times - self._start_of_each[0])
 
     @cached_property
