@@ -250,6 +250,36 @@ def test_dates_of_another_calendar(truth):
     assert examples_of_file("f.nc").starts == 3
 
 
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("calendar", ["standard", "noleap"])
+def test_months_are_counted_from_each_start(truth, held, calendar):
+    months = xr.date_range("2001-01-01", periods=40, freq="MS", calendar=calendar)
+    truth = truth.assign_coords(time=months)
+    write(truth, "truth.nc")
+    command = "forecast persistence truth.nc --data.variables [t] --start 5 12 20 --steps 3"
+    assert main([*command.split(), "--out", "f.nc"]) == 0
+    if not held:
+        with xr.open_dataset("f.nc", engine="h5netcdf", decode_timedelta=False) as file:
+            write(file.load().drop_vars("time"), "g.nc")
+    evaluation = score_files(["f.nc" if held else "g.nc"], "truth.nc")
+    values = truth["t"].values
+    areas = np.broadcast_to(np.cos(np.deg2rad(LAT))[:, None], (3, 3, 4))
+    starts = np.array([5, 12, 20])
+    expected = [np.average((values[starts + k] - values[starts]) ** 2, weights=areas) ** 0.5
+                for k in (1, 2, 3)]  # fmt: skip
+    assert rmse(evaluation) == pytest.approx(expected, rel=1e-4)
+    if held:
+        last = examples_of_file("f.nc").examples[-1].window
+        assert last.times.tolist() == months.values[20:24].astype(last.times.dtype).tolist()
+
+
+def test_frames_without_truth_are_counted(truth):
+    write(made(truth, 2), "f.nc")
+    write(truth.drop_isel(time=STARTS[2] + 3), "truth.nc")
+    with pytest.warns(UserWarning, match="1 of 18 frames count in no score"):
+        assert rmse(score_files(["f.nc"], "truth.nc")) == pytest.approx([2, 4, 6], rel=1e-4)
+
+
 def test_times_of_two_kinds_are_named(truth):
     write(made(truth), "f.nc")
     write(truth.assign_coords(time=np.arange(40)), "numbers.nc")
