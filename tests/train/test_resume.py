@@ -204,7 +204,7 @@ def test_a_run_goes_on_with_the_same_data_elsewhere(tmp_path, monkeypatch, capsy
     plan = replace(plan, data=replace(plan.data, path="waves.npy"))
     whole, run = train(plan, tmp_path / "whole"), tmp_path / "run"
     with monkeypatch.context() as patch:
-        after_calls(patch, Training, "accumulate", 20, die)
+        after_calls(patch, Training, "accumulate", 5, die)
         with pytest.raises(KilledError):
             train(plan, run)
     (tmp_path / "elsewhere").mkdir()
