@@ -185,6 +185,15 @@ def test_files_that_are_only_extended_are_no_recipes():
         find_recipe("_kth")
 
 
+def test_a_folder_is_no_recipe(tmp_path):
+    (tmp_path / "config.yaml").write_text("model:\n  depth: 1\n")
+    run, other = str(tmp_path), str(tmp_path / "other")
+    with pytest.raises(UserError, match=f"{run} is neither a file nor a recipe; {run}/config.yaml"):
+        find_recipe(run)
+    with pytest.raises(UserError, match=f"{other} is neither a file nor a recipe"):
+        find_recipe(other)
+
+
 def write(folder, **files):
     folder.mkdir(exist_ok=True)
     for name, text in files.items():

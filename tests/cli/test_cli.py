@@ -72,14 +72,14 @@ def test_slow_data_are_cached_from_inspection_to_evaluation(tmp_path, monkeypatc
     assert list(entry.parent.iterdir()) == [entry]
 
 
-def test_arrays_from_training_to_forecast(tmp_path):
+def test_arrays_from_training_to_forecast(tmp_path, capsys):
     np.save(tmp_path / "waves.npy", travelling_wave())
     path = ("--data.path", tmp_path / "waves.npy")
-    assert run("train", "starter", *path, "--out", tmp_path / "run", *QUICK) == 0
+    folder = tmp_path / "my run"
+    assert run("train", "starter", *path, "--out", folder, *QUICK) == 0
+    assert f"Next: framecast evaluate '{folder}' --out EVALUATION\n" in capsys.readouterr().out
     out = tmp_path / "f.npz"
-    assert (
-        run("forecast", tmp_path / "run", tmp_path / "waves.npy", "--steps", 4, "--out", out) == 0
-    )
+    assert run("forecast", folder, tmp_path / "waves.npy", "--steps", 4, "--out", out) == 0
     assert np.load(tmp_path / "f.npz")["frames"].shape == (4, 6, 1, 1, 8, 8)
 
 
@@ -241,6 +241,11 @@ def cut_short(path):
         (["train", "starter", "--data.path", "{tmp}/cut.nc"], "cut.nc cannot be read"),
         (["train", "starter", "--data.path", AIR], "too short for a window of 15"),
         (["train", "starter", "--data.path", AIR, "--data.variables", "[u]"], "it has air"),
+        (
+            ["train", "starter", "--data.path", AIR, "--data.label", "kind"],
+            "data.label kind would change nothing: it names the classes for networks with a "
+            "model.classifier: add --model.classifier conv_3d, or leave it out",
+        ),
         (["train"], "name a recipe"),
         (["train", "--resume"], "is not a run folder"),
         (["simulate", "navier_stokes", "--grid", "30"], "coarsen=4"),

@@ -3,6 +3,7 @@ import dataclasses
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -317,7 +318,8 @@ def test_data_that_lack_a_test_part_are_named(tmp_path, data):
     run = untrained_run(tmp_path / "run", data)
     with pytest.raises(UserError, match=r"test_fraction 0.*--data"):
         evaluate([change(run, "data", test_fraction=0.0)])
-    with pytest.raises(UserError, match=r"does not exist.*--data"):
+    gone = f"data.path gone.npy does not exist in {Path.cwd()}. Name them, or others, with --data$"
+    with pytest.raises(UserError, match=gone):
         evaluate([change(run, "data", path="gone.npy")])
     with pytest.raises(UserError, match=r"config.yaml: data: .*fraction"):
         evaluate([change(run, "data", test_fraction=7.0)])

@@ -1,6 +1,7 @@
 """Forecasts in files, ours or anybody's, are scored beside the truth."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -230,6 +231,75 @@ def test_what_the_truth_lacks_may_be_missing(truth, recwarn):
     write(truth, "truth.nc")
     assert rmse(score_files(["f.nc"], "truth.nc")) == pytest.approx([2, 4, 6], rel=1e-4)
     assert not [w for w in recwarn if "missing" in str(w.message)]
+
+
+def test_dates_of_another_calendar(truth):
+    data = truth.drop_vars("time").assign_coords(
+        time=xr.date_range("2001-02-20", periods=40, freq="D", calendar="360_day", use_cftime=True)
+    )
+    write(data, "truth.nc")
+    command = "forecast persistence truth.nc --data.variables [t] --start 5 12 20 --steps 3"
+    assert main([*command.split(), "--out", "f.nc"]) == 0
+    assert main(["score", "f.nc", "truth.nc", "--out", "scores", "--climatology", "truth.nc"]) == 0
+    told = json.loads(Path("scores/metrics.json").read_text())
+    assert (told["lead_times"], told["lead_time_units"]) == ([1, 2, 3], "days")
+    evaluation = score_files(["f.nc"], "truth.nc")
+    ours, baseline = evaluation.models[0], evaluation.baselines[0]
+    assert np.allclose(ours.mean("rmse"), baseline.mean("rmse"), rtol=1e-5)
+    assert evaluation.windows == 3
+    assert examples_of_file("f.nc").starts == 3
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("calendar", ["standard", "noleap"])
+def test_months_are_counted_from_each_start(truth, held, calendar):
+    months = xr.date_range("2001-01-01", periods=40, freq="MS", calendar=calendar)
+    truth = truth.assign_coords(time=months)
+    write(truth, "truth.nc")
+    command = "forecast persistence truth.nc --data.variables [t] --start 5 12 20 --steps 3"
+    assert main([*command.split(), "--out", "f.nc"]) == 0
+    if not held:
+        with xr.open_dataset("f.nc", engine="h5netcdf", decode_timedelta=False) as file:
+            write(file.load().drop_vars("time"), "g.nc")
+    evaluation = score_files(["f.nc" if held else "g.nc"], "truth.nc")
+    values = truth["t"].values
+    areas = np.broadcast_to(np.cos(np.deg2rad(LAT))[:, None], (3, 3, 4))
+    starts = np.array([5, 12, 20])
+    expected = [np.average((values[starts + k] - values[starts]) ** 2, weights=areas) ** 0.5
+                for k in (1, 2, 3)]  # fmt: skip
+    assert rmse(evaluation) == pytest.approx(expected, rel=1e-4)
+    if held:
+        last = examples_of_file("f.nc").examples[-1].window
+        assert last.times.tolist() == months.values[20:24].astype(last.times.dtype).tolist()
+
+
+def test_frames_without_truth_are_counted(truth):
+    write(made(truth, 2), "f.nc")
+    write(truth.drop_isel(time=STARTS[2] + 3), "truth.nc")
+    with pytest.warns(UserWarning, match="1 of 18 frames count in no score"):
+        assert rmse(score_files(["f.nc"], "truth.nc")) == pytest.approx([2, 4, 6], rel=1e-4)
+
+
+def test_times_of_two_kinds_are_named(truth):
+    write(made(truth), "f.nc")
+    write(truth.assign_coords(time=np.arange(40)), "numbers.nc")
+    with pytest.raises(UserError, match=r"numbers.nc are numbers, and .* --data.time_units"):
+        score_files(["f.nc"], "numbers.nc")
+    write(truth.convert_calendar("noleap", use_cftime=True), "noleap.nc")
+    with pytest.raises(UserError, match=r"are dates of the calendar noleap, .* starts at dates"):
+        score_files(["f.nc"], "noleap.nc")
+
+
+def test_rows_with_names(truth):
+    def named(data, names):
+        return data.drop_vars("lat").assign_coords(lat=("lat", list(names)))
+
+    write(named(truth, "abc"), "truth.nc")
+    write(named(made(truth, 2), "abc").isel(lat=[2, 0]), "f.nc")
+    assert rmse(score_files(["f.nc"], "truth.nc")) == pytest.approx([2, 4, 6], rel=1e-4)
+    write(named(made(truth), "abd"), "f.nc")
+    with pytest.raises(UserError, match="has no point at d"):
+        score_files(["f.nc"], "truth.nc")
 
 
 def test_times_without_truth_do_not_count(truth):

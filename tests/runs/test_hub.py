@@ -171,7 +171,7 @@ def test_only_files_of_a_run_are_fetched(run, online):
         ("me/..", "neither a path here nor OWNER/NAME"),
         ("me/a..b", "neither a path here nor OWNER/NAME"),
         ("https://hub/me/waves", "neither a path here nor OWNER/NAME"),
-        ("me/nothing", "me/nothing is not on the hub, or you may not see it"),
+        ("me/nothing", "no path me/nothing here. me/nothing is not on the hub, or you may not"),
     ],
 )
 def test_names_that_lead_nowhere_are_told(online, name, message):
@@ -209,7 +209,7 @@ def test_what_a_stranger_put_there_is_looked_at_before_it_is_fetched(run, online
 
 def test_a_hub_that_cannot_be_reached_is_told(monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="me/waves on the hub:"):
+    with pytest.raises(UserError, match=r"there is no path me/waves here\. me/waves on the hub:"):
         framecast.from_pretrained("me/waves")
 
 

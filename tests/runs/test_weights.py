@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import framecast
+import imagined
 from framecast.base.errors import UserError
 from framecast.cli import main
 from framecast.runs.card import card
@@ -203,3 +204,33 @@ def test_older_evaluations_are_matched_by_path_and_parameters(evaluated, tmp_pat
     assert main(["weights", str(renamed), "--evaluation", str(evaluation)]) == 2
     evaluation.rename(renamed / "evaluation")
     assert main(["weights", str(renamed)]) == 0
+
+
+def test_a_card_that_lies_in_a_run_is_what_is_shown(results, tmp_path, capsys):
+    run, given = results / "waves" / "waves-gru" / "seed_0", tmp_path / "given"
+    assert main(["weights", str(run), "--licence", "apache-2.0", "--out", str(given)]) == 0
+    capsys.readouterr()
+    assert main(["weights", str(given)]) == 0
+    told = capsys.readouterr().out
+    assert "- Licence: apache-2.0\n" in told
+    assert told == (given / "README.md").read_text()
+    assert main(["weights", str(given), "--licence", "mit"]) == 0
+    assert "- Licence: mit\n" in capsys.readouterr().out
+    (given / "README.md").write_text("# mine\x1b[2J\n")
+    assert main(["weights", str(given)]) == 0
+    assert capsys.readouterr().out == "# mine[2J\n"
+
+
+def test_the_command_that_comes_next_is_one_of_its_kind_and_can_be_typed(results, tmp_path, capsys):
+    waves = results / "waves" / "waves-gru" / "seed_0"
+    sources = {
+        waves: "forecast '{}' INPUT --steps K --out forecast.nc",
+        imagined.save(tmp_path / "world"): "forecast '{}' EPISODE --start N --steps K --out",
+        shelf(RESULTS)["activities-conv-lstm"].path: "recognise '{}' VIDEO",
+    }
+    for number, (source, command) in enumerate(sources.items()):
+        out = tmp_path / f"given {number}"
+        assert main(["weights", str(source), "--out", str(out)]) == 0
+        assert f"Next: framecast {command.format(out)}" in capsys.readouterr().out
+    words = ["forecast", str(tmp_path / "given 0"), str(tmp_path / "waves.npy"), "--steps", "2"]
+    assert main([*words, "--out", str(tmp_path / "forecast.npz")]) == 0

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -177,7 +178,7 @@ def test_a_file_that_is_missing_is_named_and_the_run_stays(tmp_path, name):
 
 
 def test_a_configuration_that_was_edited_is_refused_by_its_keys(tmp_path, capsys):
-    run = train(experiment(tmp_path), tmp_path / "run")
+    run = train(experiment(tmp_path), tmp_path / "my run")
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["training"] |= {"epochs": 5, "learning_rate": 1e-3}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
@@ -185,6 +186,7 @@ def test_a_configuration_that_was_edited_is_refused_by_its_keys(tmp_path, capsys
     assert main(["train", "--resume", "--out", str(run)]) == 2
     said = capsys.readouterr().err
     assert "training.epochs was 2, and is 5 now; training.learning_rate was 0.0005" in said
+    assert f"framecast train --resume --out '{run}' and nothing else" in said
     assert f"--training.init {run}" in said
     assert contents(run) == before
 
@@ -194,6 +196,28 @@ def test_data_that_changed_are_refused(tmp_path):
     np.save(tmp_path / "waves.npy", np.load(tmp_path / "waves.npy") + 1)
     with pytest.raises(UserError, match="have changed since"):
         train(experiment(tmp_path), run, resume=True)
+
+
+def test_a_run_goes_on_with_the_same_data_elsewhere(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    plan = experiment(tmp_path)
+    plan = replace(plan, data=replace(plan.data, path="waves.npy"))
+    whole, run = train(plan, tmp_path / "whole"), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        after_calls(patch, Training, "accumulate", 5, die)
+        with pytest.raises(KilledError):
+            train(plan, run)
+    (tmp_path / "elsewhere").mkdir()
+    moved = (tmp_path / "waves.npy").rename(tmp_path / "elsewhere" / "moved.npy")
+    assert main(["train", "--resume", "--out", str(run)]) == 2
+    said = capsys.readouterr().err
+    assert f"data.path waves.npy does not exist in {tmp_path}. Give your own file with " in said
+    assert main(["train", "--resume", "--out", str(run), "--data.path", str(moved)]) == 0
+    assert_same(whole, run)
+    np.save(tmp_path / "other.npy", np.load(moved) + 1)
+    other = ["--data.path", "other.npy"]
+    assert main(["train", "--resume", "--out", str(run), *other]) == 2
+    assert "have changed since" in capsys.readouterr().err
 
 
 def test_a_new_run_needs_a_new_folder(tmp_path):

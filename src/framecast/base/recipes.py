@@ -35,13 +35,15 @@ def find_recipe(name: str) -> Path:
     Raises:
         UserError: if there is neither; the nearest recipe is suggested.
     """
-    file = Path(name) if Path(name).is_file() else _FOLDER / f"{name}.yaml"
-    if file.parent == _FOLDER and name not in recipes():
+    if Path(name).is_file():
+        return Path(name)
+    if name not in recipes():
+        own = Path(name) / "config.yaml"  # of a run
+        hint = f"; {own} is a file" if own.is_file() else nearest(name, list(recipes()))
         raise UserError(
-            f"{name} is neither a file nor a recipe{nearest(name, list(recipes()))}. "
-            "framecast recipes lists the recipes"
+            f"{name} is neither a file nor a recipe{hint}. framecast recipes lists the recipes"
         )
-    return file
+    return _FOLDER / f"{name}.yaml"
 
 
 def lineage(file: Path) -> list[tuple[Path, dict[str, Any]]]:

@@ -1,5 +1,6 @@
 """framecast import: make a run from a published ConvLSTM or Conv-TT-LSTM network."""
 
+import shlex
 from pathlib import Path
 
 from framecast.base.config import load_config
@@ -34,6 +35,5 @@ def run(arguments: list[str]) -> None:
     options = parser("--help-all" in arguments).parse_args(arguments)
     network = load_config(PublishedNetwork, None, overrides(PublishedNetwork, options))
     import_published(options.weights, network, options.out)
-    print(
-        f"Imported {options.out}. Next: framecast forecast {options.out} INPUT --steps K --out FILE"
-    )
+    run = shlex.quote(str(options.out))
+    print(f"Imported {options.out}. Next: framecast forecast {run} INPUT --steps K --out FILE")

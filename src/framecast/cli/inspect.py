@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 
 from framecast.base.config import load_config
@@ -105,7 +106,7 @@ def run(arguments: list[str]) -> None:
         print(f"\n{picture}")
     if options.write is not None:
         write_text(options.write, write_config(findings, proposal))
-        print(f"\nNext:  framecast train {options.write} --out runs/first")
+        print(f"\nNext:  framecast train {shlex.quote(str(options.write))} --out runs/first")
     else:
         train, write = commands(findings, given, options.minutes)
         print(f"\nNext:  {train}\n  or:  {write}")

@@ -1,6 +1,7 @@
 """framecast weights: list the trained networks that can be taken, take one, or share a run."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from framecast.base.errors import UserError
@@ -51,19 +52,32 @@ def run(arguments: list[str]) -> None:
         return
     if options.private and options.push is None:
         raise UserError("--private is for --push OWNER/NAME")
-    from framecast.runs.card import card
+    from framecast.runs.card import use
+    from framecast.runs.checkpoint import stored_kind
     from framecast.runs.hub import push_to_hub, save_pretrained
-    from framecast.runs.weights import describe
 
     folder = _folder(options.run)
     how = {"licence": options.licence, "evaluation": options.evaluation}
     if options.out is not None:
         out = save_pretrained(folder, options.out, **how)
-        print(f"Wrote {out}. Next: framecast forecast {out} INPUT --out forecast.nc")
+        print(f"Wrote {out}. Next: {use(stored_kind(out), shlex.quote(str(out)))}")
     if options.push is not None:
         print(f"Wrote {push_to_hub(folder, options.push, private=options.private, **how)}")
     if options.out is options.push is None:
-        print(card(describe(folder, **how)), end="")
+        print(_card(folder, **how), end="")
+
+
+def _card(folder: Path, licence: str | None, evaluation: str | None) -> str:
+    """The card that lies in a run, or what one would say."""
+    from framecast.runs.card import card
+    from framecast.runs.hub import kept_card
+    from framecast.runs.weights import describe
+
+    kept = kept_card(folder, licence, evaluation)
+    if kept is None:
+        return card(describe(folder, licence, evaluation))
+    # It may be a stranger's, whose text is not to steer the terminal.
+    return "".join(sign for sign in kept if sign.isprintable() or sign in "\n\t")
 
 
 def _list(options: argparse.Namespace) -> None:

@@ -102,11 +102,12 @@ def run(arguments: list[str]) -> None:
         _train_seeds(experiment, options)
         return
     train(experiment, options.out, options.resume, options.device)
-    following = f"evaluate {options.out} --out EVALUATION"
+    run = shlex.quote(str(options.out))
+    following = f"evaluate {run} --out EVALUATION"
     if experiment.tokenises:
-        following = f"reconstruct {options.out} --out PICTURE.png"
+        following = f"reconstruct {run} --out PICTURE.png"
     elif experiment.imagines:
-        following = f"forecast {options.out} EPISODE --start 35 --steps 100 --out WALK.mp4"
+        following = f"forecast {run} EPISODE --start 35 --steps 100 --out WALK.mp4"
     print(f"Trained {options.out}. Next: framecast {following}")
 
 

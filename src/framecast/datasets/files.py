@@ -5,7 +5,7 @@ from pathlib import Path
 
 from framecast.base.claim import heal
 from framecast.base.errors import UserError
-from framecast.datasets.source import Source, register_source
+from framecast.datasets.source import AbsentError, Source, register_source
 from framecast.frames.frames import Frames
 from framecast.frames.sentinels import warn_of_sentinels
 from framecast.frames.splits import Splits, split
@@ -14,6 +14,11 @@ from framecast.readers.open import open_frames
 from framecast.readers.paths import Paths, files_in, is_pattern
 from framecast.readers.remote import is_address
 from framecast.readers.selection import EVERYTHING, Selection
+
+REMEDY = (
+    "Give your own file with --data.path, or make a data set there first "
+    "(framecast simulate --help)"
+)
 
 
 @register_source("files")
@@ -75,19 +80,14 @@ class Files(Source):
 
     def _existing_place(self) -> Paths:
         if self.path is None:
-            raise UserError(
-                "data.path is not set: give your own file with --data.path, or make a data set "
-                "first (framecast simulate --help)"
-            )
+            raise AbsentError("data.path is not set", REMEDY)
         for path in [self.path] if isinstance(self.path, str) else self.path:
             if is_address(path):
                 continue
             heal(Path(path))
             if not is_pattern(path) and not Path(path).exists():
-                raise UserError(
-                    f"data.path {path} does not exist. Give your own file with --data.path, or "
-                    "make a data set there first (framecast simulate --help)"
-                )
+                within = "" if Path(path).is_absolute() else f" in {Path.cwd()}"
+                raise AbsentError(f"data.path {path} does not exist{within}", REMEDY)
         return self.path
 
 

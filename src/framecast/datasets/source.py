@@ -4,12 +4,25 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
+from framecast.base.errors import UserError
 from framecast.base.registry import Registry
 from framecast.frames.frames import Frames
 from framecast.frames.splits import Splits
 from framecast.readers.folder import read_test
 from framecast.readers.paths import Paths
 from framecast.readers.selection import Selection
+
+
+class AbsentError(UserError):
+    """There are no data where a configuration says so.
+
+    Attributes:
+        what: is wrong, without the remedy, which is another one where nothing is to be trained.
+    """
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}. {remedy}")
+        self.what = what
 
 
 class Source(ABC):

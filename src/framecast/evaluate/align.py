@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from framecast.evaluate.one_grid import fitting, on_grid
 from framecast.frames.channels import Coordinate
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import LazyValues, Values
+from framecast.frames.months import later_month, months_of, place_of
 from framecast.frames.times import Step, counted, places_at, readable
 from framecast.readers.joins import choose_channels
 
@@ -26,6 +28,7 @@ class Aligned(NamedTuple):
         frames: the truth, a sequence for each start: the frame at the start, then at each lead
             time; NaN where the truth has no frame.
         starts: times of the starts, [S].
+        valid: times of the frames, [S,1+K].
         competitors: the forecasts, by their labels.
         has_start: whether the truth has the frame at each start.
         notes: what was left out, in words.
@@ -33,13 +36,14 @@ class Aligned(NamedTuple):
 
     frames: Frames
     starts: np.ndarray
+    valid: np.ndarray
     competitors: dict[str, Filed]
     has_start: list[bool]
     notes: tuple[str, ...]
 
     def times_of(self, sequence: int, start: int, count: int) -> np.ndarray:
         """Return the valid times of some frames of a sequence."""
-        return np.asarray(self.starts[sequence] + self.frames.times[start : start + count])
+        return np.asarray(self.valid[sequence, start : start + count])
 
     def window(self, sequence: int) -> Frames:
         """Return the truth of a start, in memory, at its valid times."""
@@ -100,7 +104,9 @@ def align(files: Sequence[ForecastFile], truth: Frames) -> Aligned:
     truth = choose_channels(on_grid(truth, files[0].frames), names)
     alike = [ForecastFile(f.label, fitting(f.frames, files[0].frames, truth)) for f in files]
     starts, leads = _common(alike)
-    places = _places(truth, starts, leads)
+    _check_kinds(starts, files[0].frames, truth)
+    valid = _valid(alike[0], truth.step, starts, leads)
+    places = _places(truth, valid, leads)
     kept = np.asarray((places[:, 1:] >= 0).any(1))
     if not kept.any():
         raise UserError(
@@ -113,8 +119,9 @@ def align(files: Sequence[ForecastFile], truth: Frames) -> Aligned:
         for file in alike
     }
     frames = _aligned(truth, places[kept], leads)
-    notes = _notes(files, truth, names, starts, kept)
-    return Aligned(frames, starts[kept], competitors, (places[kept][:, 0] >= 0).tolist(), notes)
+    notes = _notes(files, truth, names, starts, places)
+    known = (places[kept][:, 0] >= 0).tolist()
+    return Aligned(frames, starts[kept], valid[kept], competitors, known, notes)
 
 
 def _names(files: Sequence[ForecastFile], truth: Frames) -> list[str]:
@@ -145,6 +152,31 @@ def _common(files: Sequence[ForecastFile]) -> tuple[np.ndarray, np.ndarray]:
     return starts, leads
 
 
+def _check_kinds(starts: np.ndarray, forecasts: Frames, truth: Frames) -> None:
+    """Refuse times that cannot be compared: dates and numbers, or dates of two calendars."""
+    own, true = _kind(starts[0]), _kind(truth.times[0])
+    if own == true:
+        return
+    remedy = "they must be alike; xarray's convert_calendar changes one of them"
+    if true == "numbers":
+        remedy = "say what they count with --data.time_units, such as 'hours since 2020-01-01'"
+    elif own == "numbers":
+        remedy = "give them units, such as 'hours since 2020-01-01'"
+    raise UserError(
+        f"the times of {truth.source} are {true}, and {forecasts.source} starts at {own}: {remedy}"
+    )
+
+
+def _kind(time: Any) -> str:
+    """What a time is, in words."""
+    if isinstance(time, np.datetime64):
+        return "dates"
+    if isinstance(time, np.timedelta64 | timedelta):
+        return "durations"
+    calendar = getattr(time, "calendar", None)
+    return "numbers" if calendar is None else f"dates of the calendar {calendar}"
+
+
 def _is_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:
     known = set(others.tolist())
     return np.array([value in known for value in values.tolist()])
@@ -156,12 +188,45 @@ def _among(known: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.array([place[value] for value in values.tolist()])
 
 
-def _places(truth: Frames, starts: np.ndarray, leads: np.ndarray) -> Int[np.ndarray, "S L"]:
-    """Where the frames at each start and its lead times stand in the truth; −1 for nowhere."""
-    step = truth.step or Step(difference=leads[0])
+def _valid(
+    file: ForecastFile, step: Step | None, starts: np.ndarray, leads: np.ndarray
+) -> np.ndarray:
+    """Times of the frames at each start and its lead times [S,1+K].
+
+    They are those that the file holds. Else, of months, which are of different lengths, as many
+    pass from each start as from the first one.
+    """
+    months = _months_ahead(file.starts[0], leads, step)
+    chosen = _among(file.leads, leads)
     rows = []
     for start in starts:
-        wanted = np.array([start, *(start + lead for lead in leads)])
+        ahead = file.times_from(start)[chosen]
+        if months is not None and file.held_times(start) is None:
+            assert step is not None
+            place = step.place or place_of(starts[:1])
+            ahead = np.array([later_month(start, int(n), place) for n in months])
+        rows.append([start, *ahead])
+    return np.array(rows)
+
+
+def _months_ahead(start: Any, leads: np.ndarray, step: Step | None) -> np.ndarray | None:
+    """Return how many months pass up to each lead time; None where it is not whole months."""
+    if step is None or not step.months:
+        return None
+    place = step.place or place_of(np.array([start]))
+    times = np.array([start + lead for lead in leads])
+    months = months_of(times) - months_of(np.array([start]))
+    later = [later_month(start, int(n), place) for n in months]
+    return months if all(a == b for a, b in zip(times, later, strict=True)) else None
+
+
+def _places(truth: Frames, valid: np.ndarray, leads: np.ndarray) -> Int[np.ndarray, "S L"]:
+    """Where frames stand in the truth; −1 for nowhere."""
+    step = truth.step or Step(difference=leads[0])
+    if valid.dtype.kind == "M":
+        valid = valid.astype(truth.times.dtype)
+    rows = []
+    for wanted in valid:
         each = (places_at(truth.times, wanted[n : n + 1], step, truth.tolerance)
                 for n in range(len(wanted)))  # fmt: skip
         rows.append([found[0] if found else -1 for found in each])
@@ -192,7 +257,7 @@ def _notes(
     truth: Frames,
     names: Sequence[str],
     starts: np.ndarray,
-    kept: np.ndarray,
+    places: np.ndarray,
 ) -> tuple[str, ...]:
     notes = []
     for file in files:
@@ -203,6 +268,13 @@ def _notes(
                          "or less, forecasts nothing, and is left out")  # fmt: skip
         if more := len(file.starts) - len(starts):
             notes.append(f"{file.label}: {more} starts are not in all files, and left out")
+    known = places[:, 1:] >= 0
+    kept = known.any(1)
     if unknown := int((~kept).sum()):
         notes.append(f"{unknown} starts are left out: {truth.source} has no frame of their times")
+    if lost := int((~known[kept]).sum()):
+        notes.append(
+            f"{lost} of {known[kept].size} frames count in no score: {truth.source} has no frame "
+            "of their times"
+        )
     return tuple(notes)

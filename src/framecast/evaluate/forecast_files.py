@@ -49,8 +49,27 @@ class ForecastFile:
         """Times from the start to each frame [K]: durations, or numbers."""
         times = self.frames.times
         if self._counts_leads:
-            return times
+            dated = self._start_of_each.dtype == object  # of a calendar, which adds these alone
+            return times.astype("m8[us]").astype(object) if dated else times
         return np.asarray(times - self._start_of_each[0])
+
+    def held_times(self, start: Any) -> np.ndarray | None:
+        """Return the dates that the file itself gives to the frames of a start [K], if it does."""
+        over = (self.frames.dims[0], self.frames.time_dim)
+        dated = [
+            c.values
+            for c in self.frames.coordinates.values()
+            if c.dims == over and c.values.dtype.kind == self.starts.dtype.kind in "MO"
+        ]
+        if len(dated) != 1:
+            return None
+        held = dated[0][np.flatnonzero(self._start_of_each == start)[0]]
+        return held if np.all(held == held) else None
+
+    def times_from(self, start: Any) -> np.ndarray:
+        """Return the times of the frames of a start [K]."""
+        held = self.held_times(start)
+        return np.array([start + lead for lead in self.leads]) if held is None else held
 
     @cached_property
     def ahead(self) -> Int[np.ndarray, " K"]:

@@ -71,7 +71,13 @@ def _axes(frames: Frames) -> list[np.ndarray | None]:
 def _found(
     own: np.ndarray, wanted: np.ndarray, around: float | None, frames: Frames, grid: Frames
 ) -> Int[np.ndarray, " N"]:
-    """Places of the values of a coordinate among those of another file."""
+    """Places of the values of a coordinate, or of its names, among those of another file."""
+    if {own.dtype.kind, wanted.dtype.kind} - set("iuf"):
+        names = own.astype(str).tolist()
+        for name in wanted.astype(str).tolist():
+            if names.count(name) != 1:
+                raise _elsewhere(name, frames, grid)
+        return np.array([names.index(name) for name in wanted.astype(str).tolist()])
     distance = np.abs(own[None].astype(np.float64) - wanted[:, None])
     if around is not None:
         distance = np.minimum(distance % around, -distance % around)
@@ -119,10 +125,8 @@ def _is_curvilinear(frames: Frames) -> bool:
 
 def _points(frames: Frames) -> Float64[np.ndarray, "H W 3"] | None:
     """Each point on a sphere of radius 1; None where latitudes or longitudes are not known."""
-    for axis in AXES:
-        found = find_axis(frames, axis)
-        if found is None or found.values.dtype.kind not in "iuf":
-            return None
+    if any(find_axis(frames, axis) is None for axis in AXES):
+        return None
     north, east = (np.deg2rad(degrees(frames, axis)) for axis in AXES)
     flat = np.cos(north)
     return np.stack([flat * np.cos(east), flat * np.sin(east), np.sin(north)], axis=-1)

@@ -12,6 +12,7 @@ from framecast.base.errors import UserError
 from framecast.base.fetch import fetched
 from framecast.base.progress import track
 from framecast.base.whole import PathLike
+from framecast.evaluate.runs import own_test
 from framecast.frames.frames import Frames
 from framecast.metrics.images import WANG, psnr, ssim
 from framecast.metrics.lpips import SMALLEST, Lpips
@@ -96,9 +97,8 @@ def reconstruct(
     """
     saved, tokeniser = load_tokeniser(run)
     source, chosen = source_of(run), choose_device(device)
-    seen = source.test() if data is None else source.read(data, Selection.of(saved.frames))
-    if seen is None:
-        raise UserError(f"{run}: its data have no test part: name others with --data")
+    selection = Selection.of(saved.frames)
+    seen = own_test(source, run) if data is None else source.read(data, selection)
     _check(seen, saved)
     weights = lpips_weights or fetched("lpips")
     large = min(seen.grid) >= SMALLEST

@@ -8,7 +8,7 @@ from typing import Any
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike
 from framecast.datasets.config import ARRANGED, DataConfig
-from framecast.datasets.source import Source
+from framecast.datasets.source import AbsentError, Source
 from framecast.forecast.ensemble import check_members
 from framecast.forecast.members import Variation
 from framecast.forecast.predictor import Predictor
@@ -245,16 +245,34 @@ def _test_frames(run: Run, data: Paths | None) -> Frames:
     source = run.data.open()
     if data is not None:
         return source.read(data, Selection.of(run.checkpoint.frames))
+    return own_test(source, run.path)
+
+
+def own_test(source: Source, run: PathLike) -> Frames:
+    """Read the test part of the data that a run was trained on.
+
+    Args:
+        source: of these data.
+        run: for messages.
+
+    Raises:
+        UserError: if there is none, or it cannot be read; it names the option for other data.
+    """
     try:
         test = source.test()
+    except AbsentError as error:
+        raise UserError(
+            f"{run}: the data that it was trained on are not there: {error.what}. Name them, or "
+            "others, with --data"
+        ) from error
     except UserError as error:
         raise UserError(
-            f"{run.path}: the data that it was trained on cannot be read. {error}. Or name "
-            "other data with --data"
+            f"{run}: the data that it was trained on cannot be read. {error}. Or name other data "
+            "with --data"
         ) from error
     if test is None:
         raise UserError(
-            f"{run.path} was trained on data without a test part (data.test_fraction 0, or no "
+            f"{run} was trained on data without a test part (data.test_fraction 0, or no "
             "file named test): name other data with --data"
         )
     return test
@@ -269,9 +287,10 @@ def training_frames(run: Run) -> Frames:
     try:
         return run.data.open().splits().train
     except UserError as error:
+        said = error.what if isinstance(error, AbsentError) else error
         raise UserError(
             f"{run.path}: the frames that it learned from cannot be read, and tell what is usual. "
-            f"{error}"
+            f"{said}"
         ) from error
 
 

@@ -87,7 +87,7 @@ def _alone(file: ForecastFile, place: int) -> Example:
     made = parts_of(torch.stack(members))
     unknown = torch.full((1, 1 + made.shape[1], *made.shape[2:]), torch.nan)
     start = file.starts[place]
-    axis = np.array([start, *(start + lead for lead in file.leads[file.ahead])])
+    axis = np.array([start, *file.times_from(start)[file.ahead]])
     space = file.frames.dims[-2:]
     kept = {n: c for n, c in file.frames.coordinates.items() if set(c.dims) <= set(space)}
     window = replace(

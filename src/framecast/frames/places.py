@@ -31,7 +31,11 @@ def find_axis(frames: Frames, axis: Axis) -> Coordinate | None:
     It is over the rows, over the columns, or over both (a curvilinear grid).
     """
     space = set(frames.dims[-2:])
-    over = {name: c for name, c in frames.coordinates.items() if c.dims and set(c.dims) <= space}
+    over = {
+        name: c
+        for name, c in frames.coordinates.items()
+        if c.dims and set(c.dims) <= space and c.values.dtype.kind in "iuf"  # not names of rows
+    }
 
     def said(coordinate: Coordinate, attribute: str) -> str:
         return str(coordinate.attributes.get(attribute, "")).lower()

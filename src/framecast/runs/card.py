@@ -153,7 +153,7 @@ def card(described: Described) -> str:
     by = f", trained with framecast {made['framecast']}" if made else ""
     lines = [f"# {described.name}", "", f"{article} {kind}{built}{by}.", ""]
     lines += [f"- {what}: {said}" for what, said in _facts(described)]
-    lines += ["", *_use(header.kind)]
+    lines += ["", "Where framecast is installed, with this folder:", "", f"    {use(header.kind)}"]
     if described.evaluation is not None:
         lines += ["", *_tables(described)]
     return "\n".join(lines) + "\n"
@@ -171,6 +171,21 @@ def hub_card(described: Described) -> str:
         about["model-index"] = [_index(described, scores)]
     top = yaml.safe_dump(about, sort_keys=False, allow_unicode=True)
     return f"---\n{top}---\n\n{card(described)}"
+
+
+def use(kind: str, folder: str = "FOLDER") -> str:
+    """Return the command by which a network of a kind is put to use, as one types it.
+
+    Args:
+        kind: such as forecaster.
+        folder: the run, quoted where a shell needs it. What else is to be filled in has capitals.
+    """
+    words = {
+        "recogniser": f"recognise {folder} VIDEO",
+        "world": f"forecast {folder} EPISODE --start N --steps K --out walk.mp4",
+        "tokeniser": f"reconstruct {folder} --data INPUT --out shown.png",
+    }.get(kind, f"forecast {folder} INPUT --steps K --out forecast.nc")
+    return f"framecast {words}"
 
 
 def _index(described: Described, scores: list[Scored]) -> dict[str, Any]:
@@ -220,16 +235,6 @@ def _facts(described: Described) -> Iterator[tuple[str, str]]:
     if described.evaluation is not None:
         yield "Parameters", f"{described.evaluation[1]['parameters']:,}"
     yield "Licence", described.licence or "not said"
-
-
-def _use(kind: str) -> list[str]:
-    """How it is put to use, as a reader of the card types it."""
-    words = {
-        "recogniser": "recognise FOLDER VIDEO",
-        "world": "forecast FOLDER EPISODE --start N --steps K --out walk.mp4",
-        "tokeniser": "reconstruct FOLDER --data INPUT --out shown.png",
-    }.get(kind, "forecast FOLDER INPUT --steps K --out forecast.nc")
-    return ["Where framecast is installed, with this folder:", "", f"    framecast {words}"]
 
 
 def _tables(described: Described) -> Iterator[str]:

@@ -348,6 +348,7 @@ class Experiment:
                 "the section world is read where world.tokeniser names the run of a tokeniser: set "
                 "it, or leave the section out"
             )
+        self._check_label()
         if self.tokenises:
             self._check_tokeniser()
             return
@@ -432,6 +433,18 @@ class Experiment:
             raise ValueError(
                 f"data.normalise {self.data.normalise}: a tokeniser reads values in [-1, 1]: set "
                 "it to symmetric"
+            )
+
+    def _check_label(self) -> None:
+        """Refuse the name of classes that no network tells apart."""
+        label, forecasts = self.data.label, not (self.tokenises or self.imagines)
+        if label is not None and not (forecasts and self.model.classifier != "none"):
+            remedy = (
+                "add --model.classifier conv_3d, or leave it out" if forecasts else "leave it out"
+            )
+            raise ValueError(
+                f"data.label {label} would change nothing: it names the classes for networks with "
+                f"a model.classifier: {remedy}"
             )
 
     def _check_classifier(self) -> None:

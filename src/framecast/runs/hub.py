@@ -99,8 +99,23 @@ def from_pretrained(name: PathLike, revision: str | None = None) -> Saved:
     here = Path(name).exists()
     if here and revision is not None:
         raise UserError(f"{name} is a path here, which has no revision {revision}")
-    saved = load_saved(name if here else download(str(name), revision))
+    saved = load_saved(name if here else _elsewhere(str(name), revision))
     return Checkpoint(**vars(saved)) if isinstance(saved.model, Forecaster) else saved
+
+
+def kept_card(run: Path, licence: str | None, evaluation: PathLike | None) -> str | None:
+    """Return the card that lies in a run, which is kept; None if a new one is to be written.
+
+    Args:
+        run: a folder, or a checkpoint alone.
+        licence: as for `save_pretrained`: if one is given, a new card says so.
+        evaluation: likewise.
+
+    Raises:
+        UserError: if the card cannot be read as a text.
+    """
+    own = run / README
+    return read_text(own) if own.is_file() and licence is evaluation is None else None
 
 
 def push_to_hub(
@@ -181,9 +196,17 @@ def named(word: str) -> Path:
 
 def _card(run: Path, licence: str | None, evaluation: PathLike | None) -> str:
     """The card of a run: its own, or one that is written from what is known of it."""
-    written = hub_card(describe(run, licence, evaluation))
-    own = run / README
-    return read_text(own) if own.is_file() and licence is evaluation is None else written
+    kept = kept_card(run, licence, evaluation)
+    return hub_card(describe(run, licence, evaluation)) if kept is None else kept
+
+
+def _elsewhere(name: str, revision: str | None) -> Path:
+    """Fetch what is no path here, which one may have meant."""
+    _check_name(name)
+    try:
+        return download(name, revision)
+    except UserError as error:
+        raise UserError(f"there is no path {name} here. {error}") from error
 
 
 def _fetch(hub: Any, name: str, revision: str | None) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -22,8 +23,9 @@ from framecast.runs.environment import describe_run
 from framecast.train.state import RunState
 
 DATA, ENVIRONMENT = "data.json", "environment.json"
-FREE = ("training.devices", "training.time_parallel", "training.shard_weights")
-"""Keys that may differ where a run is resumed: they change no more than the order of sums."""
+FREE = ("training.devices", "training.time_parallel", "training.shard_weights", "data.path")
+"""Keys that may differ where a run is resumed: they change no more than the order of sums, or say
+where data lie, of which `check_data` sees that they are the same."""
 
 
 def find_config(out: Path) -> Path:
@@ -73,9 +75,9 @@ def check_same(out: Path, experiment: Experiment, state: RunState) -> None:
     if changes:
         raise UserError(
             f"{out} was begun with another configuration: {'; '.join(changes)}. A run keeps its "
-            f"own: give framecast train --resume --out {out} and nothing else, with {CONFIG} as "
-            "it was. For other settings begin a new run, which can start from its weights: "
-            f"--training.init {out}"
+            f"own: give framecast train --resume --out {shlex.quote(str(out))} and nothing else, "
+            f"with {CONFIG} as it was. For other settings begin a new run, which can start from "
+            f"its weights: --training.init {out}"
         )
 
 
@@ -87,11 +89,16 @@ def check_data(out: Path, experiment: Experiment, splits: Splits) -> None:
             f"{file} is missing, which says what data {out} was begun with: it cannot be resumed. "
             f"A new run can start from its weights: --training.init {out}"
         )
-    if read_text(file) != _describe_data(splits):
+    if _but_for_place(read_text(file)) != _but_for_place(_describe_data(splits)):
         raise UserError(
             f"the data of {experiment.data.open()} have changed since {out} was begun (its "
             f"{DATA} says what they were): a resumed run needs the same"
         )
+
+
+def _but_for_place(described: str) -> list[str]:
+    """What data are, line by line, without where they lie."""
+    return [line for line in described.splitlines() if not line.startswith('    "source": ')]
 
 
 def tell_of_processes(out: Path, count: int) -> None:

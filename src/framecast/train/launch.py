@@ -6,6 +6,7 @@ words.
 """
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def launch(experiment: Experiment, out: Path, resume: bool, device: str, count: 
         UserError: if one of them failed, which has said why, or was killed.
         StoppedError: if a signal asked to stop; what was reached is saved.
     """
-    resumes = f"go on with framecast train --resume --out {out}"
+    resumes = f"go on with framecast train --resume --out {shlex.quote(str(out))}"
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"
         write_text(config, dump_config(experiment))

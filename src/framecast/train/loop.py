@@ -1,6 +1,7 @@
 """The training loop: epochs of steps, validation, stops, and what is written of them."""
 
 import math
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice, takewhile
@@ -63,7 +64,7 @@ def fit(
         start.segment,
     )
     ranks = training.ranks
-    shares, resume = training.shares, f"{RESUMES} {out}"
+    shares, resume = training.shares, f"{RESUMES} {shlex.quote(str(out))}"
     state.put_into(training.model, training.optimiser, out / RESUME)
     workers = experiment.data.workers
     with (
