@@ -63,8 +63,10 @@ class _Loader(yaml.SafeLoader):
     """Refuses a key that a mapping gives twice, of which YAML's own loader forgets the first."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        # Here, and not as values are made of nodes: by then merging (<<) may have added keys to
-        # those that the file gives.
+        """Read a mapping as it stands in the file, and refuse keys that are given twice.
+
+        Once values are made of it, merging (<<) may have added keys to those of the file.
+        """
         node = super().compose_mapping_node(anchor)
         first: dict[tuple[str, str], yaml.Mark] = {}
         for key, _ in node.value:
