@@ -200,6 +200,21 @@ def test_it_may_go_on_from_the_weights_of_another(folder, tokeniser, run, tmp_pa
             train(experiment(folder, tokeniser, **other), tmp_path / "other")
 
 
+def test_a_tokeniser_may_start_from_that_of_a_world(folder, tokeniser, run, tmp_path):
+    def again(data):
+        settings = {"context": 1, "horizon": 0, "epochs": 1, "learning_rate": 1e-12}
+        return Experiment(
+            data=DataConfig("dmlab", str(folder), normalise="symmetric", options=data),
+            training=TrainingConfig(**settings, init=str(run)),
+            tokeniser=TokeniserConfig(**TOKENISER),
+        )
+
+    for name, data in (("with", {}), ("without", {"with_actions": False})):
+        found = load_saved(train(again(data), tmp_path / name)).model
+        for key, weight in load_saved(tokeniser).model.named_parameters():
+            torch.testing.assert_close(found.get_parameter(key), weight)
+
+
 def test_what_does_not_fit_is_refused(folder, tokeniser, run, tmp_path):
     with pytest.raises(UserError, match="is a world, and no tokeniser"):
         train(experiment(folder, run), tmp_path / "run")

@@ -9,6 +9,8 @@ from framecast.base.errors import UserError
 from framecast.frames.roles import FrameSpec
 from framecast.models.heads import make_head
 from framecast.models.model import Model
+from framecast.models.tokeniser import Tokeniser
+from framecast.models.world import World
 from framecast.runs.checkpoint import load_checkpoint, load_saved
 
 
@@ -55,9 +57,11 @@ def inherit(model: Model, spec: FrameSpec, name: str) -> None:
 def inherit_all(model: Model, spec: FrameSpec, name: str) -> None:
     """Give a model of which no weight belongs to one channel all weights of another run.
 
+    A tokeniser may also start from the one that a world model holds.
+
     Args:
         model: a new tokeniser or world model, whose weights are replaced.
-        spec: of its frames and actions.
+        spec: of its frames and actions, of which a tokeniser reads none.
         name: of the other run, or a checkpoint.
 
     Raises:
@@ -65,15 +69,17 @@ def inherit_all(model: Model, spec: FrameSpec, name: str) -> None:
             message tells; or if it is a world model of the codes of another tokeniser.
     """
     other = load_saved(name)
-    if other.model.kind != model.kind:
-        raise UserError(f"training.init {name} is a {other.model.kind}, and no {model.kind}")
-    for what in ("names", "action_names"):
+    tokenises = isinstance(model, Tokeniser)
+    source = other.model.tokeniser if tokenises and isinstance(other.model, World) else other.model
+    if source.kind != model.kind:
+        raise UserError(f"training.init {name} is a {source.kind}, and no {model.kind}")
+    for what in ("names",) if tokenises else ("names", "action_names"):
         before, now = getattr(other.frames, what), getattr(spec, what)
         if before != now:
             told = [", ".join(map(str, of)) or "none" for of in (before, now)]
             what = "channels" if what == "names" else "actions"
             raise UserError(f"training.init {name} knows the {what} {told[0]}, here are {told[1]}")
-    theirs, ours = other.model.state_dict(), model.state_dict()
+    theirs, ours = source.state_dict(), model.state_dict()
     _check_keys(ours, theirs, name)
     model.load_state_dict({key: _same(theirs[key], ours[key], key, name) for key in ours})
 
