@@ -1,10 +1,11 @@
 """A whole training step of the Navier-Stokes recipes: forward, backward and optimiser.
 
 The minimal layers also run with their scan replaced by the published log-domain form, and by
-the PyTorch code that takes the place of the compiled kernels; all else is the same network.
+the PyTorch code that takes the place of the compiled kernels; all else is the same network. Long
+windows are run in bfloat16 only where it is not slower than float32: elsewhere steps take minutes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from framecast.ops.scan import log_domain
 from framecast.runs.config import Experiment
 from framecast.runs.recipes import find_recipe
 from framecast.train.allocator import kept_memory
+from framecast.train.precision import bfloat16_gain
 from framecast.train.step import make_training
 
 LOG_DOMAIN = {
@@ -28,24 +30,31 @@ LOG_DOMAIN = {
 }
 LAYERS = ("conv_gru", "conv_lstm", *LOG_DOMAIN)
 GRID = (16, 16)
+PRECISIONS = ("float32", "bfloat16")
 
 
 def run() -> dict[str, Any]:
     """All measurements, after the gate."""
     check()
     with kept_memory():
-        steps = rows_of(context=20, horizon=5)
+        steps = rows_of(PRECISIONS, context=20, horizon=5)
     print_table("Training step of the Navier-Stokes recipes, batch 1, 20 + 5 frames", steps)
     with kept_memory():
-        long = rows_of(context=200, horizon=1)
+        long = rows_of(_worthwhile(), context=200, horizon=1)
     print_table("The same networks over 200 given frames, without a closed loop", long)
     return {"steps": steps, "long": long}
 
 
-def rows_of(context: int, horizon: int) -> list[dict[str, object]]:
+def _worthwhile() -> tuple[str, ...]:
+    """The precisions that this machine multiplies at least as fast as float32."""
+    slow = bfloat16_gain(torch.get_default_device()) < 1
+    return PRECISIONS[:1] if slow else PRECISIONS
+
+
+def rows_of(precisions: Sequence[str], context: int, horizon: int) -> list[dict[str, object]]:
     """Times of all layers over a window, and their ratios."""
     rows: list[dict[str, object]] = []
-    for precision in ("float32", "bfloat16"):
+    for precision in precisions:
         window = (precision, context, horizon)
         candidates = {layer: under(fastest(), step_of(layer, *window)) for layer in LAYERS}
         for layer in LOG_DOMAIN:
