@@ -1,8 +1,8 @@
-"""Make the tables and curves of docs/results.md from the files in results: one command.
+"""Make the tables and curves of the pages from the files in results: one command.
 
     python results/tables.py
 
-A table stands between two comments in the page, and is made anew each time:
+A table stands between two comments in a page, and is made anew each time:
 
     <!-- table NAME -->          the RMSE of results/NAME by lead time
     <!-- table NAME psnr -->     another metric of that evaluation
@@ -34,6 +34,7 @@ from framecast.metrics import METRICS
 from framecast.report.words import chosen_leads
 
 ROOT = Path(__file__).parent.parent
+PAGES = ("docs/results.md", "README.md")
 ACCURACY = "accuracy"
 MOST_LEADS = 9
 """Lead times in a table; their average has a column of its own."""
@@ -47,9 +48,8 @@ def make_all(root: Path = ROOT) -> list[Path]:
     Raises:
         ValueError: if a table names an entry or a metric that there is none of.
     """
-    page = root / "docs" / "results.md"
-    text = page.read_text(encoding="utf-8")
-    changed = [page] if _write(page, _fill(text, root).encode()) else []
+    pages = [root / name for name in PAGES if (root / name).exists()]
+    changed = [page for page in pages if _write(page, fill(page, root).encode())]
     for file in sorted((root / "results").glob("*/metrics.json")):
         picture = root / "docs" / "pictures" / f"results_{file.parent.name}.png"
         if _write(picture, curves.draw(json.loads(file.read_text(encoding="utf-8")))):
@@ -88,17 +88,19 @@ def make_table(numbers: dict[str, Any], metric: str = "rmse") -> str:
     return f"\n{table}\n{_caption(numbers, metric)}\n\n"
 
 
-def _fill(text: str, root: Path) -> str:
+def fill(page: Path, root: Path) -> str:
+    """Return the text of a page with its tables as they are made from the files."""
+
     def table(found: re.Match[str]) -> str:
         name, metric, _ = found.groups()
         file = root / "results" / name / "metrics.json"
         if not file.exists():
-            raise ValueError(f"docs/results.md has a table {name}, but there is no {file}")
+            raise ValueError(f"{page.name} has a table {name}, but there is no {file}")
         made = make_table(json.loads(file.read_text(encoding="utf-8")), metric or "rmse")
         begin = found.group(0).split("\n", 1)[0]
         return f"{begin}\n{made}<!-- end -->"
 
-    return _TABLE.sub(table, text)
+    return _TABLE.sub(table, page.read_text(encoding="utf-8"))
 
 
 def _best(rows: Sequence[Row], metric: str) -> list[float]:
