@@ -12,6 +12,7 @@ from framecast.base.whole import PathLike
 from framecast.evaluate.baselines import fit_baselines
 from framecast.evaluate.entrants import enter
 from framecast.evaluate.examples import Example, affordable, choose, forecast_again
+from framecast.evaluate.learned import tell_of_learned
 from framecast.evaluate.plan import Plan, make_plan
 from framecast.evaluate.recognition import View, recognise
 from framecast.evaluate.results import Evaluation
@@ -106,6 +107,7 @@ def evaluate(
     how = variation or Variation()
     runs = [runs] if isinstance(runs, str | Path) else runs
     loaded = load_runs(runs, device, cache)
+    tell_of_learned(loaded, data)
     counts = count_members(loaded, members, how)
     _check_hiding(loaded, hide_actions)
     joined = check_together(loaded, counts) if together else 0
