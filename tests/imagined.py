@@ -66,7 +66,7 @@ def save(folder, layer="conv_s5", actions=3, seed=0, data="data/episodes"):
     folder.mkdir(parents=True, exist_ok=True)
     Saved(model, statistics, frames, 4, 4, 1, 1.0).save(folder / BEST)
     (folder / CONFIG).write_text(
-        f"data: {{source: episodes, path: {data}, normalise: symmetric, validation_fraction: 0.0, "
+        f"data: {{source: episodes, path: {data}, validation_fraction: 0.0, "
         "options: {action_shift: 0, rate: 10.0}}\n"
         f"training: {{seed: {seed}}}\nmodel: {{layer: {layer}}}"
     )

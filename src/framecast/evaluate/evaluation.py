@@ -202,13 +202,15 @@ def _subject(
     data_range = None if choice is None else choice.data_range
     declared = [data_range or channel.valid_range for channel in plan.channels]
     ranges = [ends for ends in declared if ends is not None]
+    bounded = len(ranges) == len(declared)
     return Subject(
         frames=plan.frames,
         channels=plan.channels,
         leads=plan.steps,
         members=members,
-        ranges=torch.tensor(ranges) if len(ranges) == len(declared) else None,
-        images=all(run.data.normalise != "standard" for run in runs),
+        ranges=torch.tensor(ranges) if bounded else None,
+        # The configuration of a world model does not tell how its tokeniser saw frames.
+        images=all(bounded if run.is_world else run.data.normalise != "standard" for run in runs),
         climatology=CLIMATOLOGY in known,
         periodic=all(run.network.padding == "circular" for run in runs),
         edges=find_edges(plan.context + plan.steps) if returns else (),
