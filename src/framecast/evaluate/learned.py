@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from framecast.base.ranks import ranks_here
 from framecast.evaluate.runs import Run
 from framecast.readers.folder import has_parts, part_file
 from framecast.readers.paths import Paths, is_pattern, name_of
@@ -20,7 +21,7 @@ def tell_of_learned(runs: Sequence[Run], data: Paths | None) -> None:
         runs: that are evaluated.
         data: what they are evaluated on; None for the test part of their own data.
     """
-    if data is None:
+    if data is None or not ranks_here().first:
         return
     scored = _files(data, ("test",))
     for run in runs:
@@ -28,7 +29,8 @@ def tell_of_learned(runs: Sequence[Run], data: Paths | None) -> None:
         if own is not None and _overlap(scored, _files(own, ("train", "validation"))):
             print(
                 f"{name_of(data)} is what {run.path} learned from, and its scores say little about "
-                "other frames: without --data the test part alone is scored",
+                "other frames: name files that it has not seen, or leave out --data if it kept a "
+                "test part",
                 file=sys.stderr,
             )
 
