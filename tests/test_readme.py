@@ -1,6 +1,7 @@
 """The README's quick start runs as it is printed."""
 
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -25,3 +26,22 @@ def test_links_lead_somewhere():
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
             assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_what_badges_say_is_true():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = settings["project"]
+    (torch,) = (need for need in project["dependencies"] if need.startswith("torch>"))
+    true = {
+        "python": f"python: {project['requires-python'].removeprefix('>=')} or newer",
+        "pytorch": f"pytorch: {torch.removeprefix('torch>=')} or newer",
+        "licence": f"licence: {project['license']}",
+        "types": "types: mypy strict" if settings["tool"]["mypy"]["strict"] else "",
+    }
+    shown = re.findall(r"docs/pictures/badge_(\w+)\.svg", README)
+    assert shown == list(true)
+    for name in shown:
+        badge = (ROOT / "docs" / "pictures" / f"badge_{name}.svg").read_text()
+        assert re.findall(r"<title>(.*)</title>", badge) == [true[name]]
+        label, value = true[name].split(": ")
+        assert re.findall(r">([^<\n]+)</text>", badge) == [label, value]
