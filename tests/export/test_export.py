@@ -132,11 +132,30 @@ def test_the_command_says_what_it_wrote_and_replaces_only_its_own(tmp_path, caps
     assert "on any grid" in said
     assert main(command) == 2
     assert "--overwrite" in capsys.readouterr().err
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    assert main([*command[:2], str(tmp_path / "mine"), "--torch", "--overwrite"]) == 2
-    assert "no exported model" in capsys.readouterr().err
-    assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
+    assert main([*command, "--overwrite"]) == 0
+    thesis = tmp_path / "out" / "thesis.txt"
+    thesis.write_text("mine")
+    assert main([*command, "--overwrite"]) == 2
+    assert "thesis.txt beside it" in capsys.readouterr().err
+    assert thesis.read_text() == "mine"
+
+
+@pytest.mark.parametrize("manifest", [None, "[]", "{", '{"name": "a web page"}'])
+def test_a_folder_of_something_else_is_never_replaced(tmp_path, manifest):
+    (tmp_path / "thesis.txt").write_text("mine")
+    if manifest is not None:
+        (tmp_path / "manifest.json").write_text(manifest)
+    with pytest.raises(UserError, match="no exported model"):
+        export("run", tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [({"kind": "pt2"}, "no kind of export"), ({"context": -3}, "at least one given frame")],
+)
+def test_an_export_that_cannot_be_is_refused(tmp_path, order, message):
+    with pytest.raises(UserError, match=message):
+        export("run", tmp_path / "out", **order)
 
 
 def test_a_file_that_forecasts_something_else_is_not_written(tmp_path, saved, monkeypatch):

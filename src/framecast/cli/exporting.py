@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from framecast.base.errors import UserError
 from framecast.cli.parser import CommandParser, command_parser, whole_number
 
 
@@ -33,8 +32,6 @@ def parser() -> CommandParser:
 def run(arguments: list[str]) -> None:
     """Export, check and write; say what was written and how to go on."""
     options = parser().parse_args(arguments)
-    if options.context == 0:
-        raise UserError("--context 0: a forecast needs at least one given frame")
     from framecast.export import export
     from framecast.frames.times import counted
 

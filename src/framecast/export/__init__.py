@@ -23,6 +23,8 @@ Kind = Literal["onnx", "torch"]
 SUFFIXES: dict[Kind, str] = {"onnx": ".onnx", "torch": ".pt2"}
 MANIFEST = "manifest.json"
 FORMULAS = "derived.py"
+_FILES = {MANIFEST, FORMULAS, *(f"{p}{s}" for p in ("context", "step") for s in SUFFIXES.values())}
+"""All that an exported model may consist of."""
 
 
 class Exported(NamedTuple):
@@ -62,9 +64,14 @@ def export(
         overwrite: whether an exported model at `out` may be replaced.
 
     Raises:
-        UserError: if `run` is no forecaster, something stands at `out`, a library is missing, or
-            the files would forecast something else than the run.
+        UserError: if `run` is no forecaster, there is no such kind, no frame is given, something
+            stands at `out` that is not this alone, a library is missing, or the files would
+            forecast something else than the run.
     """
+    if kind not in SUFFIXES:
+        raise UserError(f"{kind!r} is no kind of export: there are {', '.join(SUFFIXES)}")
+    if context is not None and context < 1:
+        raise UserError(f"context {context}: a forecast needs at least one given frame")
     out, suffix = Path(out), SUFFIXES[kind]
     _check_place(out, overwrite)
     checkpoint = load_checkpoint(run)
@@ -107,8 +114,22 @@ def _write(program: Program, path: Path, kind: Kind) -> Run:
 def _check_place(out: Path, overwrite: bool) -> None:
     if not out.exists():
         return
-    ours = (out / MANIFEST).is_file()
-    if not ours:
+    if not _is_export(out):
         raise UserError(f"{out} is there already and is no exported model: choose another name")
+    others = {file.name for file in out.iterdir()} - _FILES
+    if others:
+        raise UserError(
+            f"{out} holds an exported model, and {', '.join(sorted(others))} beside it, which "
+            "would be lost: choose another name"
+        )
     if not overwrite:
         raise UserError(f"{out} holds an exported model: choose another name, or give --overwrite")
+
+
+def _is_export(folder: Path) -> bool:
+    """Whether a folder holds a manifest that framecast wrote."""
+    try:
+        said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(said, dict) and {"framecast", "programs"} <= said.keys()
