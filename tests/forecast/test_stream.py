@@ -2,14 +2,19 @@
 
 from dataclasses import replace
 
+import cftime
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from framecast.base.errors import UserError
 from framecast.forecast.predictor import Predictor
 from framecast.forecast.rollout import rollout
+from framecast.forecast.standing import save_now
 from framecast.forecast.stream import Stream, Streamer
+from framecast.frames.moment import time_like, time_text
 from globe import CONTEXT, GRID, STEPS, TIMES, all_roles, checkpoint_of, expected, frames_of
 
 
@@ -85,7 +90,7 @@ def test_streams_beside_each_other_do_not_know_of_each_other():
         torch.testing.assert_close(together[stream], follow([stream])[0])
 
 
-@pytest.mark.parametrize("layer", ["conv_tt_lstm", "transformer"])
+@pytest.mark.parametrize("layer", ["conv_tt_lstm", "transformer", "conv_s5", "min_conv_exp_lstm"])
 def test_a_saved_stream_goes_on_in_another_program(tmp_path, layer):
     frames = frames_of(["u", "v"])
     checkpoint_of(frames, layer=layer).save(tmp_path / "best.safetensors")
@@ -115,6 +120,100 @@ def test_a_saved_stream_of_another_model_is_refused(tmp_path):
     for name in ("best.safetensors", "absent"):
         with pytest.raises(UserError, match="does not hold where streams stand"):
             stream.load(tmp_path / name)
+
+
+def changed(path, change):
+    """A saved stream in which some tensors are others."""
+    with safe_open(path, framework="pt") as content:
+        metadata = content.metadata()
+        names = content.keys()
+        tensors = {name: content.get_tensor(name) for name in names}
+    save_file(tensors | change(tensors), path, metadata)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda t: {"last": torch.zeros(2_000_000, 0, *GRID)}, r"last is \[2000000, 0"),
+    (lambda t: {"last": t["last"][:, :1].contiguous()}, "last is"),
+    (lambda t: {"last": t["last"].double()}, "float64"),
+    (lambda t: {"last": t["last"] * torch.nan}, "last has values that are not finite"),
+    (lambda t: {"frame": torch.zeros(1, 7, 3, 3)}, "frame is"),
+    (lambda t: {"frame": t["frame"] * torch.inf}, "frame has values that are not finite"),
+    (lambda t: {"state.0": t["state.0"] * torch.nan}, r"state\.0 has values that are not numbers"),
+    (lambda t: {"state.0": t["state.0"].double()}, "float64"),
+    (lambda t: {"state.0": t["state.0"][..., :1].contiguous()}, r"state\.0 is"),
+])  # fmt: skip
+def test_a_state_that_does_not_fit_is_refused(tmp_path, change, words):
+    frames = frames_of(["u", "v"])
+    checkpoint_of(frames).save(tmp_path / "best.safetensors")
+    stream = Stream(tmp_path, 2, frames)
+    stream.push(frames.values[:, 0], TIMES[0])
+    stream.save(tmp_path / "now.safetensors")
+    changed(tmp_path / "now.safetensors", change)
+    with pytest.raises(UserError, match=words):
+        stream.load(tmp_path / "now.safetensors")
+
+
+def test_no_more_streams_are_restored_than_may_be(tmp_path):
+    frames = frames_of(["u", "v"])
+    streamer = streamer_of(checkpoint_of(frames))
+    _, now = streamer.push(frames.values[:, 0].expand(3, -1, -1, -1))
+    save_now(now, streamer.predictor.checkpoint, tmp_path / "now.safetensors")
+    assert len(streamer.restored(tmp_path / "now.safetensors", 3).last) == 3
+    with pytest.raises(UserError, match="holds 3 streams, and at most 2"):
+        streamer.restored(tmp_path / "now.safetensors", 2)
+
+
+AXES = {
+    "datetime64": TIMES[:5],
+    "timedelta64": TIMES[:5] - TIMES[0],
+    "noleap": np.array([cftime.DatetimeNoLeap(2000, 2, 27 + n) for n in (0, 1)]
+                       + [cftime.DatetimeNoLeap(2000, 3, n) for n in (1, 2, 3)]),
+    "360_day": np.array([cftime.datetime(2000, 2, n, calendar="360_day") for n in range(26, 31)]),
+    "numbers": np.arange(5) * 0.1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", AXES)
+def test_a_stream_goes_on_whatever_its_times_are(tmp_path, kind):
+    frames = frames_of(["u", "v"])
+    axis = replace(frames.coordinates["time"], values=AXES[kind])
+    frames = replace(
+        frames, values=frames.values[:, :5], coordinates=frames.coordinates | {"time": axis}
+    )
+    streamer, now, named = streamer_of(checkpoint_of(frames), like=frames), None, None
+    for place in range(5):
+        frame, time = frames.values[:, place], AXES[kind][place]
+        wanted, now = streamer.push(frame, time, now=now)
+        found, named = streamer.push(frame, time_text(time), now=named)
+        assert torch.equal(found, wanted)
+        assert named.time == now.time == time
+        save_now(now, streamer.predictor.checkpoint, tmp_path / "now.safetensors")
+        now = streamer.restored(tmp_path / "now.safetensors")
+        assert now.time == time
+
+
+@pytest.mark.parametrize(("kind", "time", "words"), [
+    ("datetime64", "NaT", "it is missing"),
+    ("timedelta64", 6, "a duration is needed"),
+    ("timedelta64", "NaT", "none like"),
+    ("noleap", "2000-02-29", "none like"),
+    ("noleap", "spring", "a date is needed"),
+    ("noleap", cftime.datetime(2000, 2, 28, calendar="360_day"), "of the calendar 360_day"),
+    ("noleap", TIMES[0], "none like"),
+    ("numbers", float("nan"), "it is missing"),
+])  # fmt: skip
+def test_a_time_that_the_axis_cannot_have_is_refused(kind, time, words):
+    with pytest.raises(UserError, match=words):
+        time_like(time, AXES[kind])
+
+
+def test_a_push_may_be_stopped_between_frames():
+    frames = frames_of(["u", "v"])
+    streamer, pauses = streamer_of(checkpoint_of(frames), 3, frames), []
+    _, now = streamer.push(frames.values[:, 0], TIMES[0], between=lambda: pauses.append(1))
+    assert len(pauses) == 2  # the first lead comes with the frame
+    streamer.push(frames.values[:, 4], TIMES[4], now=now, between=lambda: pauses.append(1))
+    assert len(pauses) == 2 + 3 + 2
 
 
 @pytest.mark.parametrize(("place", "words"), [

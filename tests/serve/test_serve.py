@@ -213,6 +213,8 @@ def test_a_body_that_cannot_be_used_is_refused_in_words(serve, body, kind, words
 def test_every_size_has_a_limit(serve, frames):
     calls = serve(body=1000, steps=5, streams=1)
     assert calls.post("/forecast", content=npy(frames.values)).status_code == 413
+    few = serve(frames=3).post("/forecast", content=npy(frames.values[:, :4]))
+    assert few.json()["detail"] == "given frames may be at most 3, not 4"
     assert calls.post("/forecast?steps=6", content=b"").json()["detail"].startswith("steps may be")
     assert calls.post("/forecast?steps=0", content=b"").status_code == 422
     assert calls.post("/streams").status_code == 201
@@ -233,6 +235,29 @@ def test_a_stream_refuses_what_does_not_follow(serve, frames):
     two = frames.values[:, 2].repeat(2, 1, 1, 1)
     assert "has 1 sequences" in calls.post(path, content=npy(two)).json()["detail"]
     assert calls.put(f"/streams/{name}/state", content=b"nothing").status_code == 422
+
+
+def test_a_push_that_takes_too_long_ends(serve, frames):
+    calls = serve(like=frames, seconds=0.2)
+    name = calls.post("/streams?horizon=1000").json()["stream"]
+    answer = calls.post(f"/streams/{name}/frames", content=npy(frames.values[:, 1]))
+    assert answer.status_code == 504
+    assert calls.get(f"/streams/{name}/state").status_code == 409  # the frame does not count
+
+
+def test_the_state_of_too_many_sequences_is_refused(serve, frames):
+    kept = None
+    for most in (3, 2):
+        calls = serve(sequences=most)
+        name = calls.post("/streams").json()["stream"]
+        path = f"/streams/{name}"
+        if kept is None:
+            three = frames.values[:, 2].repeat(3, 1, 1, 1)
+            assert calls.post(f"{path}/frames", content=npy(three)).status_code == 200
+            kept = calls.get(f"{path}/state").content
+    answer = calls.put(f"{path}/state", content=kept)
+    assert answer.status_code == 422
+    assert "3 streams, and at most 2" in answer.json()["detail"]
 
 
 def test_a_full_line_turns_away_and_a_late_job_ends():

@@ -29,6 +29,7 @@ def parser() -> CommandParser:
     for name, of, default, about in (
         ("--most-bytes", whole_number, 64_000_000, "bytes of its body"),
         ("--most-steps", whole_number, 1000, "lead times that it asks for"),
+        ("--most-frames", whole_number, 2000, "given frames, of all its sequences"),
         ("--most-sequences", whole_number, 64, "sequences in a request or a stream"),
         ("--most-streams", whole_number, 100, "streams that are held at a time"),
         ("--most-waiting", whole_number, 16, "requests that wait while one is computed"),
@@ -59,6 +60,7 @@ def run(arguments: list[str]) -> None:
         options.most_steps,
         options.most_streams,
         options.most_sequences,
+        options.most_frames,
         options.most_waiting,
         options.most_seconds,
     )

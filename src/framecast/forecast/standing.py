@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
+import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -16,6 +16,8 @@ from framecast.base.whole import PathLike, whole
 from framecast.forecast.members import Draws
 from framecast.forecast.predictor import Progress
 from framecast.frames.batch import Limits, Place
+from framecast.frames.frames import Frames
+from framecast.frames.moment import time_like, time_text
 from framecast.models.unroll import Carry
 from framecast.runs.checkpoint import Checkpoint
 
@@ -58,8 +60,7 @@ def save_now(now: Now, checkpoint: Checkpoint, path: PathLike) -> None:
         "format": FORMAT,
         "weights": checkpoint.fingerprint(),
         "frames": now.frames,
-        "time": None if now.time is None else str(now.time),
-        "kind": None if now.time is None else np.asarray(now.time).dtype.str,
+        "time": None if now.time is None else time_text(now.time),
         "step": None if draws is None else draws.step,
     }
     with whole(path) as partial:
@@ -67,16 +68,23 @@ def save_now(now: Now, checkpoint: Checkpoint, path: PathLike) -> None:
         save_file(stored, partial, {KEY: json.dumps(said)})
 
 
-def load_now(path: PathLike, checkpoint: Checkpoint, limits: Limits) -> Now:
+def load_now(
+    path: PathLike, checkpoint: Checkpoint, limits: Limits, like: Frames, most: int | None = None
+) -> Now:
     """Return where streams stood.
+
+    Nothing is made that is larger than the file, but for the state of as many streams.
 
     Args:
         path: the file.
         checkpoint: the model that forecasts them.
         limits: what holds of its predictions.
+        like: frames of their grid and their kind of times.
+        most: streams that it may hold; None for any number.
 
     Raises:
-        UserError: if the file is none that was saved so, is damaged, or belongs to another model.
+        UserError: if the file is none that was saved so, is damaged, belongs to another model, or
+            holds too many streams.
     """
     try:
         with safe_open(Path(path), framework="pt") as content:
@@ -85,31 +93,61 @@ def load_now(path: PathLike, checkpoint: Checkpoint, limits: Limits) -> Now:
             found = {name: content.get_tensor(name) for name in names}
         if said["weights"] != checkpoint.fingerprint():
             raise UserError(f"{path} was saved with another model: begin a new stream")
-        return _restored(said, found, checkpoint, limits)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        streams = len(found["last"])
+        if most is not None and streams > most:
+            raise UserError(f"{path} holds {streams} streams, and at most {most} may be held")
+        _check_frames(found, streams, checkpoint, like)
+        return _restored(said, found, checkpoint, limits, like)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, OverflowError) as error:
         raise UserError(f"{path} does not hold where streams stand: {error}") from error
 
 
+def _check_frames(
+    found: dict[str, Tensor], streams: int, checkpoint: Checkpoint, like: Frames
+) -> None:
+    """Raise a ValueError unless the frames of the streams are those of the model."""
+    spec, head = checkpoint.frames, checkpoint.model.head
+    predicted = len(spec.predicted)
+    channels = {"last": predicted, "frame": predicted * (1 if head is None else 1 + head.size)}
+    if spec.reads_forcings:
+        channels["forcings"] = len(spec.of_role("forcing"))
+    for name, count in channels.items():
+        _check(name, found[name], torch.empty(streams, count, *like.grid, device="meta"))
+        if not found[name].isfinite().all():
+            raise ValueError(f"{name} has values that are not finite")
+
+
+def _check(name: str, tensor: Tensor, like: Tensor) -> None:
+    """Raise a ValueError where a tensor has another shape or type than one that suits."""
+    if tensor.shape != like.shape or tensor.dtype != like.dtype:
+        raise ValueError(
+            f"{name} is {list(tensor.shape)} of {tensor.dtype}, where {list(like.shape)} of "
+            f"{like.dtype} is needed"
+        )
+
+
 def _restored(
-    said: dict[str, Any], found: dict[str, Tensor], checkpoint: Checkpoint, limits: Limits
+    said: dict[str, Any],
+    found: dict[str, Tensor],
+    checkpoint: Checkpoint,
+    limits: Limits,
+    like: Frames,
 ) -> Now:
-    model, last = checkpoint.model, found["last"]
-    streams, _, height, width = last.shape
-    cells = (-(-side // model.reduction) for side in (height, width))
-    like = model.recurrences.initial_state(streams, *cells)
-    leaves, form = pytree.tree_flatten(like)
-    kept = [found[f"state.{n}"] for n in range(len(leaves))]
-    for one, other in zip(kept, leaves, strict=True):
-        grown = other.numel() == 0
-        if one.shape[:1] + one.shape[1 + grown :] != other.shape[:1] + other.shape[1 + grown :]:
-            raise ValueError(f"a state of {list(one.shape)}, where {list(other.shape)} is needed")
+    model, streams = checkpoint.model, len(found["last"])
+    cells = (-(-side // model.reduction) for side in like.grid)
+    fresh, form = pytree.tree_flatten(model.recurrences.initial_state(streams, *cells))
+    kept = [found[f"state.{n}"] for n in range(len(fresh))]
+    for number, (one, other) in enumerate(zip(kept, fresh, strict=True)):
+        if other.numel() == 0 and one.ndim == other.ndim:  # the past of a Transformer, which grows
+            other = other.new_empty(other.shape[0], one.shape[1], *other.shape[2:], device="meta")
+        _check(f"state.{number}", one, other)
+        if one.isnan().any():
+            raise ValueError(f"state.{number} has values that are not numbers")
     device = next(model.parameters()).device
     state = pytree.tree_unflatten([t.to(device) for t in kept], form)
     draws = None
     if said["step"] is not None:
         draws = Draws.of([Place(n, 0) for n in range(streams)])._replace(step=int(said["step"]))
-    time = None
-    if said["time"] is not None:
-        time = np.array(said["time"]).astype(np.dtype(said["kind"]))[()]
+    time = None if said["time"] is None else time_like(said["time"], like.times)
     progress = Progress(Carry(state, found["frame"].to(device)), limits, draws)
-    return Now(progress, last, found.get("forcings"), time, int(said["frames"]))
+    return Now(progress, found["last"], found.get("forcings"), time, int(said["frames"]))

@@ -3,8 +3,8 @@
 import numpy as np
 
 from framecast.base.errors import UserError
-from framecast.frames.durations import seconds_in
 from framecast.frames.frames import Frames
+from framecast.frames.moment import time_like
 from framecast.frames.times import places_at, readable
 
 
@@ -47,14 +47,8 @@ def _places(frames: Frames, start: str) -> list[int]:
         prefix = start.replace(" ", "T")
         texts = [time.isoformat() for time in times]
         return [n for n, text in enumerate(texts) if _begins(text, prefix)]
-    wanted: np.datetime64 | np.timedelta64 | float
-    if times.dtype.kind == "M":
-        wanted = np.datetime64(start).astype(times.dtype)
-    elif times.dtype.kind == "m":
-        nanoseconds = round(1e9 * seconds_in(start, "--start"))
-        wanted = np.timedelta64(nanoseconds, "ns").astype(times.dtype)
-    else:
-        wanted = float(start)
+    number = times.dtype.kind not in "mM"
+    wanted = float(start) if number else time_like(start, times)
     return places_at(times, np.array([wanted]), frames.step, frames.tolerance)
 
 

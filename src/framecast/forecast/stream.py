@@ -1,6 +1,6 @@
 """Forecasts of frames that come in one by one, for as long as they come."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from framecast.forecast.standing import Now, load_now, save_now
 from framecast.frames.batch import Batch, Place, make_conditions
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
+from framecast.frames.moment import time_like
 from framecast.frames.numbers import Numbers, floats
 from framecast.frames.scaling import fill
 from framecast.frames.times import Step, counted, places_at, readable, times_after
@@ -67,6 +68,7 @@ class Streamer:
         forcings: Numbers | None = None,
         actions: Numbers | None = None,
         now: Now | None = None,
+        between: Callable[[], object] | None = None,
     ) -> tuple[Float[Tensor, "N K C H W"], Now]:
         """Read a frame of each stream; return what follows, and where the streams stand then.
 
@@ -80,6 +82,7 @@ class Streamer:
             forcings: at the frame and at the K after it [N,K+1,F,H,W], where the data have any.
             actions: from each frame to the next, of the frame and of the K − 1 after it [N,K,A].
             now: what the call before returned; None for a start.
+            between: called before each frame that is read or forecast: it may raise to stop.
 
         Returns:
             The frames at lead 1 to K, in physical units, NaN where no value is possible; and
@@ -105,9 +108,23 @@ class Streamer:
             )
         nothing = torch.full_like(frame, torch.nan)
         unknown = None if forcings is None else torch.full_like(forcings, torch.nan)
+        pause = between or (lambda: None)
         for late in missed:
-            _, now = self._read(nothing, late, unknown, actions, now, 0)
-        return self._read(frame, times, forcings, actions, now, self.horizon - 1)
+            pause()
+            _, now = self._read(nothing, late, unknown, actions, now, 0, pause)
+        return self._read(frame, times, forcings, actions, now, self.horizon - 1, pause)
+
+    def restored(self, path: PathLike, most: int | None = None) -> Now:
+        """Return where streams stood when they were saved.
+
+        Args:
+            path: a file that `save_now` wrote.
+            most: streams that it may hold; None for any number.
+
+        Raises:
+            UserError: if the file is none of these, belongs to another model, or holds more.
+        """
+        return load_now(path, self.predictor.checkpoint, self.limits, self.like, most)
 
     def _read(
         self,
@@ -117,8 +134,9 @@ class Streamer:
         actions: Tensor | None,
         now: Now | None,
         further: int,
+        pause: Callable[[], object],
     ) -> tuple[Tensor, Now]:
-        """Read one frame, and forecast so many steps beyond the next."""
+        """Read one frame, and forecast so many steps beyond the next, with a pause before each."""
         filled, known = self._filled(frame, now)
         ahead, last_forcings = self._forcings(len(frame), forcings, times, now)
         intervals = self._intervals(len(frame), times, now)
@@ -130,7 +148,10 @@ class Streamer:
         given = self.predictor.given(batch, conditions.between(0, 1), progress)
         predictions, progress = given
         steps = (conditions.at(step) for step in range(1, further + 1))
-        leads = [predictions[:, -1], *(f for f, _ in self.predictor.ahead(steps, progress))]
+        leads = [predictions[:, -1]]
+        for lead, _ in self.predictor.ahead(steps, progress):
+            pause()
+            leads.append(lead)
         count = 1 if now is None else now.frames + 1
         time = None if times is None else times[0]
         after = Now(progress, filled[:, -1], last_forcings, time, count)
@@ -185,7 +206,7 @@ class Streamer:
             )
         if time is None:
             return self._from(times_after(before, self.step, 1)[0]), []
-        time = _like(time, self.like.times)
+        time = time_like(time, self.like.times)
         if before is None:
             return self._from(time), []
         if self.spec.irregular:
@@ -257,10 +278,17 @@ class Stream:
         self.now: Now | None = None
 
     def push(
-        self, frame: Numbers, time: Any = None, **beside: Numbers
+        self,
+        frame: Numbers,
+        time: Any = None,
+        *,
+        forcings: Numbers | None = None,
+        actions: Numbers | None = None,
     ) -> Float[Tensor, "N K C H W"]:
         """Read a frame of each stream, and return the frames at lead 1 to K (see `Streamer`)."""
-        leads, self.now = self.streamer.push(frame, time, **beside, now=self.now)
+        leads, self.now = self.streamer.push(
+            frame, time, forcings=forcings, actions=actions, now=self.now
+        )
         return leads
 
     def save(self, path: PathLike) -> None:
@@ -279,7 +307,7 @@ class Stream:
         Raises:
             UserError: if the file is none of these, or belongs to another model.
         """
-        self.now = load_now(path, self.streamer.predictor.checkpoint, self.streamer.limits)
+        self.now = self.streamer.restored(path)
 
 
 def frames_like(run: PathLike, predictor: Predictor, file: PathLike) -> Frames:
@@ -312,18 +340,3 @@ def _places(streams: int) -> tuple[Place, ...]:
 def _plain(grid: tuple[int, int]) -> Frames:
     """Frames of which nothing is known but their grid."""
     return Frames(torch.zeros(1, 1, 1, *grid), (Channel("none"),))
-
-
-def _like(time: Any, axis: np.ndarray) -> Any:
-    """A time as those of an axis are."""
-    try:
-        if np.issubdtype(axis.dtype, np.datetime64):
-            return np.datetime64(time).astype(axis.dtype)
-        if axis.dtype == object:
-            return time
-        found = axis.dtype.type(time)
-        if axis.dtype.kind in "iu" and found != float(time):
-            raise ValueError("a whole number is needed")
-        return found
-    except (TypeError, ValueError) as error:
-        raise UserError(f"time {time!r} is none like {readable(axis[0])}") from error

@@ -21,12 +21,12 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.forecast.predictor import Predictor
 from framecast.forecast.rollout import rollout
-from framecast.forecast.standing import Now, load_now, save_now
+from framecast.forecast.standing import Now, save_now
 from framecast.forecast.stream import Streamer
 from framecast.frames.frames import Frames
 from framecast.serve.arrays import FRAMES, JSON, NPY, NPZ, parse, parse_named, render
 from framecast.serve.meter import Meter
-from framecast.serve.worker import BusyError, Deadline, LateError, Worker
+from framecast.serve.worker import BusyError, Deadline, LateError, Result, Worker
 
 HOSTS = ["127.0.0.1", "localhost"]
 """Names by which the server may be called: a page of another name cannot reach it."""
@@ -47,6 +47,7 @@ class Bounds:
         steps: lead times.
         streams: that are held at a time.
         sequences: side by side in a request or a stream.
+        frames: that are given in a request, of all its sequences together.
         waiting: requests that wait while another one is computed.
         seconds: from the arrival of a request to its answer.
     """
@@ -55,6 +56,7 @@ class Bounds:
     steps: int = 1000
     streams: int = 100
     sequences: int = 64
+    frames: int = 2000
     waiting: int = 16
     seconds: float = 60.0
 
@@ -93,10 +95,16 @@ class Service:
             raise HTTPException(404, "there is no such stream: POST /streams begins one")
         return self.held[name]
 
-    async def compute(self, job: Callable[[Deadline], Tensor]) -> Tensor:
-        """Run a job that forecasts [N,K,...]; say in HTTP why there is no result."""
+    async def forecast(self, job: Callable[[Deadline], Tensor]) -> Tensor:
+        """Run a job that forecasts [N,K,...], and count its frames."""
+        found = await self.compute(job)
+        self.meter.frames.inc(found.shape[0] * found.shape[1])
+        return found
+
+    async def compute(self, job: Callable[[Deadline], Result]) -> Result:
+        """Run a job; say in HTTP why there is no result."""
         try:
-            found = await self.worker.run(job)
+            return await self.worker.run(job)
         except BusyError as error:
             raise HTTPException(503, "too many requests wait", {"Retry-After": "1"}) from error
         except LateError as error:
@@ -105,8 +113,6 @@ class Service:
             ) from error
         except UserError as error:
             raise HTTPException(422, str(error)) from error
-        self.meter.frames.inc(found.shape[0] * found.shape[1])
-        return found
 
 
 def make_app(predictor: Predictor, bounds: Bounds, like: Frames | None = None) -> FastAPI:
@@ -219,8 +225,10 @@ def _add_forecasts(app: FastAPI, service: Service) -> None:
             )
         one = frames.ndim == 4
         context = frames[None] if one else frames
+        given = context.shape[0] * context.shape[1]
         _within("sequences", len(context), bounds.sequences)
-        _check_shape(predictor, context.shape[2:], context.shape[0] * context.shape[1])
+        _within("given frames", given, bounds.frames)
+        _check_shape(predictor, context.shape[2:], given)
 
         def run(deadline: Deadline) -> Tensor:
             leads = []
@@ -229,7 +237,7 @@ def _add_forecasts(app: FastAPI, service: Service) -> None:
                 leads.append(frame)
             return torch.stack(leads, dim=1)
 
-        found = await service.compute(run)
+        found = await service.forecast(run)
         return _answer(request, found[0] if one else found)
 
 
@@ -266,11 +274,14 @@ def _add_streams(app: FastAPI, service: Service) -> None:
         if stream.now is not None and len(frame) != len(stream.now.last):
             raise HTTPException(422, f"this stream has {len(stream.now.last)} sequences")
 
-        def run(_: Deadline) -> Tensor:
-            leads, stream.now = stream.streamer.push(frame, time, **parts, now=stream.now)
+        def run(deadline: Deadline) -> Tensor:
+            pushed = stream.streamer.push(
+                frame, time, **parts, now=stream.now, between=deadline.check
+            )
+            leads, stream.now = pushed
             return leads
 
-        return _answer(request, await service.compute(run))
+        return _answer(request, await service.forecast(run))
 
     @app.delete("/streams/{name}", status_code=204)
     def end(name: str) -> None:
@@ -299,8 +310,8 @@ def _add_states(app: FastAPI, service: Service) -> None:
         stream, body = service.stream(name), await _body(request, service.bounds)
         with tempfile.TemporaryDirectory() as folder:
             (file := Path(folder) / "now.safetensors").write_bytes(body)
-            limits = stream.streamer.limits
-            stream.now = _told(lambda: load_now(file, checkpoint, limits))
+            most = service.bounds.sequences
+            stream.now = await service.compute(lambda _: stream.streamer.restored(file, most))
 
 
 def _told(make: Callable[[], Any]) -> Any:
