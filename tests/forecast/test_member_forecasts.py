@@ -15,9 +15,10 @@ from framecast.cli.forecast import run as forecast_command
 from framecast.forecast.ensemble import ForecastModel, forecast_members
 from framecast.forecast.files import forecast_file
 from framecast.forecast.members import Draws, Variation
-from framecast.forecast.order import EnsembleOrder
+from framecast.forecast.order import EnsembleOrder, Order
 from framecast.forecast.predictor import Predictor
 from framecast.forecast.rollout import forecast_frames, outlook
+from framecast.forecast.writers import Summary
 from framecast.frames.batch import Conditions, Place
 from framecast.frames.roles import FrameSpec
 from framecast.frames.statistics import Statistics
@@ -182,6 +183,20 @@ def test_the_history_is_a_command_that_makes_the_same_forecast(tmp_path):
         assert main(words[: words.index("(framecast")]) == 0
         with xr.open_dataset(second, engine="h5netcdf") as two:
             xr.testing.assert_equal(one, two)
+
+
+def test_a_word_of_a_summary_may_be_said_twice():
+    said = Summary.parse(["quantiles=0.1", "above=280", "quantiles=0.9", "above=285", "above:t=1"])
+    assert said.quantiles == (0.1, 0.9)
+    assert said.above == (("", (280.0, 285.0)), ("t", (1.0,)))
+
+
+def test_the_history_names_every_input():
+    order = Order(["a.nc", "b c.nc"], 3, ["-1"], None, ["f.nc", "g.nc"])
+    words = shlex.split(order.command("run", "out.nc"))
+    assert words[3:5] == ["a.nc", "b c.nc"]
+    place = words.index("--forcings")
+    assert words[place + 1 : place + 3] == ["f.nc", "g.nc"]
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])

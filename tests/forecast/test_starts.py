@@ -1,14 +1,20 @@
 """Where forecasts start: places, and times in whatever way they are printed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 
+from framecast import forecast_file
 from framecast.base.errors import UserError
+from framecast.forecast.predictor import Predictor
+from framecast.forecast.rollout import forecast_frames
 from framecast.forecast.starts import find_start
 from framecast.frames.channels import Channel, Coordinate
 from framecast.frames.frames import Frames
+from globe import all_roles, checkpoint_of, frames_of
 
 AXES = {
     "dates": np.datetime64("2020-01-01", "ns") + np.arange(12) * np.timedelta64(6, "h"),
@@ -72,3 +78,41 @@ def test_a_start_is_found_as_people_write_it(axis, start, place):
 def test_what_is_no_time_of_a_frame_is_refused_with_those_that_are(axis, start):
     with pytest.raises(UserError, match=r"has no frame at this time; its times go from .* to "):
         find_start(frames_on(AXES[axis]), start)
+
+
+@pytest.mark.parametrize(("asked", "words"), [
+    ({"steps": 3, "starts": [10]}, r"--start 10: .* has 10 frames, 0 to 9"),
+    ({"steps": 3, "starts": [-11]}, "--start -11"),
+    ({"steps": 0}, "at least 1 lead time"),
+])  # fmt: skip
+def test_what_cannot_be_forecast_is_refused_in_python_too(asked, words):
+    frames = frames_of(["u", "v"])
+    with pytest.raises(UserError, match=words):
+        list(forecast_frames(Predictor(checkpoint_of(frames), "cpu"), frames, **asked))
+
+
+def test_forcings_are_of_one_sequence_or_of_each():
+    frames, checkpoint = all_roles()
+    twice = {name: getattr(frames, name).repeat_interleave(2, 0) for name in ("values", "actions")}
+    two = replace(frames, dims=("n", *frames.dims), **twice)
+    with pytest.raises(UserError, match=r"has 2 sequences, and .* 1: give forcings of one"):
+        list(forecast_frames(Predictor(checkpoint, "cpu"), frames, 3, further=two))
+
+
+def test_lead_times_of_months_say_from_where_they_count(tmp_path):
+    months = xr.date_range("2001-01-01", periods=24, freq="MS")
+    field = xr.DataArray(np.random.default_rng(0).normal(size=(24, 4, 4)), dims=("time", "y", "x"))
+    field.assign_coords(time=months).rename("t").to_netcdf(tmp_path / "m.nc", engine="h5netcdf")
+    for starts in ([10], [10, 12]):
+        out = tmp_path / f"{len(starts)}.nc"
+        forecast_file("persistence", tmp_path / "m.nc", 2, out, starts=starts)
+        with xr.open_dataset(out, engine="h5netcdf", decode_timedelta=False) as made:
+            lead = made["lead_time"]
+            single = len(starts) == 1
+            assert ("standard_name" in lead.attrs) is single
+            assert lead.attrs["long_name"].startswith(
+                "time since " + ("start" if single else "the")
+            )
+            assert (
+                made["time"].values == np.squeeze([months[s + 1 : s + 3] for s in starts])
+            ).all()

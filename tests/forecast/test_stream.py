@@ -291,6 +291,15 @@ def test_frames_may_be_of_any_type_of_number(kind):
     assert torch.equal(first, wanted)
 
 
+def test_what_is_masked_is_missing():
+    frames = frames_of(["u", "v"])
+    streamer = streamer_of(checkpoint_of(frames, {"flagged": ("u", "v")}))
+    values = frames.values[:, 0].numpy().copy()
+    values[0, 0, 2] = -9999
+    masked = np.ma.masked_equal(values, -9999)
+    assert torch.equal(streamer.push(masked)[0], streamer.push(masked.filled(np.nan))[0])
+
+
 def test_a_forecast_of_fewer_frames_than_none_is_refused():
     frames = frames_of(["u", "v"])
     checkpoint = checkpoint_of(frames)

@@ -19,6 +19,7 @@ from framecast.frames.statistics import Statistics
 from framecast.layers import layer_names
 from framecast.models import Forecaster, ForecasterConfig
 from framecast.runs.checkpoint import Checkpoint, load_checkpoint
+from framecast.runs.header import plain
 from small import Bomb
 
 
@@ -224,3 +225,12 @@ def test_modes_follow_the_umask(tmp_path):
     checkpoint().save(tmp_path / "best.safetensors")
     (tmp_path / "any").touch()
     assert (tmp_path / "best.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    config = ForecasterConfig()
+    object.__setattr__(config, "hidden", np.int64(4))
+    config.__post_init__()
+    assert (type(config.hidden), config.hidden) == (int, 4)
+    stored = json.loads(json.dumps([np.int64(3), np.float32(0.5)], default=plain))
+    assert stored == [3, 0.5]

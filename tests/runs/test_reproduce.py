@@ -1,12 +1,14 @@
 """framecast reproduce: reported results are made again and compared."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from framecast.base.errors import UserError
 from framecast.cli import main
+from framecast.cli.reproducing import _do
 from framecast.runs.reproduce import claims, compare, read_claim
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -105,3 +107,20 @@ def test_every_claim_has_what_it_is_compared_with():
 @pytest.mark.parametrize("name", ["quick-minimal", "quick-tensor-train", "quick-state-space"])
 def test_a_small_result_of_each_family_comes_out_as_reported(name, tmp_path):
     assert main(["reproduce", name, "--out", str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.parametrize(("command", "begun", "resumed"), [
+    ("train one --out run", [], "train one --out run"),
+    ("train one --out run", ["run"], "train one --out run --resume"),
+    ("train one --seeds 2 --out many", ["many/configs"], "train --resume --out many"),
+    ("simulate flow --out data", ["data"], "simulate flow --out data"),
+    ("evaluate run --out evaluation", ["evaluation"], None),
+])  # fmt: skip
+def test_what_was_stopped_goes_on(tmp_path, monkeypatch, command, begun, resumed):
+    for folder in begun:
+        (tmp_path / folder).mkdir(parents=True)
+    calls = []
+    done = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(subprocess, "run", lambda words, cwd: calls.append(words[3:]) or done)
+    _do(command, tmp_path)
+    assert calls == ([] if resumed is None else [resumed.split()])

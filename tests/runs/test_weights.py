@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import framecast
 import imagined
 from framecast.base.errors import UserError
 from framecast.cli import main
-from framecast.runs.card import card
+from framecast.runs.card import Described, card
 from framecast.runs.weights import shelf
 from small import untrained_run
 
@@ -234,3 +235,34 @@ def test_the_command_that_comes_next_is_one_of_its_kind_and_can_be_typed(results
         assert f"Next: framecast {command.format(out)}" in capsys.readouterr().out
     words = ["forecast", str(tmp_path / "given 0"), str(tmp_path / "waves.npy"), "--steps", "2"]
     assert main([*words, "--out", str(tmp_path / "forecast.npz")]) == 0
+
+
+def change(run, section, **keys):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config[section] |= keys
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def test_a_network_of_several_files_names_them_all(results):
+    run = results / "waves" / "waves-gru" / "seed_0"
+    change(run, "data", path=["data/one.nc", "data/two.nc"])
+    assert Described("waves", run).data == "one.nc, two.nc"
+
+
+@pytest.mark.parametrize(("file", "content", "words"), [
+    ("config.yaml", "", "does not hold keys and values"),
+    ("config.yaml", "data:", "data must hold keys and values, not None"),
+    ("config.yaml", "model: 7", "model must hold keys and values, not 7"),
+    ("environment.json", "{", "does not say device and threads"),
+    ("environment.json", '{"device": "cpu", "threads": "many"}', "does not say device and threads"),
+    ("environment.json", "[]", "does not say device and threads"),
+    ("log.csv", "epoch,loss\n1,2\n", "does not say the seconds of epochs"),
+    ("log.csv", "epoch,seconds\n1,long\n", "does not say the seconds of epochs"),
+])  # fmt: skip
+def test_damaged_files_of_a_run_are_named(results, capsys, file, content, words):
+    run = results / "waves" / "waves-gru" / "seed_0"
+    (run / file).write_text(content)
+    assert main(["weights", str(run)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert words in said
+    assert file in said

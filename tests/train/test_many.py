@@ -144,6 +144,7 @@ def test_a_folder_that_is_there_is_not_touched(tmp_path, capsys):
         ({"recipe": "starter"}, "must hold the key try"),
         ({"try": {"model.hidden": 4}}, "must be a list of the values to try"),
         ({"try": {"model.hiden": [4]}}, "hidden"),
+        ({"try": {1: [4]}}, "1 is the name of no key"),
         ({"try": {"model.hidden": [4]}, "seeds": 3}, "unknown key seeds"),
         ({"try": {"model.hidden": {"low": 4, "high": 8}}}, "draws says how many"),
         ({"try": {"model.hidden": {"low": 4}}, "draws": 2}, "must be a range"),
@@ -188,6 +189,23 @@ def test_values_are_drawn_from_lists_and_ranges():
     # Even in the logarithm: half of the draws lie below the geometric mean of the ends.
     assert 70 < sum(rate < 1e-3 for rate in rates) < 130
     assert {job.experiment.model.layer for job in jobs} == set(RANGES["model.layer"])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.00012345, 0.00012346), (3.0001, 3.0002)])
+def test_what_is_drawn_stays_in_its_range(low, high):
+    jobs = draws(None, {}, {"training.learning_rate": {"low": low, "high": high}}, 5, 0)
+    assert all(low <= job.values["training.learning_rate"] <= high for job in jobs)
+
+
+@pytest.mark.parametrize("high", [float("inf"), 10**23])
+def test_a_range_without_an_end_is_refused(high):
+    with pytest.raises(UserError, match="must be between"):
+        draws(None, {}, {"model.hidden": {"low": 1, "high": high}}, 5, 0)
+
+
+def test_seeds_beyond_the_last_are_refused(capsys):
+    assert train("--training.seed", f"{2**32 - 1}", "--seeds", "2", "--out", "runs") == 2
+    assert "must be below" in capsys.readouterr().err
 
 
 def test_draws_follow_from_the_seed_and_the_place_of_a_run():

@@ -60,11 +60,15 @@ def _do(command: str, folder: Path) -> None:
     A simulation leaves what is whole there alone by itself, and so does a training that is resumed;
     other commands write their --out whole or not at all.
     """
+    from framecast.train.many import CONFIGS
+
     words = shlex.split(command)
     there = "--out" in words and (folder / words[words.index("--out") + 1]).exists()
     print(f"framecast {command}", flush=True)
     if there and words[0] == "train":
-        words.append("--resume")
+        out = words[words.index("--out") + 1]
+        several = (folder / out / CONFIGS).is_dir()
+        words = ["train", "--resume", "--out", out] if several else [*words, "--resume"]
     elif there and words[0] != "simulate":
         print("  its --out is there already", flush=True)
         return

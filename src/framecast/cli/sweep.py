@@ -87,6 +87,8 @@ def _read(file: Path) -> _Plan:
             f"{file} must hold the key try, with lists of values by the names of keys, such as "
             "model.hidden: [16, 32]"
         )
+    if odd := [key for key in content["try"] if not isinstance(key, str)]:
+        raise UserError(f"{file}: {odd[0]!r} is the name of no key: write model.hidden or the like")
     if unknown := set(content) - set(KEYS):
         raise UserError(
             f"{file}: unknown key {sorted(map(str, unknown))[0]}: there are {', '.join(KEYS)}"

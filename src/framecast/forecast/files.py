@@ -66,7 +66,7 @@ def forecast_file(
     steps: int,
     out: PathLike,
     *,
-    starts: Sequence[str] = ("-1",),
+    starts: Sequence[str | int] = ("-1",),
     context: int | None = None,
     forcings: Paths | None = None,
     selection: Selection | None = None,
@@ -116,7 +116,7 @@ def forecast_file(
     if steps < 1:
         raise UserError(f"--steps {steps} must be at least 1")
     ensemble = ensemble or EnsembleOrder()
-    order = Order(source, steps, starts, context, forcings, ensemble, cache, actions)
+    order = Order(source, steps, [*map(str, starts)], context, forcings, ensemble, cache, actions)
     with joined(choose_device(device)) as ranks, ExitStack() as held:
         place = ranks.first_does(
             lambda: held.enter_context(_claim(run, order, selection, out, overwrite))

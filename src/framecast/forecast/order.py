@@ -95,7 +95,14 @@ class Order:
         """Return the command line that asks for it."""
         options = ["--steps", str(self.steps), "--start", *self.starts, "--out", str(out)]
         options += [] if self.context is None else ["--context", str(self.context)]
-        options += [] if self.forcings is None else ["--forcings", str(self.forcings)]
+        if self.forcings is not None:
+            options += ["--forcings", *map(str, _several(self.forcings))]
         options += [] if self.actions is None else ["--actions", self.actions]
         options += [*self.ensemble.options, *(["--cache"] if self.cache else [])]
-        return shlex.join(["framecast", "forecast", str(run), str(self.source), *options])
+        source = [str(path) for path in _several(self.source)]
+        return shlex.join(["framecast", "forecast", str(run), *source, *options])
+
+
+def _several(paths: Paths) -> Sequence[PathLike]:
+    """Paths as they were given, one or more."""
+    return [paths] if isinstance(paths, str | Path) else paths

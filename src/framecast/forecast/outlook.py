@@ -32,8 +32,8 @@ class Outlook:
         further: forcings and actions beyond the end of the frames; None for none.
 
     Raises:
-        UserError: when asked for a step whose forcings are not known; the last one that is
-            possible is named.
+        UserError: if the further frames have other sequences, and when asked for a step whose
+            forcings are not known; the last one that is possible is named.
     """
 
     windows: Windows
@@ -41,6 +41,16 @@ class Outlook:
     context: int
     steps: int
     further: Frames | None = None
+
+    def __post_init__(self) -> None:
+        if self.further is None:
+            return
+        own, others = len(self.windows.frames.values), len(self.further.values)
+        if others not in (1, own):
+            raise UserError(
+                f"{self.further.source} has {others} sequences, and {self.windows.frames.source} "
+                f"{own}: give forcings of one for all of them, or of each"
+            )
 
     @cached_property
     def times(self) -> list[np.ndarray]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.forecast.outlook import Outlook
 from framecast.forecast.predictor import Predictor
-from framecast.forecast.starts import context_start
+from framecast.forecast.starts import context_start, start_at
 from framecast.frames.batch import NO_CONDITIONS, Batch, Place
 from framecast.frames.frames import Frames
 from framecast.frames.numbers import Numbers, floats
@@ -91,10 +91,13 @@ def forecast_frames(
         Frames at lead 1 to K of N sequences, in physical units, NaN where no value is possible.
 
     Raises:
-        UserError: if the frames do not suit the model, or forcings end too early.
+        UserError: if the frames do not suit the model, there is no such start, nothing is to be
+            forecast, or forcings end too early.
     """
     size = predictor.checkpoint.context if context is None else context
-    places = [start % frames.length for start in starts]
+    if steps < 1:
+        raise UserError(f"steps {steps}: at least 1 lead time is forecast")
+    places = [start_at(frames, start) for start in starts]
     look = outlook(predictor, frames, places, steps, size, further)
     for frame in predictor.forecast(look):
         yield frame.view(len(frames.values), len(places), *frame.shape[1:])

@@ -18,9 +18,18 @@ def find_start(frames: Frames, start: str) -> int:
         place = int(start)
     except ValueError:
         return _find_time(frames, start)
+    return start_at(frames, place)
+
+
+def start_at(frames: Frames, place: int) -> int:
+    """Return the place of a start in the sequences, which may be counted from their end.
+
+    Raises:
+        UserError: if there is no such frame.
+    """
     if not -frames.length <= place < frames.length:
         raise UserError(
-            f"--start {start}: {frames.source} has {frames.length} frames, "
+            f"--start {place}: {frames.source} has {frames.length} frames, "
             f"0 to {frames.length - 1} (or -1 for the last)"
         )
     return place % frames.length

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+import numpy as np
+
 from framecast.layers.blocks import RENAMED_NORMS, NormKind, Padding, check_norm
 from framecast.layers.entry import check_keywords, layer_entry, renamed_options
 from framecast.layers.stacks import STACKS, check_last, check_stride
@@ -113,6 +115,9 @@ class ForecasterConfig:
     classifier_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, np.generic):  # as sizes are that were computed
+                object.__setattr__(self, name, value.item())
         entry = layer_entry(self.layer)
         try:
             entry.check_options(self.options)

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from framecast.base.errors import UserError
-from framecast.base.texts import read_text, read_yaml
+from framecast.base.texts import read_text
 from framecast.frames.times import counted
 from framecast.runs.checkpoint import load_saved, stored_header
-from framecast.runs.contents import CONFIG
+from framecast.runs.contents import CONFIG, read_config
 from framecast.runs.header import Header
 
 NUMBERS = "metrics.json"
@@ -76,8 +76,7 @@ class Described:
     @property
     def config(self) -> dict[str, Any]:
         """Every key of its training; none if that is not known."""
-        file = self.path / CONFIG
-        return read_yaml(file) if file.is_file() else {}
+        return read_config(self.path) if (self.path / CONFIG).is_file() else {}
 
     @property
     def seconds(self) -> float | None:
@@ -85,22 +84,31 @@ class Described:
         file = self.path / LOG
         if not file.is_file():
             return None
-        with file.open(newline="") as log:
-            return sum(float(row["seconds"]) for row in csv.DictReader(log) if row["seconds"])
+        rows = csv.DictReader(read_text(file).splitlines())
+        try:
+            return sum(float(row["seconds"]) for row in rows if row["seconds"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{file} is damaged: it does not say the seconds of epochs") from error
 
     @property
-    def environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, Any]:
         """What it was trained with; nothing if that is not known."""
         file = self.path / ENVIRONMENT
-        found: dict[str, str] = json.loads(read_text(file)) if file.is_file() else {}
-        return found
+        if not file.is_file():
+            return {}
+        try:
+            found = json.loads(read_text(file))
+            return {**found, "threads": int(found["threads"]), "device": found["device"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{file} is damaged: it does not say device and threads") from error
 
     @property
     def data(self) -> str | None:
         """The name of the data that it was trained on."""
         data = self.config.get("data", {})
         found = data.get("path") or data.get("source")
-        return None if found is None else PurePath(found).name
+        several = found if isinstance(found, list) else [found]
+        return ", ".join(PurePath(each).name for each in several if each is not None) or None
 
     @cached_property
     def evaluation(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -229,8 +237,8 @@ def _facts(described: Described) -> Iterator[tuple[str, str]]:
         yield "Trained to", f"read {given}, and forecast {header.horizon}"
     if described.seconds is not None and made:
         took = counted(round(described.seconds / 60), "minute")
-        machine = made.get("processor", made["machine"])
-        threads = counted(int(made["threads"]), "thread")
+        machine = made.get("processor") or made.get("machine", "unknown")
+        threads = counted(made["threads"], "thread")
         yield "Training", f"{took} on {made['device']} ({machine}, {threads})"
     if described.evaluation is not None:
         yield "Parameters", f"{described.evaluation[1]['parameters']:,}"

@@ -29,6 +29,9 @@ def read_config(run: Path) -> dict[str, Any]:
     config = read_yaml(file)
     if not isinstance(config, dict):
         raise UserError(f"{file} does not hold keys and values: it is not a run's configuration")
+    for section, keys in config.items():
+        if not isinstance(keys, dict):
+            raise UserError(f"{file}: {section} must hold keys and values, not {keys!r}")
     return upgrade_config(config)
 
 

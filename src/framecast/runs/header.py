@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from framecast.base.errors import UserError
 from framecast.base.plain import build
 from framecast.frames.roles import FrameSpec
@@ -55,7 +57,12 @@ class Header:
 
     def to_json(self) -> str:
         """Write the header as text."""
-        return json.dumps(asdict(self), default=str)
+        return json.dumps(asdict(self), default=plain)
+
+
+def plain(value: Any) -> Any:
+    """Return a value that JSON has no type for: a number of NumPy as it is, others as text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def read_header(metadata: Mapping[str, str], file: Path) -> Header:

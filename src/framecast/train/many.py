@@ -47,14 +47,17 @@ def seeds(experiment: Experiment, count: int) -> list[Job]:
     if count < 1:
         raise UserError(f"--seeds {count} must be at least 1")
     first = experiment.training.seed
-    return [
-        Job(
-            f"seed_{seed}",
-            replace(experiment, training=replace(experiment.training, seed=seed)),
-            {"training.seed": seed},
-        )
-        for seed in range(first, first + count)
-    ]
+    try:
+        return [
+            Job(
+                f"seed_{seed}",
+                replace(experiment, training=replace(experiment.training, seed=seed)),
+                {"training.seed": seed},
+            )
+            for seed in range(first, first + count)
+        ]
+    except ValueError as error:
+        raise UserError(f"--seeds {count} from training.seed {first} on: {error}") from error
 
 
 def begun(out: PathLike) -> list[Job]:

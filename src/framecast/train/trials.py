@@ -17,6 +17,9 @@ from framecast.train.many import Job
 RANGE = ("low", "high", "log")
 """What says between which values is drawn, and whether evenly in the logarithm."""
 
+_LARGEST = 2**62
+"""What numbers are drawn below, beyond which NumPy's whole numbers end."""
+
 
 def grid(file: Path | None, given: Mapping[str, str], values: Mapping[str, Any]) -> list[Job]:
     """Return a run for each combination of values.
@@ -96,7 +99,7 @@ def _draw(tried: Any, random: np.random.Generator) -> Any:
     else:
         value = random.uniform(low, high)
     # Three digits say enough, and are what the configuration and the table show.
-    return min(max(round(value), low), high) if whole else float(f"{value:.3g}")
+    return min(max(round(value) if whole else float(f"{value:.3g}"), low), high)
 
 
 def _check_list(key: str, tried: Any) -> None:
@@ -114,6 +117,8 @@ def _check_range(key: str, tried: Mapping[str, Any]) -> None:
             "{low: 1.0e-4, high: 1.0e-2, log: true}"
         )
     low, high = numbers
+    if max(abs(low), abs(high)) > _LARGEST:
+        raise UserError(f"{key}: low {low} and high {high} must be between ±{_LARGEST:g}")
     if not low < high:
         raise UserError(f"{key}: low {low} must be below high {high}")
     if tried.get("log") and low <= 0:

@@ -168,6 +168,9 @@ class ForecastLabels:
     def _lead_times(self, starts: np.ndarray) -> tuple[np.ndarray, dict[str, str]]:
         attributes = {"standard_name": "forecast_period", "long_name": "time since start"}
         ahead = self.valid_times[0] - starts[0]
+        if np.any(self.valid_times - starts[:, None] != ahead):  # of months, which differ in length
+            dates = f"those from other starts, as many months ahead, are in {self.frames.time_dim}"
+            attributes = {"long_name": f"time since the first start; {dates}"}
         if np.issubdtype(ahead.dtype, np.timedelta64):
             return ahead / np.timedelta64(1, "h"), {**attributes, "units": "hours"}
         if ahead.dtype == object:

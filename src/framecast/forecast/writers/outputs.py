@@ -82,7 +82,7 @@ class Summary:
         """
         flags = {text: True for text in texts if text in ("members", "mean", "spread")}
         quantiles: tuple[float, ...] = ()
-        above: list[tuple[str, tuple[float, ...]]] = []
+        above: dict[str, tuple[float, ...]] = {}
         for text in texts:
             kind, equals, numbers = text.partition("=")
             kind, _, variable = kind.partition(":")
@@ -94,12 +94,12 @@ class Summary:
                     "above=5, or above:VARIABLE=5 where there are several variables"
                 )
             if kind == "above":
-                above.append((variable, _numbers(text, numbers)))
+                above[variable] = (*above.get(variable, ()), *_numbers(text, numbers))
             else:
-                quantiles = _numbers(text, numbers)
+                quantiles += _numbers(text, numbers)
         if not all(0 <= q <= 1 for q in quantiles):
             raise UserError(f"--summary quantiles {quantiles}: each must be in [0, 1]")
-        return cls(**flags, quantiles=quantiles, above=tuple(above))
+        return cls(**flags, quantiles=quantiles, above=tuple(above.items()))
 
     @property
     def texts(self) -> list[str]:
