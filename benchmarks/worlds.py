@@ -45,7 +45,7 @@ def check() -> None:
             memory = model.observe(codes[:, :1])
             for place in range(5):
                 _, state = model.told(inputs[:, place : place + 1], None, memory.state)
-                memory = Memory(state, inputs[:, place + 1])
+                memory = Memory(state, inputs[:, place + 1], place + 2)
             for ours, theirs in zip(leaves(memory), leaves(whole), strict=True):
                 torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
@@ -92,7 +92,8 @@ def older(model: World, memory: Memory) -> Iterator[tuple[int, Memory]]:
             read = torch.randn(1, count, *memory.latest.shape[1:])
             inputs = torch.cat([memory.latest[:, None], read[:, :-1]], dim=1)
             _, state = model.told(inputs, None, memory.state)
-            memory, now = Memory(state, read[:, -1]), now + count
+            now += count
+            memory = Memory(state, read[:, -1], now)
         yield age, memory
 
 
@@ -104,4 +105,4 @@ def show(model: World, memory: Memory) -> torch.Tensor:
 
 def leaves(memory: Memory) -> list[torch.Tensor]:
     """All tensors that are remembered."""
-    return list(pytree.tree_leaves(memory))
+    return [leaf for leaf in pytree.tree_leaves(memory) if isinstance(leaf, torch.Tensor)]

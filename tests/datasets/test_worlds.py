@@ -172,8 +172,33 @@ class TestMinecraftAndHabitat:
         assert train.action_names == ("stop", "forward", "left", "right")
         assert done(train) == [*((t + 1) % 4 for t in range(LENGTH - 1)), None]
 
+    def test_naming_actions_does_not_shift_them(self, minecraft):
+        names = np.array(["none", "forward", "left", "right"])
+        for file in (minecraft / "train").rglob("*.npz"):
+            np.savez(file, actions=np.load(file)["actions"], action_names=names)
+        train = source("minecraft", minecraft, validation_fraction=0.0).splits().train
+        assert done(train) == [*(t % 4 for t in range(LENGTH)), None]
+
 
 class TestEpisodes:
+    def test_several_may_be_named(self, tmp_path):
+        files = [write_dmlab(tmp_path / "e", number) for number in (3, 1)]
+        reader = source("episodes", tmp_path, action_names=list("abc"), action_shift=0)
+        assert len(reader.read(files, EVERYTHING).values) == 2
+        assert len(reader.read(str(tmp_path / "e" / "*.npz"), EVERYTHING).values) == 2
+
+    def test_a_simulation_that_was_stopped_is_not_read(self, tmp_path):
+        for part in (".train.begun", ".test.begun"):
+            write_dmlab(tmp_path / part / "0", 1)
+        with pytest.raises(UserError, match=r"is not finished .*framecast simulate once more"):
+            source("dmlab", tmp_path).splits()
+
+    @pytest.mark.parametrize("names", [np.array([b"up", b"down", b"stay"]), np.array("stay")])
+    def test_names_are_read_however_they_are_stored(self, tmp_path, names):
+        write_dmlab(tmp_path / "train" / "0", 0, actions=np.zeros(LENGTH, int), action_names=names)
+        train = source("dmlab", tmp_path, validation_fraction=0.0).splits().train
+        assert train.action_names == tuple(np.atleast_1d(names).astype(str).tolist())
+
     def test_a_folder_of_videos_with_actions_beside_them(self, tmp_path):
         for number in range(10):
             write_mp4(tmp_path, f"walk {number}")

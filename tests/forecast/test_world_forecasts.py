@@ -12,8 +12,11 @@ from framecast.base.errors import UserError
 from framecast.cli import main
 from framecast.forecast.acting import parse_actions
 from framecast.forecast.order import EnsembleOrder
+from framecast.forecast.play.walks import size_of
 from framecast.forecast.worlds import Dreamer
+from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import load_saved
+from framecast.runs.contents import source_of
 from imagined import NAMES, save, write_episode
 
 
@@ -48,7 +51,16 @@ class TestActions:
         assert torch.bincount(draw(3)).min() > 40
 
     def test_nobody_may_know_them(self):
-        assert parse_actions("none", NAMES, 3, 4).isnan().all()
+        for word in ("none", "unknown"):
+            assert parse_actions(word, NAMES, 3, 4).isnan().all()
+
+    def test_a_word_that_is_also_the_name_of_an_action_must_be_said_clearly(self):
+        names = ("none", "forward", "random")
+        for word in ("none", "random"):
+            with pytest.raises(UserError, match=rf"may be the action of this name.* {word}\*"):
+                parse_actions(word, names, 3, 4)
+        assert parse_actions("none*", names, 3, 4).argmax(1).tolist() == [0] * 4
+        assert parse_actions("unknown", names, 3, 4).isnan().all()
 
     @pytest.mark.parametrize("suffix", [".npz", ".npy"])
     def test_they_are_read_from_a_file(self, tmp_path, suffix):
@@ -167,6 +179,46 @@ class TestForecasts:
         ):
             forecast(run, file, tmp_path / "a.npz")
 
+    @pytest.mark.parametrize(("change", "words"), [
+        ({"step": "0.2"}, "every 0.1, but the model was trained on one every 0.2"),
+        ({"units": "K"}, "red in counts, but the model was trained on K"),
+    ])  # fmt: skip
+    def test_frames_of_another_step_or_unit_are_refused(self, run, change, words):
+        saved = load_saved(run)
+        frames = source_of(run).read(write_episode(run.parent / "e" / "0.npz"), Selection())
+        spec = saved.frames
+        if units := change.pop("units", None):
+            named = [replace(c, attributes={"units": units}) for c in spec.channels]
+            change = {"channels": tuple(named)}
+            own = [replace(c, attributes={"units": "counts"}) for c in frames.channels]
+            frames = replace(frames, channels=tuple(own))
+        object.__setattr__(saved, "frames", replace(spec, **change))
+        with pytest.raises(UserError, match=words):
+            Dreamer(saved, "cpu").check(frames)
+
+    def test_hidden_actions_are_hidden_from_the_given_frames_too(self, run, tmp_path):
+        files = [write_episode(tmp_path / f"{n}.npz", np.full(20, n)) for n in (0, 1)]
+        drawn = [forecast(run, f, f.with_name(f"o{f.name}"), actions="none") for f in files]
+        assert np.array_equal(*drawn)
+
+    def test_who_was_always_told_knows_nothing_of_hidden_actions(self, run, episode):
+        dreamer = Dreamer(load_saved(run), "cpu")
+        dreamer.check_hiding()
+        spec = dreamer.world.spec
+        dreamer.world.spec = replace(spec, config=replace(spec.config, drop_actions=0.0))
+        with pytest.raises(UserError, match="always told what is done"):
+            dreamer.check_hiding()
+
+    def test_of_a_checkpoint_alone_the_run_is_asked_for(self, run, episode, tmp_path):
+        with pytest.raises(UserError, match="name the run folder"):
+            forecast(run / "best.safetensors", episode, tmp_path / "a.npz")
+
+    def test_an_episode_that_ended_before_the_start_is_named(self, run, tmp_path):
+        for number, length in enumerate((20, 14)):
+            write_episode(tmp_path / "two" / f"{number}.npz", length=length)
+        with pytest.raises(UserError, match="sequence 1 has 14 frames, and none at 19"):
+            forecast(run, tmp_path / "two", tmp_path / "a.npz", starts=["-1"], actions="left*")
+
     def test_what_is_for_forecasters_alone_is_refused(self, run, episode, tmp_path):
         with pytest.raises(UserError, match="are not for world models"):
             forecast(run, episode, tmp_path / "a.npz", forcings=str(episode))
@@ -190,12 +242,8 @@ class TestDreamer:
     def test_what_is_remembered_does_not_grow(self, run):
         dreamer = Dreamer(load_saved(run), "cpu")
         memory = dreamer.observe(torch.rand(4, 3, 16, 16) * 255, torch.eye(3)[[0] * 3])
-
-        def size(memory):
-            return sum(x.numel() for x in torch.utils._pytree.tree_leaves(memory))
-
-        sizes = {size(i.memory) for i in dreamer.imagine(memory, list(torch.eye(3)[[1] * 30]))}
-        assert sizes == {size(memory)}
+        sizes = {size_of(i.memory) for i in dreamer.imagine(memory, list(torch.eye(3)[[1] * 30]))}
+        assert sizes == {size_of(memory)}
 
     def test_other_models_are_refused(self, run):
         saved = load_saved(run)

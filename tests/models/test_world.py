@@ -71,18 +71,37 @@ class TestSteps:
             told, state = model.told(inputs, actions)
             stepped, own = [], None
             for t in range(inputs.shape[1]):
-                one, own = model.told(inputs[:, t : t + 1], actions[:, t : t + 1], own)
+                one, own = model.told(inputs[:, t : t + 1], actions[:, t : t + 1], own, first=t)
                 stepped.append(one)
         torch.testing.assert_close(torch.cat(stepped, dim=1), told, rtol=1e-4, atol=1e-5)
         memory = model.observe(codes, actions)
         again = model.observe(codes[:, :4], actions[:, :4])
         for t in range(3, 6):
-            joined = model._joined(again.latest[:, None], actions[:, t : t + 1], None)[:, 0]
+            joined = model._joined(again.latest[:, None], actions[:, t : t + 1], None, t)[:, 0]
             _, state = model.memory.step(joined, again.state)
             again = again._replace(state=state, latest=inputs[:, t + 1])
         torch.testing.assert_close(again.latest, memory.latest)
         for ours, theirs in zip(leaves(again.state), leaves(memory.state), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("kind", ["latent", "plain"])
+    def test_frames_that_are_kept_back_are_so_in_steps_too(self, kind):
+        self.check_steps(make(kind=kind, inputs=2).eval())
+
+    @pytest.mark.parametrize("told", [True, False])
+    def test_drawn_frames_are_kept_back_as_in_training(self, told):
+        model, data = make(inputs=3).eval(), batch()
+        codes, actions = data.frames[:, :, 0].long(), data.actions
+        memory = model.observe(codes[:, :3], actions[:, :2])
+        other = memory._replace(latest=memory.latest + 1, frames=memory.frames + 1)
+        own = memory._replace(frames=memory.frames + 1)
+        action = actions[:, 2] if told else None
+        drawn = [
+            model.imagine(m, action, torch.Generator().manual_seed(0))[1] for m in (own, other)
+        ]
+        alike = all(map(torch.equal, leaves(drawn[0].state), leaves(drawn[1].state)))
+        assert alike is told
+        assert drawn[0].frames == 5
 
     @pytest.mark.parametrize("kind", ["latent", "plain"])
     def test_what_comes_later_changes_nothing_before(self, kind):
@@ -208,13 +227,20 @@ class TestLoss:
     def test_later_frames_are_kept_back_where_actions_are_told(self):
         data = batch(2)
         inputs = make().see(data.frames[:, :, 0].long()).inputs
-        kept = torch.tensor([True, False])
-        read = keep_back(inputs, kept, data.actions, 4)
+        told = torch.tensor([True, False])[:, None].expand(-1, inputs.shape[1])
+        read = keep_back(inputs, told, 0, 4)
         assert (read[0, 4:] == ABSENT).all()
         assert torch.equal(read[0, :4], inputs[0, :4])
         assert torch.equal(read[1], inputs[1])
-        assert torch.equal(keep_back(inputs, kept, None, 4), inputs)
-        assert torch.equal(keep_back(inputs, kept, data.actions, None), inputs)
+        assert torch.equal(keep_back(inputs[:, 3:], told[:, 3:], 3, 4), read[:, 3:])
+        assert torch.equal(keep_back(inputs, told, 0, None), inputs)
+
+    def test_without_actions_all_frames_are_scored(self):
+        codes, losses = batch().frames, []
+        for limit in (None, 2):
+            torch.manual_seed(0)
+            losses.append(loss_of(make(inputs=limit).eval(), Batch(codes)))
+        assert losses[0] == losses[1]
 
     @pytest.mark.parametrize(
         "settings", [{"label_smoothing": 0.2}, {"drop_loss": 0.5}, {"inputs": 2}]

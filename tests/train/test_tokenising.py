@@ -137,6 +137,14 @@ def test_it_may_go_on_from_the_weights_of_another(folder, run, tmp_path):
     again = train(experiment(folder, **settings), tmp_path / "again")
     for name, weight in load_saved(run).model.named_parameters():
         torch.testing.assert_close(load_saved(again).model.get_parameter(name), weight)
+    unjudged = {"adversarial": 0.0, "adversarial_start": 10_000}
+    alone = train(experiment(folder, unjudged, **settings), tmp_path / "alone")
+    judged = train(experiment(folder, init=str(alone), epochs=1), tmp_path / "judged")
+    assert any("discriminator" in key for key, _ in load_saved(judged).model.named_parameters())
+    following = {"decay": 0.99}
+    moved = train(experiment(folder, following, **settings), tmp_path / "moved")
+    before, after = (load_saved(r).model.quantiser.table() for r in (run, moved))
+    assert (before * after).sum(1).min() > 0.9  # rows of length 1 that stay where they were
     narrow = experiment(folder, tokeniser={"channels": 4}, init=str(run))
     with pytest.raises(UserError, match=r"training.init .* is of another network: its \S+ is \[8"):
         train(narrow, tmp_path / "narrow")

@@ -215,6 +215,22 @@ def test_a_tokeniser_may_start_from_that_of_a_world(folder, tokeniser, run, tmp_
             torch.testing.assert_close(found.get_parameter(key), weight)
 
 
+def test_it_knows_how_its_own_data_were_read(folder, tokeniser, tmp_path):
+    slower = {"options": {"rate": 5.0}}
+    own = train(experiment(folder, tokeniser, data=slower, epochs=1), tmp_path / "run")
+    header, plain = (load_saved(each).frames for each in (own, tokeniser))
+    assert (header.step, plain.step) == ("0.2", "0.133333")
+    assert header.names == plain.names
+
+
+def test_frames_are_kept_back_where_some_are_left_and_actions_told(folder, tokeniser, tmp_path):
+    with pytest.raises(ValueError, match=r"world.inputs 8 keeps no frame back of windows of 8"):
+        experiment(folder, tokeniser, world={"inputs": 8})
+    silent = {"options": {"with_actions": False}}
+    with pytest.raises(UserError, match=r"world.inputs 4 keeps frames back .* have none"):
+        train(experiment(folder, tokeniser, {"inputs": 4}, silent), tmp_path / "run")
+
+
 def test_what_does_not_fit_is_refused(folder, tokeniser, run, tmp_path):
     with pytest.raises(UserError, match="is a world, and no tokeniser"):
         train(experiment(folder, run), tmp_path / "run")

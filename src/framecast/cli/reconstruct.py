@@ -56,7 +56,14 @@ def run(arguments: list[str]) -> None:
             if file.exists() and not options.overwrite:
                 raise UserError(f"{file} exists: choose another --out, or give --overwrite")
     from framecast.evaluate.reconstruction import reconstruct
+    from framecast.runs.checkpoint import stored_header
 
+    channels = len(stored_header(options.run).frames.channels)
+    if options.out is not None and channels not in (1, 3):
+        raise UserError(
+            f"--out {options.out}: a picture has one channel or three, and not {channels}: leave "
+            "it out to see the numbers"
+        )
     found, picture = reconstruct(
         options.run, options.data, options.frames, options.lpips_weights, options.device
     )

@@ -107,7 +107,9 @@ def run(arguments: list[str]) -> None:
     if experiment.tokenises:
         following = f"reconstruct {run} --out PICTURE.png"
     elif experiment.imagines:
-        following = f"forecast {run} EPISODE --start 35 --steps 100 --out WALK.mp4"
+        training = experiment.training
+        ahead = f"--start {training.context - 1} --steps {training.horizon}"
+        following = f"forecast {run} EPISODE {ahead} --out WALK.mp4"
     print(f"Trained {options.out}. Next: framecast {following}")
 
 

@@ -21,7 +21,7 @@ from framecast.frames.frames import Frames
 from framecast.frames.lazy import LazyValues
 from framecast.frames.splits import Splits
 from framecast.readers.decoding import SUFFIXES
-from framecast.readers.paths import Paths
+from framecast.readers.paths import Paths, find_paths, name_of
 from framecast.readers.recordings import Recording, RecordingReader, read_recording
 from framecast.readers.selection import Selection
 
@@ -100,18 +100,18 @@ class Episodes(Source):
         return self.frames(files, f"{self.path} (test)") if files else None
 
     def read(self, place: Paths, selection: Selection) -> Frames:
-        """Read other episodes: a file, or the files of a folder, or of its folder named test.
+        """Read other episodes: files, and those of folders, or of their folders named test.
 
         Raises:
             UserError: as `splits`.
         """
-        if not isinstance(place, str | Path):
-            raise UserError(f"{place}: name one episode, or one folder of episodes")
-        path = Path(place)
-        files = self.find(path / "test") or self.find(path)
-        if not files:
-            raise UserError(f"{path} holds no episode ({', '.join(self.SUFFIXES)})")
-        return self.frames(files, str(path))
+        files: list[Path] = []
+        for path in find_paths(place):
+            found = self.find(path / "test") or self.find(path)
+            if not found:
+                raise UserError(f"{path} holds no episode ({', '.join(self.SUFFIXES)})")
+            files += found
+        return self.frames(files, name_of(place))
 
     def find(self, path: Path) -> list[Path]:
         """Return the episodes in a folder, by name, its folders in the order of their numbers.
@@ -120,7 +120,11 @@ class Episodes(Source):
         """
         if path.is_file():
             return [path] if path.suffix.lower() in self.SUFFIXES else []
-        files = [f for f in path.rglob("*") if f.suffix.lower() in self.SUFFIXES and f.is_file()]
+        files = [
+            f
+            for f in path.rglob("*")
+            if f.suffix.lower() in self.SUFFIXES and f.is_file() and not _is_hidden(f, path)
+        ]
         videos = {f.with_suffix("") for f in files if f.suffix.lower() != ".npz"}
         kept = [f for f in files if f.suffix.lower() != ".npz" or f.with_suffix("") not in videos]
         return sorted(kept, key=lambda file: _by_numbers(file.relative_to(path)))
@@ -154,6 +158,11 @@ class Episodes(Source):
         """The files of each part, without parts of none."""
         folder = Path(self.path)
         found = {name: self.find(folder / name) for name in ("train", "validation", "test")}
+        if begun := [*folder.glob(".*.begun")]:
+            raise UserError(
+                f"{folder} is not finished ({begun[0].name}): give framecast simulate once more, "
+                "which goes on where it was stopped"
+            )
         if not found["train"]:
             everything = self.find(folder) if not (folder / "train").is_dir() else []
             if not everything:
@@ -221,8 +230,7 @@ class Episodes(Source):
 
     def _shift(self, first: Recording) -> int:
         """Frames by which actions are stored late."""
-        own = 0 if first.names else self.OWN_SHIFT  # framecast simulate names its actions
-        shift = own if self.action_shift is None else self.action_shift
+        shift = self.OWN_SHIFT if self.action_shift is None else self.action_shift
         if shift is None:
             raise UserError(
                 f"{first.path}: its actions can be read in two ways: set data.options.action_shift "
@@ -254,6 +262,11 @@ class Episodes(Source):
         return coordinates
 
 
+def _is_hidden(file: Path, folder: Path) -> bool:
+    """Whether a file, or a folder that it lies in, is hidden, as what is not finished is."""
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
 def check_names(names: Sequence[str]) -> None:
     """Raise a ValueError unless these can be names of actions: several, and no two alike."""
     if not names or len(set(names)) < len(names):
@@ -281,6 +294,6 @@ def _check_known(recording: Recording, names: Sequence[str]) -> None:
         place = int(np.argmax(outside))
         raise UserError(
             f"{recording.path}: action {recording.actions[place]} of frame {place} is none of the "
-            f"{len(names)} actions {', '.join(names)}: name all that there are as "
-            "data.options.action_names"
+            f"{len(names)} actions {', '.join(names)}: name all that there are, from 0 on, as "
+            "data.options.action_names, or learn without actions (framecast train --no-actions)"
         )

@@ -38,7 +38,8 @@ class Imagination:
         actions: whether the model is told what is done.
 
     Raises:
-        UserError: if it is to be told, and the frames do not say.
+        UserError: if it is to be told, and the frames do not say; or if it is not, and has always
+            been told in training.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class Imagination:
     ) -> None:
         self.dreamer, self.frames, self.context = dreamer, frames, context
         self.member, self.seed = member, seed
+        if not actions:
+            dreamer.check_hiding()
         told = actions and dreamer.saved.frames.actions > 0
         self.actions = fitting_actions(frames, dreamer.saved.frames) if told else None
         if told and self.actions is None:

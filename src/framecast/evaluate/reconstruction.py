@@ -145,6 +145,7 @@ def _check(frames: Frames, saved: Saved) -> None:
             for names, grid in ((frames.names, frames.grid), (spec.names, spec.grid))
         )
         raise UserError(f"{frames.source} has {theirs}, but the tokeniser reads {ours}")
+    saved.check_units(frames)
 
 
 def _places(frames: Frames, most: int) -> list[tuple[int, int]]:

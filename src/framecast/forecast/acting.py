@@ -12,7 +12,7 @@ from torch import Tensor
 from framecast.base.errors import UserError, nearest
 from framecast.readers.guard import guarded
 
-HIDDEN, RANDOM = "none", "random"
+HIDDEN, RANDOM = ("none", "unknown"), "random"
 """What may stand in place of actions: nobody knows them; or each is drawn, all alike likely."""
 SUFFIXES = (".npz", ".npy")
 
@@ -25,7 +25,8 @@ def parse_actions(
     Args:
         text: names separated by commas, each perhaps with `*` and how often, or with `*` alone for
             all steps that are left, such as `left,forward*10,right*`; or numbers in their place;
-            or a `.npz` file with `actions`, or `.npy`, of numbers [T]; or random; or none.
+            or a `.npz` file with `actions`, or `.npy`, of numbers [T]; or random; or none, which
+            may also be called unknown.
         names: of the actions, by their numbers; none where they have no names.
         kinds: A, how many actions there are.
         steps: T.
@@ -34,7 +35,12 @@ def parse_actions(
     Raises:
         UserError: if an action is none of those that there are, or they do not suit the steps.
     """
-    if text == HIDDEN:
+    if text in names and text in (*HIDDEN, RANDOM):
+        raise UserError(
+            f"--actions {text} may be the action of this name, which is written {text}*, or stand "
+            "for all of them: write unknown where nobody knows what is done"
+        )
+    if text in HIDDEN:
         return torch.full((steps, kinds), torch.nan)
     if text == RANDOM:
         generator = torch.Generator().manual_seed(seed)

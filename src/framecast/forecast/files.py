@@ -194,6 +194,10 @@ def _by_world(run: PathLike, order: Order, device: str) -> Ahead:
             "--forcings, --with and --perturb are not for world models: their members differ by "
             "--seed alone, and what is done is said with --actions"
         )
+    if not Path(run).is_dir():
+        raise UserError(
+            f"{run} does not say how episodes are read: name the run folder that it is from"
+        )
     dreamer = Dreamer(load_saved(run), device)
     source, spec = source_of(run, order.cache), dreamer.saved.frames
     frames = source.read(order.source, Selection.of(spec))
@@ -210,7 +214,7 @@ def _by_world(run: PathLike, order: Order, device: str) -> Ahead:
 
 def _seen(frames: Frames, places: Sequence[int], actions: str | None) -> Frames:
     """What was seen: later frames are no truth where other things are done than in the episode."""
-    if actions in (None, HIDDEN):
+    if actions is None or actions in HIDDEN:
         return frames
     if len(places) > 1:
         raise UserError(

@@ -70,8 +70,14 @@ def context_start(frames: Frames, sequence: int, place: int, context: int) -> in
     """Return where the given frames of a forecast begin.
 
     Raises:
-        UserError: if there are not enough of them before it, or since a gap.
+        UserError: if the sequence ends before it, or there are not enough of them before it, or
+            since a gap.
     """
+    if place >= frames.lengths[sequence]:
+        raise UserError(
+            f"{frames.source}: sequence {sequence} has {frames.lengths[sequence]} frames, and none "
+            f"at {place}, which is in others: choose an earlier --start, or name it alone"
+        )
     piece = frames.piece_of(sequence, place)
     past = place + 1 - piece.start
     if past < context:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from framecast.base.errors import UserError
-from framecast.forecast.acting import parse_actions
+from framecast.forecast.acting import HIDDEN, parse_actions
 from framecast.forecast.starts import context_start
 from framecast.frames.frames import Frames
 from framecast.frames.windows import fitting_actions
@@ -55,6 +55,16 @@ class Dreamer:
                 f"{frames.source} has {', '.join(frames.names)} on "
                 f"{frames.grid[0]}×{frames.grid[1]}, but the model reads {', '.join(spec.names)} "
                 f"on {spec.grid[0]}×{spec.grid[1]}"
+            )
+        self.saved.check_units(frames)
+        self.saved.check_step(frames)
+
+    def check_hiding(self) -> None:
+        """Raise a UserError unless the model has learned to go on without actions."""
+        if self.saved.frames.actions and not self.world.spec.config.drop_actions:
+            raise UserError(
+                "the model was always told what is done in its training (world.drop_actions 0), "
+                "and knows nothing of unknown actions: tell it"
             )
 
     @torch.no_grad()
@@ -153,7 +163,8 @@ def dream(
             for place in places:
                 first = context_start(frames, sequence, place, size)
                 done = acts(dreamer, frames, sequence, place, steps, actions, seed)
-                before = _before(dreamer, frames, sequence, first, place)
+                hidden = actions in HIDDEN
+                before = None if hidden else _before(dreamer, frames, sequence, first, place)
                 memory = dreamer.observe(frames.values[sequence, first : place + 1], before)
                 generator = draws_of(seed, member, sequence, place)
                 courses.append(dreamer.imagine(memory, list(done), generator))
@@ -177,6 +188,8 @@ def acts(
         if actions is not None:
             raise UserError("--actions is given, but the model was trained without actions")
         return torch.full((steps, 1), torch.nan)
+    if actions in HIDDEN:
+        dreamer.check_hiding()
     if actions is not None:
         return parse_actions(actions, spec.action_names, spec.actions, steps, seed)
     known = fitting_actions(frames, spec)

@@ -77,6 +77,11 @@ class Codebook(nn.Module):
         self.register_buffer("use", torch.full((codes,), 1 / codes))
         self.register_buffer("sums", rows.detach() / codes)
 
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Let the running sums be those of the rows: sums of a run without `decay` tell nothing."""
+        self.sums.copy_(self.rows * self.use[:, None])
+
     def forward(self, vectors: Float[Tensor, "*any D"]) -> Quantised:
         """Replace vectors. In training, running means and rows that nothing uses are renewed."""
         if self.unit:

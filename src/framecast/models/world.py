@@ -41,10 +41,12 @@ class Memory(NamedTuple):
     Attributes:
         state: of what runs over time.
         latest: what it reads of the last frame, [B,D,h,w].
+        frames: how many there were: later ones may be kept from it (`world.inputs`).
     """
 
     state: State
     latest: Float[Tensor, "B D h w"]
+    frames: int
 
 
 class Seen(NamedTuple):
@@ -195,6 +197,7 @@ class World(Model):
         actions: Actions,
         state: State | None = None,
         kept: Bool[Tensor, " B"] | None = None,
+        first: int = 0,
     ) -> tuple[Float[Tensor, "B T G h w"], State]:
         """Run the memory over frames, and return what it tells of the frame after each.
 
@@ -203,8 +206,9 @@ class World(Model):
             actions: done after each of them; None where nobody knows.
             state: after earlier frames; None at the beginning.
             kept: whether the actions of a window are told at all.
+            first: frames that came before.
         """
-        tokens, state = self.memory(self._joined(inputs, actions, kept), state)
+        tokens, state = self.memory(self._joined(inputs, actions, kept, first), state)
         return per_frame(self.spread, tokens), state
 
     def observe(self, codes: Codes, actions: Actions = None) -> Memory:
@@ -219,10 +223,10 @@ class World(Model):
             state = self.memory.initial_state(
                 len(codes), *self.tokens, device=inputs.device, dtype=inputs.dtype
             )
-            return Memory(state, inputs[:, 0])
+            return Memory(state, inputs[:, 0], 1)
         between = None if actions is None else actions[:, : codes.shape[1] - 1]
         _, state = self.told(inputs[:, :-1], between)
-        return Memory(state, inputs[:, -1])
+        return Memory(state, inputs[:, -1], codes.shape[1])
 
     def imagine(
         self,
@@ -241,22 +245,24 @@ class World(Model):
             The codes of the frame, and what is remembered.
         """
         actions = None if action is None else action[:, None]
-        joined = self._joined(memory.latest[:, None], actions, None)[:, 0]
+        last = memory.latest[:, None]
+        joined = self._joined(last, actions, None, memory.frames - 1)[:, 0]
         token, state = self.memory.step(joined, memory.state)
         told = self.spread(token)
         if self.prior is None:
             scores = self.decoder(told).flatten(2).mT
             codes = draw(scores, source).view(-1, *self.grid)
-            return codes, Memory(state, self.see(codes[:, None]).inputs[:, 0])
+            read = self.see(codes[:, None]).inputs[:, 0]
+            return codes, Memory(state, read, memory.frames + 1)
         drawn = self.prior.sample(told, self.spec.config.passes, source)
         latent = self.widen(self.codebook.vectors_of(drawn)).movedim(-1, 1)
         codes = self.decoder(torch.cat([told, latent], dim=1)).argmax(1)
-        return codes, Memory(state, latent)
+        return codes, Memory(state, latent, memory.frames + 1)
 
     def _joined(
-        self, inputs: Tensor, actions: Actions, kept: Bool[Tensor, " B"] | None
+        self, inputs: Tensor, actions: Actions, kept: Bool[Tensor, " B"] | None, first: int
     ) -> Float[Tensor, "B T C th tw"]:
-        """What the memory reads: tokens of frames with the action after each."""
+        """What the memory reads: tokens of frames, unless kept back, with the action after each."""
         none = self.no_action.expand(*inputs.shape[:2], -1)
         if actions is None or not self.spec.actions:
             done = none
@@ -265,6 +271,7 @@ class World(Model):
             if kept is not None:
                 known = known & kept[:, None, None]
             done = torch.where(known, self.actions(actions.nan_to_num(0.0)), none)
+            inputs = keep_back(inputs, known.squeeze(-1), first, self.spec.config.inputs)
         everywhere = done[..., None, None].expand(-1, -1, -1, *inputs.shape[-2:])
         return per_frame(self.read, torch.cat([inputs, everywhere.to(inputs.dtype)], dim=2))
 
@@ -292,8 +299,8 @@ class World(Model):
         hides = config.drop_actions if self.training else 0.0
         smoothing = config.label_smoothing if self.training else 0.0
         kept = (torch.rand(len(codes)) >= hides).to(codes.device)
-        inputs = keep_back(seen.inputs[:, :-1], kept, actions, config.inputs)
-        told, _ = self.told(inputs, None if actions is None else actions[:, :-1], None, kept)
+        done = None if actions is None else actions[:, :-1]
+        told, _ = self.told(seen.inputs[:, :-1], done, None, kept)
         chosen = draw_frames(codes.shape[1] - 1, 1 - config.drop_loss).to(codes.device)
         told, targets = told[:, chosen], codes[:, 1:][:, chosen]
         latents = seen.latents[:, 1:][:, chosen]
@@ -302,7 +309,8 @@ class World(Model):
         if seen.quantised is not None:
             assert self.prior is not None
             drawn = seen.quantised.codes[:, 1:][:, chosen]
-            parts.append(prior_loss(self.prior, drawn, told, kept, chosen + 1, config.inputs))
+            read = None if actions is None else config.inputs
+            parts.append(prior_loss(self.prior, drawn, told, kept, chosen + 1, read))
             parts.append(seen.quantised.loss.mean() / 2)
         return torch.stack(parts)
 

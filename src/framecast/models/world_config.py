@@ -73,13 +73,14 @@ class WorldConfig:
     def __post_init__(self) -> None:
         for one in fields(self):
             value = getattr(self, one.name)
-            if isinstance(value, int) and one.name not in ("revisions", "latent_codes"):
+            whole = isinstance(value, int) and one.name not in SHARES
+            if whole and one.name not in ("revisions", "latent_codes"):
                 self._require(one.name, value >= 1, "must be at least 1")
         self._require("latent_codes", self.latent_codes >= 2, "must be at least 2")
         self._require("revisions", self.revisions >= 0, "must not be negative")
         right = len(self.widths) == 2 and min(self.widths) >= 1
         self._require("widths", right, "must be two numbers of at least 1")
-        for name in ("drop_loss", "label_smoothing"):
+        for name in SHARES[:2]:
             self._require(name, 0 <= getattr(self, name) < 1, "must be in [0, 1)")
         self._require("drop_actions", 0 <= self.drop_actions <= 1, "must be in [0, 1]")
         divides = self.prior_width % self.prior_heads == 0 and self.prior_width % 2 == 0
@@ -103,6 +104,7 @@ class WorldConfig:
         return Passes(self.draft, self.revisions, self.revise)
 
 
+SHARES = ("drop_loss", "label_smoothing", "drop_actions")
 LATENT = (
     *("encoder_blocks", "latent", "latent_codes", "latent_embedding", "prior_width"),
     *("prior_heads", "prior_layers", "prior_hidden", "draft", "revisions", "revise"),

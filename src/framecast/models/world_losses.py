@@ -16,22 +16,22 @@ ABSENT = -2.0
 
 def keep_back(
     inputs: Float[Tensor, "B T D h w"],
-    kept: Bool[Tensor, " B"],
-    actions: Float[Tensor, "B _T A"] | None,
+    told: Bool[Tensor, "B T"],
+    first: int,
     limit: int | None,
 ) -> Float[Tensor, "B T D h w"]:
-    """Replace what is read of later frames, in windows whose actions are told.
+    """Replace what is read of later frames where the action after them is told.
 
     Args:
         inputs: what the memory reads of each frame.
-        kept: whether the actions of a window are told.
-        actions: None where there are none; then nothing is kept back.
+        told: whether the action after a frame is.
+        first: frames of the window that came before.
         limit: frames that are read all the same; None for all.
     """
-    if actions is None or limit is None:
+    if limit is None:
         return inputs
-    late = torch.arange(inputs.shape[1], device=inputs.device) >= limit
-    return inputs.masked_fill((kept[:, None] & late)[..., None, None, None], ABSENT)
+    late = first + torch.arange(inputs.shape[1], device=inputs.device) >= limit
+    return inputs.masked_fill((told & late)[..., None, None, None], ABSENT)
 
 
 def draw_frames(targets: int, share: float) -> Int64[Tensor, " n"]:

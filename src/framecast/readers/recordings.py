@@ -101,16 +101,17 @@ def read_recording(path: Path, size: Sequence[int] | None, with_actions: bool) -
     if not beside.is_file():
         if with_actions:
             raise UserError(
-                f"{path} has no actions: {beside.name} is not beside it. Put it there, or train "
-                "without actions (--no-actions)"
+                f"{path} has no actions: {beside.name} is not beside it. Put it there, or learn "
+                "without actions (framecast train --no-actions)"
             )
         return Recording(path, seen, None, (), None)
     arrays = _arrays(beside, seen.shape[0])
     if with_actions and ACTIONS not in arrays:
         raise UserError(
-            f"{beside} has no array {ACTIONS}: add it, or train without actions (--no-actions)"
+            f"{beside} has no array {ACTIONS}: add it, or learn without actions "
+            "(framecast train --no-actions)"
         )
-    names = tuple(map(str, arrays.get(NAMES, ())))
+    names = tuple(np.atleast_1d(arrays.get(NAMES, np.array([], str))).astype(str).tolist())
     actions = _numbers(arrays[ACTIONS], beside) if with_actions else None
     return Recording(path, seen, actions, names, _pose(arrays))
 

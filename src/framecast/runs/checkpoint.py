@@ -71,6 +71,35 @@ class Saved:
             found = zlib.crc32(values.detach().cpu().contiguous().numpy().tobytes(), found)
         return found
 
+    def check_units(self, frames: Frames) -> None:
+        """Refuse frames of which a channel is in other units than in training.
+
+        Raises:
+            UserError: if one is.
+        """
+        trained = {c.name: c for c in (*self.frames.channels, *self.frames.static)}
+        static = () if frames.static is None else frames.static.channels
+        for ours in (*frames.channels, *static):
+            theirs = trained[ours.name]
+            if ours.units and theirs.units and ours.units != theirs.units:
+                raise UserError(
+                    f"{frames.source} has {ours.name} in {ours.units}, but the model was trained "
+                    f"on {theirs.units}: convert the data first"
+                )
+
+    def check_step(self, frames: Frames) -> None:
+        """Refuse frames with another time from one to the next than in training.
+
+        Raises:
+            UserError: if it is another.
+        """
+        spec = self.frames
+        if frames.step is not None and not spec.irregular and str(frames.step) != spec.step:
+            raise UserError(
+                f"{frames.source} has a frame every {frames.step}, but the model was trained on "
+                f"one every {spec.step}"
+            )
+
     def save(self, path: PathLike, weights: Mapping[str, Tensor] | None = None) -> None:
         """Write the checkpoint, whole or not at all.
 
@@ -125,27 +154,7 @@ class Checkpoint(Saved):
             check_reduction(self.model.reduction, frames.grid)
         except ValueError as error:
             raise UserError(f"{frames.source} does not suit the model: {error}") from error
-        if frames.step is not None and not spec.irregular and str(frames.step) != spec.step:
-            raise UserError(
-                f"{frames.source} has a frame every {frames.step}, but the model was trained on "
-                f"one every {spec.step}"
-            )
-
-    def check_units(self, frames: Frames) -> None:
-        """Refuse frames of which a channel is in other units than in training.
-
-        Raises:
-            UserError: if one is.
-        """
-        trained = {c.name: c for c in (*self.frames.channels, *self.frames.static)}
-        static = () if frames.static is None else frames.static.channels
-        for ours in (*frames.channels, *static):
-            theirs = trained[ours.name]
-            if ours.units and theirs.units and ours.units != theirs.units:
-                raise UserError(
-                    f"{frames.source} has {ours.name} in {ours.units}, but the model was trained "
-                    f"on {theirs.units}: convert the data first"
-                )
+        self.check_step(frames)
 
 
 def load_checkpoint(path: PathLike) -> Checkpoint:

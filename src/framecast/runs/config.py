@@ -400,6 +400,12 @@ class Experiment:
         for name in FORECASTS:
             if getattr(self.training, name) != getattr(training, name):
                 raise ValueError(f"training.{name} is not read where a world model is trained")
+        if self.world.inputs is not None and self.world.inputs >= self.training.window:
+            raise ValueError(
+                f"world.inputs {self.world.inputs} keeps no frame back of windows of "
+                f"{self.training.window} (training.context + training.horizon), and the prior "
+                "would learn nothing: lower it, or set it to null"
+            )
         if self.data.normalise not in ("symmetric", DataConfig().normalise):
             raise ValueError(
                 f"data.normalise {self.data.normalise} is not read where a world model is trained: "

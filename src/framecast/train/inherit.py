@@ -7,11 +7,15 @@ from torch import Tensor
 
 from framecast.base.errors import UserError
 from framecast.frames.roles import FrameSpec
+from framecast.models.codebook import Codebook
 from framecast.models.heads import make_head
 from framecast.models.model import Model
 from framecast.models.tokeniser import Tokeniser
 from framecast.models.world import World
 from framecast.runs.checkpoint import load_checkpoint, load_saved
+
+JUDGE = "discriminator."
+"""Before the weights of what tells frames of a tokeniser from true ones."""
 
 
 def inherit(model: Model, spec: FrameSpec, name: str) -> None:
@@ -57,7 +61,8 @@ def inherit(model: Model, spec: FrameSpec, name: str) -> None:
 def inherit_all(model: Model, spec: FrameSpec, name: str) -> None:
     """Give a model of which no weight belongs to one channel all weights of another run.
 
-    A tokeniser may also start from the one that a world model holds.
+    A tokeniser may also start from the one that a world model holds. What judges its frames in
+    training begins anew where the other run has none.
 
     Args:
         model: a new tokeniser or world model, whose weights are replaced.
@@ -80,8 +85,14 @@ def inherit_all(model: Model, spec: FrameSpec, name: str) -> None:
             what = "channels" if what == "names" else "actions"
             raise UserError(f"training.init {name} knows the {what} {told[0]}, here are {told[1]}")
     theirs, ours = source.state_dict(), model.state_dict()
+    judges = [{k for k in weights if k.startswith(JUDGE)} for weights in (theirs, ours)]
+    if not all(judges):
+        theirs = {k: w for k, w in theirs.items() if k not in judges[0]}
+        theirs |= {k: ours[k] for k in judges[1]}
     _check_keys(ours, theirs, name)
     model.load_state_dict({key: _same(theirs[key], ours[key], key, name) for key in ours})
+    if isinstance(model, Tokeniser) and isinstance(model.quantiser, Codebook):
+        model.quantiser.settle()
 
 
 def read_names(spec: FrameSpec) -> list[str]:

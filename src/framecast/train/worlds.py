@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -61,7 +61,12 @@ def begin_world(experiment: Experiment, splits: Splits, device: torch.device) ->
     train = parts[0]
     assert train is not None
     spec = FrameSpec.of(train)
-    known = replace(saved.frames, actions=spec.actions, action_names=spec.action_names)
+    if experiment.world.inputs is not None and not spec.actions:
+        raise UserError(
+            f"world.inputs {experiment.world.inputs} keeps frames back where actions are told, and "
+            "the data have none: set it to null"
+        )
+    known = experiment.data.describe(splits.train, saved.statistics)
     return Begun(
         model=_make(experiment, model, spec.actions),
         frames=Scaling(known, saved.statistics),
@@ -78,6 +83,7 @@ def _reader(frames: Frames, saved: Saved, tokeniser: Tokeniser) -> CodeReader:
             f"{frames.source} has {', '.join(frames.names)} on {frames.grid[0]}×{frames.grid[1]}, "
             f"but the tokeniser reads {', '.join(spec.names)} on {spec.grid[0]}×{spec.grid[1]}"
         )
+    saved.check_units(frames)
     return CodeReader(frames, tokeniser, saved.scaling.normalise)
 
 
