@@ -1,5 +1,6 @@
 """Streams: frames that come in one by one are forecast as those of a file are."""
 
+import json
 from dataclasses import replace
 
 import cftime
@@ -151,6 +152,20 @@ def test_a_state_that_does_not_fit_is_refused(tmp_path, change, words):
     changed(tmp_path / "now.safetensors", change)
     with pytest.raises(UserError, match=words):
         stream.load(tmp_path / "now.safetensors")
+
+
+def test_a_state_of_a_later_format_is_refused(tmp_path):
+    frames = frames_of(["u", "v"])
+    streamer, file = streamer_of(checkpoint_of(frames)), tmp_path / "now.safetensors"
+    _, now = streamer.push(frames.values[:, 0])
+    save_now(now, streamer.predictor.checkpoint, file)
+    with safe_open(file, framework="pt") as content:
+        said = json.loads(content.metadata()["framecast.stream"])
+        names = content.keys()
+        tensors = {name: content.get_tensor(name) for name in names}
+    save_file(tensors, file, {"framecast.stream": json.dumps(said | {"format": 2})})
+    with pytest.raises(UserError, match="format 2 is of another version"):
+        streamer.restored(file)
 
 
 def test_no_more_streams_are_restored_than_may_be(tmp_path):

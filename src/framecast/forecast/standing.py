@@ -91,11 +91,13 @@ def load_now(
             said = json.loads((content.metadata() or {})[KEY])
             names = content.keys()
             found = {name: content.get_tensor(name) for name in names}
+        if said["format"] != FORMAT:
+            raise ValueError(f"format {said['format']} is of another version of framecast")
         if said["weights"] != checkpoint.fingerprint():
-            raise UserError(f"{path} was saved with another model: begin a new stream")
+            raise ValueError("it was saved with another model: begin a new stream")
         streams = len(found["last"])
         if most is not None and streams > most:
-            raise UserError(f"{path} holds {streams} streams, and at most {most} may be held")
+            raise ValueError(f"it holds {streams} streams, and at most {most} may be held")
         _check_frames(found, streams, checkpoint, like)
         return _restored(said, found, checkpoint, limits, like)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, OverflowError) as error:
