@@ -17,7 +17,7 @@ def parser() -> CommandParser:
         "episodes",
         nargs="*",
         metavar="EPISODE",
-        help="an episode to begin at, or a folder of them (default: the test part of its data)",
+        help="episodes to begin at, or a folder of them (default: the test part of its data)",
     )
     parser.add_argument(
         "--context",
