@@ -10,10 +10,11 @@ import torch
 from framecast import forecast_file
 from framecast.base.errors import UserError
 from framecast.cli import main
-from framecast.forecast.acting import parse_actions
+from framecast.forecast.acting import parse_actions, read_measured
 from framecast.forecast.order import EnsembleOrder
-from framecast.forecast.play.walks import size_of
-from framecast.forecast.worlds import Dreamer
+from framecast.forecast.play.walks import Walks, size_of
+from framecast.forecast.worlds import Dreamer, acts
+from framecast.frames.roles import FrameSpec
 from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import load_saved
 from framecast.runs.contents import source_of
@@ -91,6 +92,48 @@ class TestActions:
         np.save(tmp_path / "b.npy", np.zeros(3))
         with pytest.raises(UserError, match=r"actions are float64 \[3\]"):
             parse_actions(str(tmp_path / "b.npy"), NAMES, 3, 2)
+
+
+class TestMeasuredActions:
+    def test_they_are_read_from_a_file(self, tmp_path):
+        wanted = np.random.default_rng(0).normal(size=(5, 2))
+        np.save(tmp_path / "a.npy", wanted)
+        np.savez(tmp_path / "a.npz", actions=wanted)
+        for name in ("a.npy", "a.npz"):
+            read = read_measured(str(tmp_path / name), 2, 4)
+            assert torch.equal(read, torch.from_numpy(wanted[:4]).float())
+
+    @pytest.mark.parametrize("text", ["0*", "left,forward", "random"])
+    def test_they_have_no_names(self, text):
+        with pytest.raises(
+            UserError, match=r"no names: give a .npz or .npy .* \[time, 2\], or unkn"
+        ):
+            read_measured(text, 2, 4)
+
+    @pytest.mark.parametrize(("array", "words"), [
+        (np.zeros(5), r"float64 \[5\]; needed are numbers \[time, 2\]"),
+        (np.zeros((5, 3)), r"float64 \[5, 3\]; needed"),
+        (np.zeros((3, 2)), "has 3 actions, but --steps 4"),
+        (np.full((5, 2), np.inf), "not finite"),
+    ])  # fmt: skip
+    def test_what_does_not_fit_is_refused(self, tmp_path, array, words):
+        np.save(tmp_path / "a.npy", array)
+        with pytest.raises(UserError, match=words):
+            read_measured(str(tmp_path / "a.npy"), 2, 4)
+
+    def test_the_network_tells_them_from_numbered_ones(self, run, episode):
+        frames = source_of(run).read(episode, Selection())
+        assert not FrameSpec.of(frames).continuous_actions
+        measured = replace(frames, actions=frames.actions * 0.5)
+        assert FrameSpec.of(measured).continuous_actions
+        dreamer = Dreamer(load_saved(run), "cpu")
+        spec = replace(dreamer.saved.frames, continuous_actions=True)
+        object.__setattr__(dreamer.saved, "frames", spec)
+        assert acts(dreamer, measured, 0, 7, 4, None, 0).sum().item() == 2.0
+        with pytest.raises(UserError, match="measured numbers"):
+            acts(dreamer, measured, 0, 7, 4, "0*", 0)
+        with pytest.raises(UserError, match="which no key stands for"):
+            Walks(dreamer, measured, 4)
 
 
 class TestForecasts:

@@ -117,8 +117,8 @@ def _add_given(parser: CommandParser) -> None:
         "--actions",
         metavar="ACTIONS",
         help="what is done in each step, for world models: names, such as left,forward*10,right* "
-        "(* alone: for all that are left); a .npz or .npy file of their numbers; random; or "
-        "unknown (default: those of the input)",
+        "(* alone: for all that are left); a .npz or .npy file of their numbers, or of "
+        "measured ones; random; or unknown (default: those of the input)",
     )
 
 

@@ -57,6 +57,36 @@ def parse_actions(
     return torch.eye(kinds)[numbers[:steps]]
 
 
+def read_measured(text: str, count: int, steps: int) -> Float[Tensor, "T A"]:
+    """Return the action of each step, where actions are measured: a speed and an angle, say.
+
+    Args:
+        text: a `.npz` file with `actions`, or `.npy`, of finite numbers [T,A].
+        count: A, numbers in an action.
+        steps: T.
+
+    Raises:
+        UserError: if it is no such file, or there are fewer actions than steps.
+    """
+    file, shape = Path(text), f"[time, {count}]"
+    if file.suffix not in SUFFIXES:
+        raise UserError(
+            f"--actions {text}: the model was trained on actions of measured numbers, which have "
+            f"no names: give a .npz or .npy file of numbers {shape}, or unknown"
+        )
+    array = _content(file, f"actions {shape}")
+    if array.shape[1:] != (count,) or array.dtype.kind not in "iuf":
+        raise UserError(
+            f"{file}: actions are {array.dtype} {list(array.shape)}; needed are numbers {shape}"
+        )
+    if len(array) < steps:
+        raise UserError(f"{file} has {len(array)} actions, but --steps {steps} need as many")
+    actions = torch.from_numpy(np.ascontiguousarray(array[:steps], np.float32))
+    if not actions.isfinite().all():
+        raise UserError(f"{file}: actions hold values that are not finite")
+    return actions
+
+
 def _spelled(text: str, names: Sequence[str], kinds: int, steps: int) -> list[int]:
     numbers: list[int] = []
     for word in text.split(","):
@@ -85,9 +115,7 @@ def _number(name: str, names: Sequence[str], kinds: int) -> int:
 
 
 def _read(file: Path, kinds: int, steps: int) -> list[int]:
-    with guarded(file, "cannot be read as a NumPy file", "it must hold the numbers of actions"):
-        content = np.load(file, allow_pickle=False)
-        array = content["actions"] if file.suffix == ".npz" else content
+    array = _content(file, "the numbers of actions")
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise UserError(
             f"{file}: actions are {array.dtype} {list(array.shape)}; needed are whole numbers, "
@@ -101,3 +129,11 @@ def _read(file: Path, kinds: int, steps: int) -> list[int]:
         )
     numbers: list[int] = array[:steps].tolist()
     return numbers
+
+
+def _content(file: Path, holding: str) -> np.ndarray:
+    """The actions of a NumPy file."""
+    with guarded(file, "cannot be read as a NumPy file", f"it must hold {holding}"):
+        content = np.load(file, allow_pickle=False)
+        array: np.ndarray = content["actions"] if file.suffix == ".npz" else content
+    return array

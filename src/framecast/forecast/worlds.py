@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from framecast.base.errors import UserError
-from framecast.forecast.acting import HIDDEN, parse_actions
+from framecast.forecast.acting import HIDDEN, parse_actions, read_measured
 from framecast.forecast.starts import context_start
 from framecast.frames.frames import Frames
 from framecast.frames.windows import fitting_actions
@@ -190,6 +190,8 @@ def acts(
         return torch.full((steps, 1), torch.nan)
     if actions in HIDDEN:
         dreamer.check_hiding()
+    if actions is not None and actions not in HIDDEN and spec.continuous_actions:
+        return read_measured(actions, spec.actions, steps)
     if actions is not None:
         return parse_actions(actions, spec.action_names, spec.actions, steps, seed)
     known = fitting_actions(frames, spec)
@@ -197,10 +199,11 @@ def acts(
     finite = [*own.isfinite().all(1).tolist(), False]
     count = finite.index(False)
     if count < steps:
+        such = f"{spec.action_names[0] if spec.action_names else 0}*, random or unknown"
         raise UserError(
             f"{frames.source}: actions are known for {count} steps after frame {place}, but "
             f"--steps {steps} are asked for: say what is done with --actions, such as "
-            f"{spec.action_names[0] if spec.action_names else 0}*, random or none"
+            f"{'next.npy or unknown' if spec.continuous_actions else such}"
         )
     return own
 

@@ -178,6 +178,14 @@ class Frames:
         """Return the channels of these roles, in their order."""
         return tuple(channel for channel in self.channels if channel.role in roles)
 
+    @property
+    def numbered_actions(self) -> bool:
+        """Whether each known action is the unit vector of one of A; True without actions."""
+        if self.actions is None:
+            return True
+        known = self.actions[~self.actions.isnan().any(-1)]
+        return bool(((known == 0) | (known == 1)).all() and (known.sum(-1) == 1).all())
+
     def select(self, sequences: slice = slice(None), times: slice = slice(None)) -> "Frames":
         """Return some of the sequences and a stretch of their frames."""
         values = self.values[sequences, times]

@@ -28,6 +28,8 @@ class FrameSpec:
         derived_static: names of fields that are derived from the coordinates (`derived.STATIC`).
         flagged: names of the channels whose mask the network reads.
         actions: A, numbers in the action between two frames; 0 for none.
+        continuous_actions: whether these numbers are measured, such as a speed and an angle, and
+            not the unit vector of one of A actions.
         irregular: whether the network reads the time between frames.
         bounds: by name of a variable, what its forecasts are held within.
         missing: values that stand for a missing one in the data.
@@ -58,6 +60,7 @@ class FrameSpec:
     derived_static: tuple[str, ...] = ()
     flagged: tuple[str, ...] = ()
     actions: int = 0
+    continuous_actions: bool = False
     irregular: bool = False
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
     missing: tuple[float, ...] = ()
@@ -88,6 +91,7 @@ class FrameSpec:
             step=str(frames.step),
             static=() if frames.static is None else frames.static.channels,
             actions=0 if frames.actions is None else frames.actions.shape[-1],
+            continuous_actions=frames.actions is not None and not frames.numbered_actions,
             irregular=frames.irregular,
             northward=runs_northward(frames),
             classes=() if frames.labels is None else frames.labels.names,

@@ -55,11 +55,17 @@ class Walks:
         context: frames of an episode that are shown before the first step.
 
     Raises:
-        UserError: if the frames are of another kind, or all episodes are too short.
+        UserError: if the frames are of another kind, all episodes are too short, or actions are
+            measured numbers.
     """
 
     def __init__(self, dreamer: Dreamer, frames: Frames, context: int) -> None:
         dreamer.check(frames)
+        if dreamer.saved.frames.continuous_actions:
+            raise UserError(
+                "the model was trained on actions of measured numbers, which no key stands for: "
+                "forecast with framecast forecast --actions FILE"
+            )
         self.dreamer, self.frames, self.context = dreamer, frames, context
         self.episodes = [n for n, length in enumerate(frames.lengths) if length >= context]
         if not self.episodes or context < 1:
