@@ -16,7 +16,7 @@ from torch import nn
 from benchmarks.timing import interleave, peak_allocated, print_table
 from framecast.base.config import load_config
 from framecast.models import Forecaster, ForecasterConfig
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 from framecast.runs.recipes import find_recipe
 from framecast.train.allocator import kept_memory
 

@@ -22,7 +22,7 @@ from framecast.base.config import load_config
 from framecast.frames.batch import Batch
 from framecast.models import Forecaster
 from framecast.models.losses import Losses
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 from framecast.runs.recipes import find_recipe
 from framecast.train.allocator import kept_memory
 from framecast.train.step import Training, make_training

@@ -20,7 +20,8 @@ from framecast.datasets.config import DataConfig
 from framecast.evaluate import Evaluation, evaluate
 from framecast.metrics import MetricChoice
 from framecast.models import ForecasterConfig
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train import train
 
 SEQUENCES, LENGTH, SIDE = 60, 40, 16

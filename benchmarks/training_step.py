@@ -17,7 +17,7 @@ from framecast.base.config import load_config
 from framecast.frames.batch import Batch
 from framecast.models import Forecaster
 from framecast.ops.scan import log_domain
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 from framecast.runs.recipes import find_recipe
 from framecast.train.allocator import kept_memory
 from framecast.train.precision import bfloat16_gain

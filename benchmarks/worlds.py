@@ -17,7 +17,7 @@ from framecast.base.config import load_config
 from framecast.models.tokeniser_config import TokeniserSpec
 from framecast.models.world import Memory, World
 from framecast.models.world_config import WorldSpec
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 from framecast.runs.recipes import find_recipe
 
 MEMORIES = ("conv-s5", "conv-lstm", "transformer", "s5")

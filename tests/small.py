@@ -17,7 +17,8 @@ from framecast.models import Forecaster, ForecasterConfig
 from framecast.models.unroll import Carry, closed_loop
 from framecast.readers.open import read_frames
 from framecast.runs.checkpoint import BEST, Checkpoint
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 
 
 def travelling_wave(sequences=6, length=16, size=8):

@@ -73,8 +73,8 @@ if TYPE_CHECKING:
     from framecast.readers.open import read_frames as read_frames
     from framecast.runs.checkpoint import Checkpoint as Checkpoint
     from framecast.runs.checkpoint import load_checkpoint as load_checkpoint
-    from framecast.runs.config import Experiment as Experiment
     from framecast.runs.config import TrainingConfig as TrainingConfig
+    from framecast.runs.experiment import Experiment as Experiment
     from framecast.runs.hub import from_pretrained as from_pretrained
     from framecast.runs.hub import push_to_hub as push_to_hub
     from framecast.runs.hub import save_pretrained as save_pretrained
@@ -127,7 +127,8 @@ _HOMES = MappingProxyType(
         ),
         "readers.open": ("read_frames",),
         "runs.checkpoint": ("Checkpoint", "load_checkpoint"),
-        "runs.config": ("Experiment", "TrainingConfig"),
+        "runs.config": ("TrainingConfig",),
+        "runs.experiment": ("Experiment",),
         "runs.hub": ("from_pretrained", "push_to_hub", "save_pretrained"),
         "runs.weights": ("take",),
         "train": ("train",),

@@ -6,7 +6,7 @@ import pytest
 
 from framecast.base.config import check_options, dump_config, load_config
 from framecast.base.errors import UserError
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 
 
 def write(tmp_path, text):

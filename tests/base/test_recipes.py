@@ -19,7 +19,7 @@ from framecast.models.tokeniser import Tokeniser
 from framecast.models.tokeniser_config import TokeniserConfig, TokeniserSpec
 from framecast.models.world import World
 from framecast.models.world_config import WorldSpec
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 from framecast.runs.recipes import find_recipe, recipes
 from framecast.train.step import make_training
 

@@ -15,7 +15,7 @@ from conftest import DATA
 from framecast.base.keys import describe_keys, keys_of
 from framecast.cli import COMMANDS, main
 from framecast.cli.train import COMMON
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 from small import travelling_wave
 
 AIR = str(DATA / "air_temperature_small.nc")

@@ -29,7 +29,8 @@ from framecast.readers.folder import read_parts
 from framecast.readers.open import read_frames
 from framecast.readers.selection import EVERYTHING
 from framecast.runs.checkpoint import load_checkpoint
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train import train
 
 SMALL = MovingMnist(digits="sample", frames=12, canvas=40)

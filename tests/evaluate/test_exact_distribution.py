@@ -13,7 +13,8 @@ from framecast.datasets.config import DataConfig
 from framecast.evaluate import evaluate
 from framecast.metrics import MetricChoice
 from framecast.models import ForecasterConfig
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train import train
 
 DECAY, LEADS, CONTEXT = 0.8, 3, 1

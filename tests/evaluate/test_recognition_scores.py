@@ -18,7 +18,8 @@ from framecast.models import ForecasterConfig
 from framecast.report import evaluate_to
 from framecast.report.sightings import draw_sightings
 from framecast.runs.checkpoint import load_checkpoint
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train import train
 from videos import folder_of_classes
 

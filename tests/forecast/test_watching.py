@@ -19,7 +19,8 @@ from framecast.frames.windows import Windows
 from framecast.models import ForecasterConfig
 from framecast.readers.open import read_frames
 from framecast.runs.checkpoint import load_checkpoint
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train import train
 from videos import folder_of_classes, noise, write_video
 

@@ -17,7 +17,8 @@ from framecast.models import Forecaster, ForecasterConfig
 from framecast.models.spec import Ports
 from framecast.models.unroll import Carry, closed_loop
 from framecast.runs.checkpoint import Checkpoint
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train import train
 
 HOURS = np.timedelta64(6, "h")

@@ -15,7 +15,8 @@ from framecast.models import ForecasterConfig
 from framecast.readers.open import open_frames, read_frames
 from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import load_checkpoint
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train import train
 from framecast.train.start import prepare
 

@@ -7,8 +7,8 @@ from conftest import DATA
 from framecast import UserError, forecast_file, load_checkpoint, load_config
 from framecast.evaluate import evaluate
 from framecast.frames.batch import Limits
-from framecast.runs.config import Experiment
 from framecast.runs.contents import read_config
+from framecast.runs.experiment import Experiment
 
 RUN = DATA / "runs" / "version1"
 """A run of version 0.1.0: one list of channels, and former names of keys."""

@@ -10,7 +10,8 @@ from framecast.base.errors import UserError
 from framecast.frames.batch import Conditions
 from framecast.models import ForecasterConfig
 from framecast.runs.checkpoint import load_checkpoint
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train import train
 from framecast.train.step import Training
 from small import experiment

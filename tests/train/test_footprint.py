@@ -8,7 +8,8 @@ from framecast.base.recipes import find_recipe
 from framecast.cli import main
 from framecast.datasets.config import DataConfig
 from framecast.models import ForecasterConfig
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train.footprint import peak_of, profiling, remedies
 from framecast.train.step import Training
 from small import experiment

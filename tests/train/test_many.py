@@ -13,7 +13,7 @@ import yaml
 from framecast.base.errors import UserError
 from framecast.cli import main
 from framecast.runs.checkpoint import load_checkpoint
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 from framecast.train.many import seeds
 from framecast.train.trials import draws, grid
 from small import travelling_wave

@@ -8,7 +8,8 @@ from framecast.cli import main
 from framecast.datasets.config import DataConfig
 from framecast.models import ForecasterConfig
 from framecast.runs.checkpoint import load_checkpoint
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train.start import prepare
 
 WIND = ["u", "v", "z"]

@@ -12,7 +12,8 @@ from framecast.datasets.config import DataConfig
 from framecast.forecast.files import forecast_file
 from framecast.models import ForecasterConfig, Recogniser
 from framecast.runs.checkpoint import load_checkpoint
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train import train
 from framecast.train.schedules import prediction_weight
 from framecast.train.step import Training

@@ -18,7 +18,8 @@ from framecast.base.errors import UserError
 from framecast.frames.batch import Batch
 from framecast.models.unroll import Unrolling, draw_given, unroll
 from framecast.runs.checkpoint import load_checkpoint
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train import train
 from framecast.train.diagnose import first_failure
 from framecast.train.schedules import plateaus
@@ -235,7 +236,8 @@ import numpy as np
 from framecast.base.errors import UserError
 from framecast.datasets.config import DataConfig
 from framecast.models import ForecasterConfig
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train import train
 
 data = DataConfig(path=Path("waves.npy"), variables=("channel_0",))

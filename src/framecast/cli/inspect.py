@@ -9,7 +9,7 @@ from framecast.base.config import load_config
 from framecast.base.errors import UserError
 from framecast.base.whole import write_text
 from framecast.cli.parser import CommandParser, command_parser, number, overrides, print_table
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 
 COMMON = (
     *("data.variables", "data.missing", "data.source", "data.validation_fraction"),

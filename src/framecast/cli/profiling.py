@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from framecast.base.config import load_config
 from framecast.cli.parser import CommandParser, add_device, command_parser, overrides
 from framecast.cli.train import COMMON
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 from framecast.runs.recipes import find_recipe
 
 if TYPE_CHECKING:

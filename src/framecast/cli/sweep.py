@@ -13,7 +13,7 @@ from framecast.base.errors import UserError
 from framecast.base.texts import read_yaml
 from framecast.base.whole import write_text
 from framecast.cli.parser import CommandParser, add_device, command_parser, overrides, whole_number
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 from framecast.runs.recipes import find_recipe
 
 COMMON = ("data.path", "training.epochs", "training.seed")

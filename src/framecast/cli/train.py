@@ -10,7 +10,7 @@ from framecast.base.errors import UserError
 from framecast.cli.inspect import add_cache, add_minutes, as_key
 from framecast.cli.parser import CommandParser, add_device, command_parser, overrides, whole_number
 from framecast.readers.paths import is_pattern
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 from framecast.runs.recipes import find_recipe, recipes
 from framecast.train.many import CONFIGS, Job, begun, seeds, train_many
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from framecast.frames.batch import Batch
-from framecast.runs.config import Experiment
 from framecast.runs.device import choose_device
+from framecast.runs.experiment import Experiment
 from framecast.train.footprint import Footprint, bytes_of, footprint, profiling, remedies
 from framecast.train.precision import resolve_precision
 from framecast.train.start import Start, prepare

@@ -15,7 +15,7 @@ from framecast.frames.frames import Frames
 from framecast.frames.lazy import HELD
 from framecast.frames.places import AXES, area_weights, find_axis
 from framecast.readers.open import files_of
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 
 LARGEST_SIDE = 128
 """Points beyond which video is made smaller."""

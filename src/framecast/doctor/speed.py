@@ -10,8 +10,8 @@ import torch
 from framecast.base.errors import UserError
 from framecast.doctor.proposal import Choice, Proposal
 from framecast.frames.splits import Splits
-from framecast.runs.config import Experiment
 from framecast.runs.device import choose_device
+from framecast.runs.experiment import Experiment
 from framecast.train.precision import resolve_precision
 from framecast.train.start import prepare
 from framecast.train.step import make_training

@@ -22,8 +22,8 @@ from framecast.models.world import World
 from framecast.readers.paths import Paths
 from framecast.readers.selection import Selection
 from framecast.runs.checkpoint import Saved, load_checkpoint, load_saved, stored_kind
-from framecast.runs.config import Experiment
 from framecast.runs.contents import data_of, read_config
+from framecast.runs.experiment import Experiment
 
 MEMBERS = 8
 """Of runs that were trained as ensembles, if nothing else is said."""

@@ -29,7 +29,8 @@ from framecast.models import Forecaster, ForecasterConfig
 from framecast.models.spec import Ports
 from framecast.readers.guard import check_file, guarded
 from framecast.runs.checkpoint import BEST, LAST, Checkpoint
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 
 Weights = Mapping[str, Tensor]
 

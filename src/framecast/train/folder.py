@@ -17,9 +17,9 @@ from framecast.base.errors import UserError
 from framecast.base.texts import read_text
 from framecast.base.whole import whole, write_text
 from framecast.frames.splits import Splits
-from framecast.runs.config import Experiment
 from framecast.runs.contents import CONFIG
 from framecast.runs.environment import describe_run
+from framecast.runs.experiment import Experiment
 from framecast.train.state import RunState
 
 DATA, ENVIRONMENT = "data.json", "environment.json"

@@ -14,7 +14,8 @@ from torch.profiler import ProfilerActivity, profile
 from framecast.base.errors import UserError
 from framecast.frames.batch import Batch
 from framecast.models.unroll import Unrolling
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 
 MEMORY_EVENT = "[memory]"
 LEAST_PARTS = 4

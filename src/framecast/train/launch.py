@@ -20,7 +20,7 @@ import torch
 from framecast.base.config import dump_config
 from framecast.base.errors import StoppedError, ToldError, UserError
 from framecast.base.whole import write_text
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 from framecast.train.stopping import PATIENCE, stopping
 
 _WAIT = 0.2

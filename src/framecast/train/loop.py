@@ -15,7 +15,8 @@ from framecast.base.progress import open_bar
 from framecast.base.ranks import LostError, Mesh, Ranks
 from framecast.frames.batch import Batch
 from framecast.models.unroll import Unrolling
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train.allocator import kept_memory
 from framecast.train.batches import Batches, reading_ahead
 from framecast.train.diagnose import first_failure

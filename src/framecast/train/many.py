@@ -14,7 +14,7 @@ import torch
 from framecast.base.config import dump_config, load_config
 from framecast.base.errors import StoppedError, UserError
 from framecast.base.whole import PathLike, write_text
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 from framecast.train.stopping import PATIENCE, Stop, stopping
 
 CONFIGS, LOGS = "configs", "logs"

@@ -14,8 +14,9 @@ from framecast.base.errors import UserError
 from framecast.base.ranks import Mesh, Ranks, is_shared, joined, make_mesh
 from framecast.frames.splits import Splits
 from framecast.frames.windows import check_length
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
 from framecast.runs.device import choose_device, count_devices
+from framecast.runs.experiment import Experiment
 from framecast.train.folder import (
     check_data,
     check_new,

@@ -33,7 +33,8 @@ from framecast.models.size import TRAINING_COPIES, weight_shapes
 from framecast.models.spec import Ports
 from framecast.models.tokeniser import Perceptual
 from framecast.models.tokeniser_config import TokeniserSpec
-from framecast.runs.config import Experiment, TrainingConfig
+from framecast.runs.config import TrainingConfig
+from framecast.runs.experiment import Experiment
 from framecast.train.batches import Batches
 from framecast.train.inherit import inherit, inherit_all
 from framecast.train.worlds import begin_world

@@ -11,7 +11,7 @@ import yaml
 
 from framecast.base.config import load_config
 from framecast.base.errors import UserError
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 from framecast.train.many import Job
 
 RANGE = ("low", "high", "log")

@@ -17,7 +17,7 @@ from framecast.models.size import TRAINING_COPIES, weight_shapes
 from framecast.models.world import World
 from framecast.models.world_config import WorldSpec
 from framecast.runs.checkpoint import Saved, load_saved
-from framecast.runs.config import Experiment
+from framecast.runs.experiment import Experiment
 
 
 @dataclass(frozen=True, eq=False)
