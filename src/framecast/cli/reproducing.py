@@ -41,14 +41,15 @@ def run(arguments: list[str]) -> None:
         raise UserError("--out FOLDER is needed: data, runs and the evaluation are put there")
     with hold(options.out) as folder:
         folder.mkdir(parents=True, exist_ok=True)
+        claim.check_needs(folder)
         for command in claim.commands:
             _do(command, folder)
-        scores = compare(claim, folder / claim.evaluation)
+        scores = compare(claim, folder)
     for score in scores:
         verdict = "as reported" if score.holds else "NOT as reported"
         print(
-            f"{score.model}, {score.variable}: mean RMSE {score.found:.4g}, reported "
-            f"{score.reported:.4g}: {verdict} (within {100 * score.tolerance:g} %)"
+            f"{score.model}, {score.what}: {score.found:.4g}, reported {score.reported:.4g}: "
+            f"{verdict} (within {100 * score.tolerance:g} %)"
         )
     if not all(score.holds for score in scores):
         raise UserError(f"{options.name} does not come out as reported")
