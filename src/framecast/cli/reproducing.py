@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> None:
     if options.name is None:
         known = {name: read_claim(name).about for name in claims()}
         if not known:
-            raise UserError("no results are to hand: they lie in the folder results of a clone")
+            raise UserError("there are no results here: they lie in the folder results of a clone")
         print_table(known)
         return
     claim = read_claim(options.name)

@@ -63,10 +63,10 @@ def evaluate(
 ) -> Evaluation:
     """Score the forecasts of runs beside persistence and climatology.
 
-    The windows lie side by side in every sequence, or as `stride` says. Runs whose
-    configuration is the same but for the seed count as one model, with a mean and a spread. Memory
-    does not grow with the number of windows; each lead time adds a few sums, and a frame of the
-    first window.
+    Windows follow one another in every sequence without gaps or overlaps, or as `stride` says.
+    Runs whose configuration is the same but for the seed count as one model, with a mean and a
+    spread. Memory does not grow with the number of windows; each lead time adds a few sums, and a
+    frame of the first window.
 
     Args:
         runs: run folders, or one of them.

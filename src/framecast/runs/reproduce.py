@@ -60,7 +60,7 @@ class Score(NamedTuple):
 
 
 def claims(root: Path | None = None) -> dict[str, Path]:
-    """Return the files of all claims by name; none where the results are not to hand.
+    """Return the files of all claims by name; none where there are no results.
 
     Args:
         root: the folder of all results; None for that of this checkout.
@@ -99,7 +99,8 @@ def compare(claim: Claim, folder: Path, root: Path | None = None) -> list[Score]
         ours = _means(folder / name / "metrics.json", claim.metric)
         theirs = _means((root or CHECKOUT) / FOLDER / reported, claim.metric)
         if missing := [key for key in theirs if key not in ours]:
-            raise UserError(f"{folder / name} has no {', '.join(map(' of '.join, missing))}")
+            each = ", ".join(f"{what} ({model})" for model, what in missing)
+            raise UserError(f"{folder / name} has no {each}")
         scores += [Score(*key, mean, ours[key], claim.tolerance) for key, mean in theirs.items()]
     return scores
 
