@@ -19,7 +19,7 @@ from framecast.frames.windows import CropSampler, allowed_starts, side_by_side
 from framecast.metrics import Scores
 from framecast.metrics.numbers import FrameNumbers
 from framecast.models import Forecaster, ForecasterConfig
-from framecast.models.losses import measure
+from framecast.models.losses import Losses, measure
 from framecast.models.spec import Ports
 from framecast.models.unroll import Unrolling
 from framecast.train import train
@@ -94,6 +94,14 @@ def test_an_all_known_mask_equals_none_to_the_bit(shape, weighted, seed):
     assert torch.equal(with_mask.sums, without.sums)
     assert torch.equal(with_mask.weights, without.weights)
     assert torch.equal(with_mask.mean(), without.mean())
+
+
+def test_a_variable_of_which_nothing_is_known_does_not_count():
+    errors = torch.tensor([2.0, 0.0], requires_grad=True)
+    losses = Losses(errors, torch.tensor([4.0, 0.0], dtype=torch.float64))
+    assert losses.means().tolist() == [0.5, 0.0]
+    losses.mean().backward()
+    assert errors.grad.tolist() == [0.25, 0.0]
 
 
 def test_parts_of_a_loss_add_up_whatever_is_missing_where():

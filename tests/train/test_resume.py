@@ -122,6 +122,19 @@ def test_a_run_killed_in_a_step_resumes(
         assert float(read_log(tmp_path / "killed")[-1]["teacher_forcing"]) < 0.9
 
 
+def test_a_run_goes_on_when_the_run_that_it_began_with_is_gone(waves, tmp_path, monkeypatch):
+    first = train(experiment(waves), tmp_path / "first")
+    plan = experiment(waves, init=str(first), **EVERY_STEP)
+    whole = train(plan, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        after_calls(patch, Training, "accumulate", 3, die)
+        with pytest.raises(KilledError):
+            train(plan, tmp_path / "killed")
+    first.rename(tmp_path / "moved")
+    train(plan, tmp_path / "killed", resume=True)
+    assert_same(whole, tmp_path / "killed")
+
+
 FILES, FOLDER = 13, 4
 """A run of two epochs moves 13 files to their places, four at the end of each epoch. The fifth is
 the folder itself; before it come those that begin a run."""

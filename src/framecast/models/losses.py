@@ -42,7 +42,8 @@ class Losses(NamedTuple):
             weights: of all that the sums are a part of; their own if None.
         """
         whole = self.weights if weights is None else weights
-        return self.sums / whole.clamp(min=torch.finfo(torch.float64).tiny).to(self.sums.dtype)
+        kind = self.sums.dtype  # in which the least number above 0 must not round to 0
+        return self.sums / whole.to(kind).clamp(min=torch.finfo(kind).tiny)
 
     def mean(
         self,

@@ -69,7 +69,8 @@ def train(
         ranks.first_does(lambda: _check_time(experiment.training, ranks))
         mesh = make_mesh(ranks, experiment.training.time_parallel, chosen)
         experiment = ranks.first_does(lambda: _resolved(folder, experiment, state, chosen))
-        splits, start = ranks.all_do(lambda: _begin(experiment, mesh, chosen))
+        begun = _without_init(experiment) if state and state.model is not None else experiment
+        splits, start = ranks.all_do(lambda: _begin(begun, mesh, chosen))
         from framecast.train.loop import fit  # Lightning takes seconds to import
 
         state = ranks.first_does(
@@ -102,6 +103,11 @@ def _resolved(
     if state is not None:
         check_same(folder, experiment, state)
     return experiment
+
+
+def _without_init(experiment: Experiment) -> Experiment:
+    """Leave out the run that the weights came from, which may be gone when there are own ones."""
+    return replace(experiment, training=replace(experiment.training, init=None))
 
 
 def _check_time(config: TrainingConfig, ranks: Ranks) -> None:
