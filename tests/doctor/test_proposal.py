@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from PIL import Image
 
 from conftest import DATA
 from framecast.base.errors import UserError
@@ -247,6 +248,72 @@ def test_the_configuration_that_is_written_works(tmp_path, monkeypatch, capsys, 
     assert "exists already" in capsys.readouterr().err
 
 
+def test_large_pictures_that_are_no_videos_are_not_read_as_such(tmp_path):
+    for n, values in enumerate(np.random.default_rng(0).integers(0, 255, (24, 130, 140), np.uint8)):
+        Image.fromarray(values).save(tmp_path / f"{n:02}.png")
+    for path in (tmp_path, tmp_path / "*.png"):
+        choices = proposal_of(path).choices
+        assert "data.source" not in choices
+        assert choices["data.normalise"].value == "unit"
+
+
+def test_a_variable_called_red_without_a_range_is_no_picture(tmp_path):
+    data = xr.Dataset({"red": (("time", "y", "x"), np.random.default_rng(0).random((30, 4, 5)))})
+    data.to_netcdf(tmp_path / "red.nc", engine="h5netcdf")
+    proposal = proposal_of(tmp_path / "red.nc")
+    assert not {"data.normalise", "model.output"} & proposal.choices.keys()
+    proposal.experiment()
+
+
+def _wind_and_rain(tmp_path):
+    values = np.random.default_rng(0).random((40, 4, 5))
+    fields = {"wind": values, "rain": values.clip(0.3) - 0.3, "still": np.ones_like(values)}
+    data = xr.Dataset({name: (("time", "y", "x"), v) for name, v in fields.items()})
+    data.to_netcdf(tmp_path / "w.nc", engine="h5netcdf")
+    return tmp_path / "w.nc"
+
+
+@pytest.mark.parametrize("role", ["forcings", "diagnostic"])
+def test_what_has_another_role_is_no_variable_too(tmp_path, role):
+    file = _wind_and_rain(tmp_path)
+    proposal = proposal_of(file, {f"data.{role}": "[wind]"}, **{role: ["wind"]})
+    assert proposal.choices["data.variables"].value == ["rain"]
+    proposal.experiment()
+
+
+def test_a_given_output_is_not_combined_with_what_it_does_not_suit(tmp_path):
+    np.save(tmp_path / "f.npy", travelling_wave(1, 40)[:, :, 0:1])
+    proposal_of(tmp_path / "f.npy", {"model.output": "tanh"}).experiment()
+
+
+def test_what_is_refused_is_not_proposed(tmp_path, capsys):
+    np.save(tmp_path / "f.npy", travelling_wave(1, 40)[:, :, 0:1])
+    assert run("inspect", tmp_path / "f.npy", "--training.members", 3) == 2
+    said = capsys.readouterr()
+    assert "Next:" not in said.out
+    assert "training.members" in said.err
+
+
+def test_bounds_that_are_given_and_proposed_are_written_once(tmp_path, capsys):
+    plan = tmp_path / "plan.yaml"
+    given = ("--data.bounds.rain", [0, 10], "--write", plan)
+    assert run("inspect", _wind_and_rain(tmp_path), *given) == 0
+    assert plan.read_text().count("bounds:") == 1
+    assert yaml.safe_load(plan.read_text())["data"]["bounds"] == {"rain": [0.0, 10.0]}
+
+
+@pytest.mark.parametrize(("accumulate", "epochs", "warm"), [(1, 6, 3), (2, 12, 3), (1, 200, 50)])
+def test_the_warm_up_is_a_share_of_the_steps_that_are_made(tmp_path, accumulate, epochs, warm):
+    np.save(tmp_path / "f.npy", travelling_wave(1, 2400)[:, :, 0:1])
+    given = {
+        "data.windows_per_epoch": "80",
+        "training.batch_size": "8",
+        "training.accumulate": str(accumulate),
+        "training.epochs": str(epochs),
+    }
+    assert proposal_of(tmp_path / "f.npy", given).choices["training.warmup_steps"].value == warm
+
+
 def test_the_command_for_several_files_and_a_time_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "SIZES", module.SIZES[-1:])
@@ -301,6 +368,15 @@ def test_the_network_and_the_epochs_fit_the_time(monkeypatch, fast):
     assert fitted.training.epochs == int(120 / (1.3 * 0.24)) // 12
     with pytest.raises(UserError, match="must be above 0"):
         fit_to_time(proposal, 0)
+
+
+def test_an_epoch_that_takes_longer_than_the_time_is_cut(monkeypatch):
+    monkeypatch.setattr(module, "_measure", lambda experiment, splits, device: (0.1, 12_500))
+    fitted = fit_to_time(proposal_of(AIR), 1.0).experiment()
+    steps = int(60 / 0.13)
+    batch = fitted.training.batch_size
+    assert (fitted.training.epochs, fitted.data.windows_per_epoch) == (1, steps * batch)
+    assert fitted.training.warmup_steps == steps // 20
 
 
 def test_a_step_is_measured():

@@ -104,6 +104,7 @@ def run(arguments: list[str]) -> None:
         save_picture(findings, options.picture)
     elif picture := draw(findings.frames):
         print(f"\n{picture}")
+    proposal.experiment()  # what is refused is refused before it is proposed
     if options.write is not None:
         write_text(options.write, write_config(findings, proposal))
         print(f"\nNext:  framecast train {shlex.quote(str(options.write))} --out runs/first")

@@ -10,6 +10,7 @@ from framecast.base.errors import UserError
 from framecast.cli.inspect import add_cache, add_minutes, as_key
 from framecast.cli.parser import CommandParser, add_device, command_parser, overrides, whole_number
 from framecast.readers.paths import is_pattern
+from framecast.readers.remote import is_address
 from framecast.runs.experiment import Experiment
 from framecast.runs.recipes import find_recipe, recipes
 from framecast.train.many import CONFIGS, Job, begun, seeds, train_many
@@ -145,7 +146,7 @@ def _is_data(name: str) -> bool:
     path = Path(name)
     if name in recipes() or (path.suffix in (".yaml", ".yml") and path.is_file()):
         return False
-    return path.exists() or is_pattern(name)
+    return path.exists() or is_pattern(name) or is_address(name)
 
 
 def _proposed(options: argparse.Namespace, given: dict[str, str]) -> Experiment:

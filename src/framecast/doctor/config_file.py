@@ -39,6 +39,7 @@ def _options(
             holder, values, "; ".join(chosen[key] for key in keys if key.startswith(f"{holder}."))
         )
         for holder in holders
+        if holder not in keys  # and so was written already
     ]
 
 

@@ -3,17 +3,19 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
 from framecast.base.config import load_config
 from framecast.doctor.findings import Findings
-from framecast.doctor.windows import Division, divide
+from framecast.doctor.windows import Division, as_set, divide
 from framecast.frames.channels import is_picture
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import HELD
 from framecast.frames.places import AXES, area_weights, find_axis
+from framecast.readers.decoding import find_videos
 from framecast.readers.open import files_of
 from framecast.runs.experiment import Experiment
 
@@ -87,7 +89,7 @@ def propose(findings: Findings, given: Mapping[str, str]) -> Proposal:
     choices = dict(_data(findings, division))
     choices |= dict(_roles(findings))
     choices |= dict(_bounds(findings, choices))
-    choices |= dict(_model(findings))
+    choices |= dict(_model(findings, given))
     choices |= dict(_training(findings, division, given))
     notes = (*division.notes, *_notes(findings))
     free = {key: choice for key, choice in choices.items() if key not in given}
@@ -99,15 +101,15 @@ def _data(findings: Findings, division: Division) -> Iterator[tuple[str, Choice]
     yield "data.path", Choice(data.path, findings.kind)
     if data.source != "files":
         yield "data.source", Choice(data.source, "what reads such a folder")
-    if files := _many_small_files(findings):
-        why = f"{files} files of a few frames: to open one takes longer than to read it"
-        yield "data.cache", Choice(True, why)
-    pictures = is_picture(frames.channels)
-    if pictures and max(frames.grid) > LARGEST_SIDE and data.source in ("files", "videos"):
+    large = is_picture(frames.channels) and max(frames.grid) > LARGEST_SIDE
+    if large and _are_videos(findings):
         smaller = [max(8, round(side * LARGEST_SIDE / max(frames.grid))) for side in frames.grid]
         yield "data.source", Choice("videos", "what resizes video")
         yield "data.options.size", Choice(smaller, "[rows, columns]: large pictures take long")
-    if pictures:
+    elif files := _many_small_files(findings):
+        why = f"{files} files of a few frames: to open one takes longer than to read it"
+        yield "data.cache", Choice(True, why)
+    if _have_range(findings):
         yield "data.normalise", Choice("unit", "pictures have a range, which becomes [0, 1]")
     if not findings.divided:
         why = f"{division.counts}"
@@ -116,6 +118,20 @@ def _data(findings: Findings, division: Division) -> Iterator[tuple[str, Choice]
     if division.crops is not None:
         why = "windows from each stretch in an epoch: all places at which one may begin"
         yield "data.crops_per_sequence", Choice(division.crops, why)
+
+
+def _are_videos(findings: Findings) -> bool:
+    """Whether the source of videos can read what was found."""
+    data = findings.data
+    if data.source != "files" or not isinstance(data.path, str):
+        return data.source == "videos"
+    return bool(find_videos(Path(data.path)))
+
+
+def _have_range(findings: Findings) -> bool:
+    """Whether the frames are pictures that say between which values they lie."""
+    channels = findings.frames.channels
+    return is_picture(channels) and all(channel.valid_range for channel in channels)
 
 
 def _many_small_files(findings: Findings) -> int:
@@ -146,9 +162,11 @@ def _variables(findings: Findings, sunlight: Sequence[str]) -> Iterator[tuple[st
     """What is predicted, where not all of it is: without what never changes, and sunlight."""
     if findings.data.variables is not None:
         return
-    still = [c.name for c in findings.channels if c.constant or c.uniform]
-    moving = [c.name for c in findings.channels if c.name not in (*still, *sunlight)]
-    if moving and len(moving) < len(findings.channels):
+    free = {c.name for c in findings.frames.channels if c.role == "prognostic"}
+    channels = [c for c in findings.channels if c.name in free]
+    still = [c.name for c in channels if c.constant or c.uniform]
+    moving = [c.name for c in channels if c.name not in (*still, *sunlight)]
+    if moving and len(moving) < len(channels):
         changes = "changes" if len(still) == 1 else "change"
         why = [f"{', '.join(still)} never {changes} in time"] if still else []
         why += [f"{', '.join(sunlight)} follows from the date"] if sunlight else []
@@ -157,7 +175,7 @@ def _variables(findings: Findings, sunlight: Sequence[str]) -> Iterator[tuple[st
 
 def _bounds(findings: Findings, choices: Mapping[str, Choice]) -> Iterator[tuple[str, Choice]]:
     """Hold amounts such as rain at 0 or above; the range of pictures holds them already."""
-    if is_picture(findings.frames.channels):
+    if _have_range(findings):
         return
     chosen = choices.get("data.variables")
     predicted = {c.name for c in findings.frames.channels if c.role != "forcing"}
@@ -202,13 +220,15 @@ def _sunlight(findings: Findings) -> list[str]:
     return [] if chosen or len(found) == len(channels) else found
 
 
-def _model(findings: Findings) -> Iterator[tuple[str, Choice]]:
+def _model(findings: Findings, given: Mapping[str, str]) -> Iterator[tuple[str, Choice]]:
     yield "model.layer", Choice("min_conv_gru", "learns a window in parallel over time: fast")
     yield "model.depth", Choice(4, "layers")
     yield "model.hidden", Choice(48, "channels of a layer")
     yield "model.padding", Choice(findings.grid.padding, f"{findings.grid.name} grid")
+    if {"model.output", "model.predicts"} & given.keys():
+        return  # of which not every one goes with the other
     correlations = [c.correlation for c in findings.channels if not math.isnan(c.correlation)]
-    if is_picture(findings.frames.channels):
+    if _have_range(findings):
         yield "model.output", Choice("sigmoid", "pictures stay within their range")
     elif correlations and min(correlations) > ALIKE:
         why = f"successive frames resemble each other (correlation {min(correlations):.2f})"
@@ -220,13 +240,14 @@ def _training(
 ) -> Iterator[tuple[str, Choice]]:
     yield "training.context", Choice(division.context, "frames that are given")
     yield "training.horizon", Choice(division.horizon, "frames that are forecast")
-    batch = max(1, min(8, division.windows // STEPS_OF_EPOCH))
-    batch = int(given.get("training.batch_size", batch))
-    yield "training.batch_size", Choice(batch, f"of {division.windows} windows in an epoch")
-    steps = max(1, math.ceil(division.windows / batch))
+    windows = min(division.windows, as_set(given, "data.windows_per_epoch", division.windows))
+    batch = max(1, min(8, windows // STEPS_OF_EPOCH))
+    batch = as_set(given, "training.batch_size", batch)
+    yield "training.batch_size", Choice(batch, f"of {windows} windows in an epoch")
+    steps = max(1, math.ceil(windows / (batch * as_set(given, "training.accumulate", 1))))
     epochs = max(FEWEST_EPOCHS, min(MOST_EPOCHS, math.ceil(STEPS / steps)))
     yield "training.epochs", Choice(epochs, f"of {steps} steps")
-    yield "training.warmup_steps", Choice(min(50, epochs * steps // 20), "a twentieth of all steps")
+    yield "training.warmup_steps", warm_up(as_set(given, "training.epochs", epochs) * steps)
     yield "training.optimiser", Choice("adamw", "with a weight decay of its own")
     yield "training.learning_rate", Choice(1e-3, "falls with a cosine to 0")
     yield "training.weight_decay", Choice(1e-4, "keeps weights small")
@@ -234,6 +255,11 @@ def _training(
     yield "training.noise", Choice(0.01, "the forecast bears its own errors better")
     if _areas_differ(findings.frames):
         yield "training.area_weights", Choice(True, "cells near the poles are small")
+
+
+def warm_up(steps: int) -> Choice:
+    """For how many of all steps the learning rate rises."""
+    return Choice(min(50, steps // 20), "a twentieth of all steps, 50 at most")
 
 
 def _areas_differ(frames: Frames) -> bool:

@@ -58,7 +58,8 @@ def commands(
 def _name(path: str) -> str:
     """A name for a run on data: that of the file, or of the folder of many files."""
     place = Path(path)
-    return place.parent.name or "first" if is_pattern(path) else place.stem
+    name = place.parent.name if is_pattern(path) else place.stem or place.resolve().name
+    return name or "first"
 
 
 def draw(frames: Frames) -> str:

@@ -8,7 +8,8 @@ from itertools import cycle, islice
 import torch
 
 from framecast.base.errors import UserError
-from framecast.doctor.proposal import Choice, Proposal
+from framecast.doctor.proposal import Choice, Proposal, warm_up
+from framecast.doctor.windows import as_set
 from framecast.frames.splits import Splits
 from framecast.runs.device import choose_device
 from framecast.runs.experiment import Experiment
@@ -53,12 +54,16 @@ def fit_to_time(proposal: Proposal, minutes: float, device: str = "auto") -> Pro
         affordable = int(60 * minutes / (OVERHEAD * seconds))
         if affordable >= ENOUGH:
             break
+    choices = {}
+    if affordable < steps and "data.windows_per_epoch" not in tried.given:
+        steps, training = max(1, affordable), tried.experiment().training
+        windows = steps * training.batch_size * training.accumulate
+        choices["data.windows_per_epoch"] = Choice(windows, "as many as the time allows")
     epochs = max(1, affordable // steps)
     why = f"{minutes:g} minutes, at {seconds:.2g} s a step and {steps} steps an epoch"
-    choices = {
-        "training.epochs": Choice(epochs, why),
-        "training.warmup_steps": Choice(min(50, epochs * steps // 20), "a twentieth of all steps"),
-    }
+    choices["training.epochs"] = Choice(epochs, why)
+    planned = as_set(tried.given, "training.epochs", epochs)
+    choices["training.warmup_steps"] = warm_up(planned * steps)
     return tried.with_choices(choices)
 
 

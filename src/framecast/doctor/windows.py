@@ -53,7 +53,7 @@ def divide(findings: Findings, given: Mapping[str, str]) -> Division:
     """
     made = findings.data.open().window
     usual = made or (TrainingConfig.context, TrainingConfig.horizon)
-    wanted = [int(given.get(f"training.{n}", size)) for n, size in zip(SIZES, usual, strict=True)]
+    wanted = [as_set(given, f"training.{n}", size) for n, size in zip(SIZES, usual, strict=True)]
     fixed = [made is not None or f"training.{name}" in given for name in SIZES]
     shares = _shares(findings, _least(wanted, fixed))
     parts = findings.parts if findings.divided else _split(findings.frames, *shares)
@@ -77,6 +77,15 @@ def divide(findings: Findings, given: Mapping[str, str]) -> Division:
 
 
 SIZES = ("context", "horizon")
+
+
+def as_set(given: Mapping[str, str], key: str, otherwise: int) -> int:
+    """Return the number that the user set a key to, at least 1; another number if none.
+
+    What is no such number is refused where the configuration is built, with the name of the key.
+    """
+    text = given.get(key, "")
+    return max(1, int(text)) if text.isdecimal() else otherwise
 
 
 def _longest_window(parts: Mapping[str, Frames], wanted: int, longest: int) -> int:
@@ -143,7 +152,8 @@ def _notes(wanted: Sequence[int], window: tuple[int, int], parts: bool) -> tuple
     notes = []
     if tuple(wanted) != window:
         notes.append(
-            f"windows of {window[0]} + {window[1]} frames: more would not fit into each part"
+            f"windows of {window[0]} + {window[1]} frames: longer ones would not fit into each "
+            "part, or leave it a single one"
         )
     if not parts:
         notes.append("too few frames for parts of validation and test: the last weights are kept")

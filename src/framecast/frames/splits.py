@@ -32,9 +32,12 @@ def split(frames: Frames, validation_fraction: float, test_fraction: float) -> S
         return frames.select(times=chosen) if by_time else frames.select(sequences=chosen)
 
     first = total - validation - test
-    train = part(0, first)
+    train = part(0, max(0, first))
     if train is None:
-        raise UserError(f"{frames.source}: the fractions leave nothing of {total} for training")
+        raise UserError(
+            f"{frames.source}: validation_fraction {validation_fraction:g} and test_fraction "
+            f"{test_fraction:g} leave nothing of {total} for training: lower one of them"
+        )
     return Splits(train, part(first, validation), part(first + validation, test))
 
 
