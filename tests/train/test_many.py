@@ -91,8 +91,11 @@ def test_what_fails_is_named_and_the_others_are_trained(tmp_path, capsys):
     command = ["sweep", "grid.yaml", "--data.path", "x.npy", *TINY, "--training.epochs", "2"]
     command += ["--training.optimiser", "adam", "--training.gradient_clip", "null"]
     assert main([*command, "--training.warmup_steps", "0", "--out", "sweep"]) == 2
-    said = capsys.readouterr().err
-    assert "001_learning_rate=1e+30: framecast train: the loss became NaN or infinite" in said
+    told = capsys.readouterr()
+    assert "001_learning_rate=1e+30: framecast train: the loss became NaN or infinite" in told.err
+    assert "Best: sweep/000_learning_rate=0.001" in told.out
+    rows = (tmp_path / "sweep" / "sweep.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["run", "000_learning_rate=0.001"]
     assert (tmp_path / "sweep" / "000_learning_rate=0.001" / "best.safetensors").exists()
 
 
@@ -159,6 +162,13 @@ def test_a_grid_that_says_nothing_is_refused(tmp_path, capsys, content, words):
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(content))
     assert main(["sweep", "grid.yaml", "--data.path", "x.npy", "--out", "sweep"]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_key_that_is_tried_is_not_given_too(tmp_path, capsys):
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump({"try": {"model.hidden": [4]}}))
+    given = ("--data.path", "x.npy", "--model.hidden", "8")
+    assert main(["sweep", "grid.yaml", *given, "--out", "sweep"]) == 2
+    assert "--model.hidden is given, and the file tries values" in capsys.readouterr().err
 
 
 def test_jobs_differ_by_what_is_said():

@@ -3,8 +3,9 @@
 import csv
 import io
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,9 @@ from framecast.base.whole import write_text
 from framecast.cli.parser import CommandParser, add_device, command_parser, overrides, whole_number
 from framecast.runs.experiment import Experiment
 from framecast.runs.recipes import find_recipe
+
+if TYPE_CHECKING:
+    from framecast.train.many import Job
 
 COMMON = ("data.path", "training.epochs", "training.seed")
 """The keys that the short help explains."""
@@ -51,7 +55,7 @@ def run(arguments: list[str]) -> None:
     """Train all runs, and print them in the order of their loss."""
     options = parser("--help-all" in arguments).parse_args(arguments)
     plan = _read(options.grid)
-    from framecast.train.many import train_many
+    from framecast.train.many import FailedError, train_many
     from framecast.train.trials import draws, grid
 
     file = None if plan.recipe is None else find_recipe(plan.recipe)
@@ -60,14 +64,27 @@ def run(arguments: list[str]) -> None:
         jobs = grid(file, given, plan.values)
     else:
         jobs = draws(file, given, plan.values, plan.draws, plan.seed)
-    runs = train_many(
-        jobs, options.out, parallel=options.jobs, resume=options.resume, device=options.device
-    )
-    rows = _rows([job.values for job in jobs], runs)
-    write_text(options.out / "sweep.csv", _as_csv(rows))
+    failed = None
+    try:
+        train_many(
+            jobs, options.out, parallel=options.jobs, resume=options.resume, device=options.device
+        )
+    except FailedError as error:
+        failed = error
+        jobs = [job for job in jobs if job.name not in error.names]
+    if jobs:
+        _tell_best(jobs, options.out)
+    if failed is not None:
+        raise failed
+
+
+def _tell_best(jobs: "Sequence[Job]", out: Path) -> None:
+    """Write and print what the runs reached, and name the best."""
+    rows = _rows([job.values for job in jobs], [out / job.name for job in jobs])
+    write_text(out / "sweep.csv", _as_csv(rows))
     _print(rows)
-    best = options.out / rows[0]["run"]
-    words = ["framecast", "evaluate", str(best), "--out", str(options.out / "best")]
+    best = out / rows[0]["run"]
+    words = ["framecast", "evaluate", str(best), "--out", str(out / "best")]
     print(f"Best: {best}. Next: {shlex.join(words)}")
 
 

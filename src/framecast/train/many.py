@@ -23,6 +23,18 @@ _WAIT = 0.2
 """Seconds between two looks at the processes."""
 
 
+class FailedError(UserError):
+    """Some of several runs failed.
+
+    Attributes:
+        names: of these runs.
+    """
+
+    def __init__(self, said: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {words}" for name, words in said.items()))
+        self.names = tuple(said)
+
+
 @dataclass(frozen=True)
 class Job:
     """A run that is to be trained.
@@ -91,7 +103,8 @@ def train_many(
         The run folders, in the order of the jobs.
 
     Raises:
-        UserError: if the folder is not new, or some runs failed; the others are trained first.
+        UserError: if the folder is not new.
+        FailedError: if some runs failed; the others are trained first.
         StoppedError: if a signal asked to stop; all runs have then saved what they reached.
     """
     folder = Path(out)
@@ -107,7 +120,7 @@ def train_many(
     if stop.asked is not None:
         raise StoppedError(f"{out}: what was reached is saved. Go on with --resume", stop.asked)
     if failed:
-        raise UserError("; ".join(f"{name}: {words}" for name, words in failed.items()))
+        raise FailedError(failed)
     return [folder / job.name for job in jobs]
 
 

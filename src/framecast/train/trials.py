@@ -81,6 +81,8 @@ def _jobs(
 ) -> list[Job]:
     jobs = []
     for number, own in enumerate(chosen):
+        for key in own.keys() & given.keys():
+            raise UserError(f"--{key} is given, and the file tries values of it: leave one out")
         texts = {key: _as_text(value) for key, value in own.items()}
         experiment = load_config(Experiment, file, {**given, **texts})
         jobs.append(Job(_name(number, own), experiment, own))
