@@ -16,6 +16,7 @@ from framecast.datasets.config import DataConfig
 from framecast.doctor import examine, propose
 from framecast.doctor import speed as module
 from framecast.doctor.speed import fit_to_time
+from framecast.doctor.windows import _crops
 from framecast.frames.windows import check_length
 from mutations import SEEDS
 from small import travelling_wave
@@ -300,6 +301,19 @@ def test_bounds_that_are_given_and_proposed_are_written_once(tmp_path, capsys):
     assert run("inspect", _wind_and_rain(tmp_path), *given) == 0
     assert plan.read_text().count("bounds:") == 1
     assert yaml.safe_load(plan.read_text())["data"]["bounds"] == {"rain": [0.0, 10.0]}
+
+
+@pytest.mark.parametrize(("pieces", "crops"), [
+    ([100], 86),
+    ([500], 200),
+    ([4000], None),
+    ([100, 110], 86),
+    ([20, 500], None),  # 6 of each would leave most of the second out
+])  # fmt: skip
+def test_stretches_are_drawn_from_alike_where_none_is_short(pieces, crops):
+    windows, chosen = _crops(pieces, 15)
+    assert chosen == crops
+    assert windows == (sum(n // 15 for n in pieces) if crops is None else crops * len(pieces))
 
 
 @pytest.mark.parametrize(("accumulate", "epochs", "warm"), [(1, 6, 3), (2, 12, 3), (1, 200, 50)])

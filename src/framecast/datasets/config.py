@@ -128,8 +128,9 @@ class DataConfig:
         normalise: how frames are scaled for the network: standard (mean 0 and standard deviation
             1 over the training frames); unit or symmetric (the range that the channels declare,
             valid_range, to [0, 1] or to [-1, 1]).
-        crops_per_sequence: number of random windows taken from each sequence in an epoch; null
-            stands for as many as the sequence holds without overlap.
+        crops_per_sequence: number of random windows taken from each sequence, or each stretch of
+            it between gaps in time, in an epoch; null stands for as many as it holds without
+            overlap.
         windows_per_epoch: largest number of windows in an epoch, drawn anew from all sequences in
             each; null stands for all of them.
         workers: processes that read windows of training ahead, where frames are not held in

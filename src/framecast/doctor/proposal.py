@@ -116,7 +116,7 @@ def _data(findings: Findings, division: Division) -> Iterator[tuple[str, Choice]
         yield "data.validation_fraction", Choice(division.validation, why)
         yield "data.test_fraction", Choice(division.test, "the last, never learned from")
     if division.crops is not None:
-        why = "windows from each stretch in an epoch: all places at which one may begin"
+        why = "windows from each stretch in an epoch, at places that are drawn anew"
         yield "data.crops_per_sequence", Choice(division.crops, why)
 
 

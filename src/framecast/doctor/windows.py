@@ -26,8 +26,8 @@ class Division:
         validation: share of the data for validation.
         test: share of the data for the test.
         windows: windows of the training part in an epoch.
-        crops: windows drawn from each stretch in an epoch; None for as many as lie side by side.
-        counts: windows that lie side by side in each part, in words.
+        crops: windows drawn from each stretch in an epoch; None for as many as do not overlap.
+        counts: windows of each part that do not overlap, in words.
         notes: what a reader should know.
     """
 
@@ -139,13 +139,16 @@ def _split(frames: Frames, validation: float, test: float) -> Mapping[str, Frame
 
 
 def _crops(pieces: Sequence[int], window: int) -> tuple[int, int | None]:
-    """Windows in an epoch; drawn at all places where few lie side by side."""
-    side_by_side = sum(length // window for length in pieces)
-    if side_by_side >= MOST_CROPS:
-        return side_by_side, None
-    fitting = [length - window + 1 for length in pieces if length >= window]
-    crops = min(MOST_CROPS, max(fitting, default=1))
-    return crops * max(1, len(fitting)), crops
+    """Windows in an epoch; drawn anew at places of their own where few follow one another.
+
+    Each stretch gives as many, so that no more are drawn than the shortest one has places: the
+    others would else be seen too seldom beside it.
+    """
+    apart = sum(length // window for length in pieces)
+    places = [length - window + 1 for length in pieces if length >= window]
+    crops = min(MOST_CROPS, min(places, default=1))
+    drawn = crops * max(1, len(places))
+    return (drawn, crops) if apart < min(MOST_CROPS, drawn) else (apart, None)
 
 
 def _notes(wanted: Sequence[int], window: tuple[int, int], parts: bool) -> tuple[str, ...]:
