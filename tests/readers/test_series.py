@@ -353,6 +353,15 @@ def test_folders_named_train_and_test_are_parts_of_many_files(tmp_path):
     assert DataConfig(path=str(tmp_path)).open().test().length == 8
 
 
+@pytest.mark.parametrize("name", ["validation_fraction", "test_fraction"])
+def test_no_share_is_kept_of_what_names_its_parts(tmp_path, name):
+    days(tmp_path / "train", 3)
+    days(tmp_path / "test", 2)
+    with pytest.warns(UserWarning, match=rf"names its parts.*data\.{name} 0\.3 changes nothing"):
+        DataConfig(path=str(tmp_path), **{name: 0.3}).open().splits()
+    assert DataConfig(path=str(tmp_path), **{name: 0.0}).open().splits().train.length == 12
+
+
 def test_the_configuration_takes_a_list(tmp_path):
     files = [str(file) for file in days(tmp_path)]
     splits = DataConfig(path=files, validation_fraction=0.2, test_fraction=0.2).open().splits()

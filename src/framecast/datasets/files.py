@@ -1,5 +1,6 @@
 """Files of one's own: one, or many that are one series, or a folder that names its parts."""
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ REMEDY = (
     "Give your own file with --data.path, or make a data set there first "
     "(framecast simulate --help)"
 )
+USUAL = 0.15
+"""Share of a series that is kept for validation, and for the test, where none is said."""
 
 
 @register_source("files")
@@ -30,14 +33,14 @@ class Files(Source):
         path: a file; a folder, a pattern or a list of files, which are one series; or a folder
             that holds files, or folders, named train, validation and test.
         selection: what is read of each file.
-        validation_fraction: of one file, the share kept for validation, in [0, 1).
-        test_fraction: of one file, the share kept for the test, in [0, 1).
+        validation_fraction: of one series, the share kept for validation, in [0, 1); USUAL if None.
+        test_fraction: of one series, the share kept for the test, in [0, 1); USUAL if None.
     """
 
     path: list[str] | str | None = None
     selection: Selection = EVERYTHING
-    validation_fraction: float = 0.15
-    test_fraction: float = 0.15
+    validation_fraction: float | None = None
+    test_fraction: float | None = None
 
     def splits(self) -> Splits:
         """Read the frames and part them into training, validation and test.
@@ -46,11 +49,13 @@ class Files(Source):
             UserError: if the path is missing, or a folder without a file named train.
         """
         place = self._existing_place()
+        shares = self.validation_fraction, self.test_fraction
         if (folder := _folder(place)) and (has_parts(folder) or not files_in(folder)):
+            _warn_of_shares(folder, *shares)
             parts = read_parts(folder, self.selection)
         else:
             frames = open_frames(place, self.selection)
-            parts = split(frames, self.validation_fraction, self.test_fraction)
+            parts = split(frames, *(USUAL if share is None else share for share in shares))
         _check_used(self.selection, parts.train)
         warn_of_sentinels(parts.train)
         return parts
@@ -104,6 +109,17 @@ def _check_used(selection: Selection, frames: Frames) -> None:
             raise UserError(
                 f"{frames.source} has no names of dimensions, which data.{name} speaks of: say "
                 "what its axes are with data.layout"
+            )
+
+
+def _warn_of_shares(folder: Path, validation: float | None, test: float | None) -> None:
+    """Say that a share is not kept of data whose parts are told apart by their names."""
+    for name, share in (("validation_fraction", validation), ("test_fraction", test)):
+        if share:
+            warnings.warn(
+                f"{folder} names its parts, train, validation and test: data.{name} {share:g} "
+                "changes nothing",
+                stacklevel=3,
             )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from framecast.base.errors import UserError
-from framecast.datasets.files import Files
+from framecast.datasets.files import USUAL
 from framecast.doctor.findings import Findings
 from framecast.frames.frames import Frames
 from framecast.frames.splits import split
@@ -121,11 +121,10 @@ def _shares(findings: Findings, window: int) -> tuple[float, float]:
     data, frames = findings.data, findings.frames
     if findings.divided:
         return 0.0, 0.0
-    usual = (Files.validation_fraction, Files.test_fraction)
     by_time = len(frames.values) == 1
     total = frames.length if by_time else len(frames.values)
     least = window if by_time else 1
-    share = max(usual[0], least / total)
+    share = max(USUAL, least / total)
     room = total >= 3 * least
     chosen = (share, share) if room else (0.0, 0.0)
     told = (data.validation_fraction, data.test_fraction)
