@@ -4,6 +4,7 @@ import pytest
 
 from framecast.cli import main
 from framecast.doctor.profiling import FAMILIES, REST, profile_step
+from framecast.train.step import Training
 from small import experiment
 
 
@@ -40,3 +41,15 @@ def test_the_command_prints_three_tables(tmp_path, capsys):
     said = capsys.readouterr().out
     for words in ("convolutions, backward", "optimiser", "as given", "--training.chunk"):
         assert words in said
+
+
+def test_a_step_is_that_of_the_first_epoch(tmp_path, monkeypatch):
+    seen, learn = [], Training.learn
+
+    def watched(training, batches, epoch, place, course):
+        seen.append(course.teacher_forcing)
+        return learn(training, batches, epoch, place, course)
+
+    monkeypatch.setattr(Training, "learn", watched)
+    profile_step(experiment(tmp_path, context=4, horizon=3, teacher_forcing=1.0), "cpu")
+    assert set(seen) == {1.0}

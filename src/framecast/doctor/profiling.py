@@ -55,6 +55,8 @@ class Profiled:
 def profile_step(experiment: Experiment, device: str = "auto") -> Profiled:
     """Take a few steps of training on the data of an experiment, and see where they go.
 
+    They are steps of the first epoch: with scheduled sampling later ones are more of a closed loop.
+
     Args:
         experiment: what would be trained; nothing is written.
         device: as in training.
@@ -80,7 +82,7 @@ def profile_step(experiment: Experiment, device: str = "auto") -> Profiled:
         "optimiser": bytes_of(list(training.optimiser.state.values())),
         "batch": bytes_of([batch.frames, batch.mask, batch.forcings, batch.actions]),
     }
-    step = footprint(training, batch, experiment.training.unrolling(0.0))
+    step = footprint(training, batch, experiment.training.unrolling())
     memory["results kept for the gradient"] = max(0, step.peak - memory["gradients"])
     return Profiled(windows, step, times, memory, helps)
 
@@ -91,7 +93,7 @@ def _training(experiment: Experiment, start: Start, device: torch.device) -> Tra
 
 def _times(training: Training, batch: Batch) -> dict[str, float]:
     """Seconds of a step by kind of operation."""
-    course = training.config.unrolling(0.0)
+    course = training.config.unrolling()
     training.learn((batch,), 0, 0, course)
     with profiling() as profiled:
         for place in range(STEPS):
@@ -117,7 +119,7 @@ def _helps(experiment: Experiment, start: Start, device: torch.device) -> dict[s
         config = other.training
         own = replace(start, model=deepcopy(start.model))  # to compute layers again changes it
         batch = _first(start, config.batch_size).to(device)
-        step = footprint(_training(other, own, device), batch, config.unrolling(0.0))
+        step = footprint(_training(other, own, device), batch, config.unrolling())
         found[words] = Footprint(step.seconds * windows / config.batch_size, step.peak)
     return found
 
