@@ -23,6 +23,7 @@ from framecast.metrics import ERRORS, MetricChoice, clips
 from framecast.metrics.clips import ClipFeatures
 from framecast.metrics.frechet import Gaussians, frechet_distances
 from framecast.metrics.lpips import Lpips
+from framecast.metrics.numbers import _check_range
 from framecast.readers.open import read_frames
 from framecast.report import draw_colour_strips, draw_strips, evaluate_to, write_report
 from judged import plain_scores, random_weights, scripted, walk
@@ -368,6 +369,14 @@ def test_a_perfect_forecast_is_infinitely_good_and_makes_a_report(tmp_path):
 def test_metrics_that_cannot_be_had_are_named(run, video, choice, message):
     with pytest.raises(UserError, match=message):
         evaluate([run], data=video, metrics=MetricChoice(**choice))
+
+
+def test_a_gap_does_not_hide_values_beyond_the_range():
+    frames = torch.full((1, 2, 1, 4, 4), 200.0)
+    frames[0, 0, 0, 0, 0] = torch.nan
+    with pytest.raises(UserError, match="has values from 200 to 200"):
+        _check_range(frames, torch.tensor([[0.0, 1.0]]))
+    _check_range(torch.full((1, 2, 1, 4, 4), torch.nan), torch.tensor([[0.0, 1.0]]))
 
 
 def test_small_frames_have_no_ssim(tmp_path):

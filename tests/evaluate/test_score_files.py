@@ -179,6 +179,16 @@ def test_a_climatology_is_a_baseline_and_gives_anomalies(truth):
     assert "acc" in evaluation.metrics
 
 
+def test_there_are_no_anomalies_where_nothing_is_usual(truth):
+    write(made(truth, 1), "f.nc")
+    here = truth.where(truth.lon < LON[2])
+    write(here, "usual.nc")
+    write(here, "known.nc")
+    some = score_files(["f.nc"], "truth.nc", climatology="usual.nc").models[0]
+    those = score_files(["f.nc"], "known.nc", climatology="usual.nc").models[0]
+    assert np.allclose(some.mean("acc"), those.mean("acc"), rtol=1e-6)
+
+
 def test_our_own_forecasts(truth):
     for name in ("persistence", "damped_persistence"):
         command = f"forecast {name} truth.nc --data.variables [t] --start 12 20 30 --steps 3"

@@ -1,6 +1,7 @@
 """framecast evaluate: measure the error of runs by lead time, beside baselines."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -194,6 +195,8 @@ def _by_channel(
 def _one_number(option: str, channel: str, values: Sequence[str]) -> float:
     try:
         (value,) = map(float, values)
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not finite")
     except ValueError as error:
         given = ",".join(values)
         raise UserError(f"{option} {channel}={given}: give one number") from error

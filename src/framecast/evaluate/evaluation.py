@@ -185,7 +185,8 @@ def _usual(frames: Frames, known: Mapping[str, Following]) -> Usual | None:
 
     def usual(places: Sequence[Place], steps: int) -> Tensor:
         times = (frames.times_from(place.sequence, place.start, steps) for place in places)
-        return torch.stack([climate.at(each) for each in times])
+        every = torch.stack([climate.at(each) for each in times])
+        return every.where(climate.possible, torch.nan)
 
     return usual
 

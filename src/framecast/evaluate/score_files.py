@@ -198,7 +198,8 @@ def windows_of(
         climate = known[CLIMATOLOGY].climate
 
         def usual(places: Sequence[Place], steps: int) -> Tensor:
-            return torch.stack([climate.at(aligned.times_of(*place, steps)) for place in places])
+            each = [climate.at(aligned.times_of(*place, steps)) for place in places]
+            return torch.stack(each).where(climate.possible, torch.nan)
 
     return ScoredWindows(
         aligned.frames,

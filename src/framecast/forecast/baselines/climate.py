@@ -18,6 +18,9 @@ DAYS = 5
 """Days of a part of the year; it has 73 of them."""
 REACH = 30
 """Days to either side over which a day of the year is smoothed, with weights that fall linearly."""
+BEFORE = 0.29
+"""Share of a bin of the hours of the day that lies before its hour: no half, third or quarter, at
+which frames tend to lie."""
 LONG, ENOUGH = 730, 30
 """Days of data from which on the time of the year counts, and that of the day."""
 _DAY = 86400.0
@@ -144,7 +147,8 @@ def _parts(times: np.ndarray, parts: int, monthly: bool) -> Int[np.ndarray, " T"
 def _hours(times: np.ndarray, hours: int) -> Int[np.ndarray, " T"]:
     if hours == 1:
         return np.zeros(len(times), int)
-    return np.asarray(np.round(time_of_day(times) * hours).astype(int) % hours)
+    # Frames may lie between whole bins, or be off by a little: neither must be near an edge.
+    return np.asarray(np.floor(time_of_day(times) * hours + BEFORE).astype(int) % hours)
 
 
 def _smooth(values: Float[Tensor, "P Q C H W"]) -> Float[Tensor, "P Q C H W"]:
