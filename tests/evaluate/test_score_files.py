@@ -10,7 +10,10 @@ import xarray as xr
 from framecast.base.errors import UserError
 from framecast.cli import main
 from framecast.evaluate import score_files
+from framecast.evaluate.blocks import assign
+from framecast.evaluate.score_files import _spans
 from framecast.evaluate.shown_files import examples_of_file
+from framecast.frames.batch import Place
 
 TIMES = np.datetime64("2020-01-01", "ns") + np.arange(40) * np.timedelta64(6, "h")
 LAT, LON = np.array([60.0, 40, 20]), np.array([0.0, 90, 180, 270])
@@ -187,6 +190,15 @@ def test_there_are_no_anomalies_where_nothing_is_usual(truth):
     some = score_files(["f.nc"], "truth.nc", climatology="usual.nc").models[0]
     those = score_files(["f.nc"], "known.nc", climatology="usual.nc").models[0]
     assert np.allclose(some.mean("acc"), those.mean("acc"), rtol=1e-6)
+
+
+def test_forecasts_that_overlap_are_drawn_together():
+    starts = np.arange(60) * np.timedelta64(1, "D") + np.datetime64("2020-01-01", "ns")
+    places, length = _spans(starts, starts + np.timedelta64(10, "D"))
+    assert (places[3], length) == (Place(0, 3), 10)
+    assert len(set(assign(places, length))) == 6
+    assert _spans(np.array([6.0, 12.0, 30.0]), np.array([18.0, 24.0, 42.0]))[1] == 2
+    assert _spans(starts[:1], starts[:1]) == ([Place(0, 0)], 1)
 
 
 def test_our_own_forecasts(truth):

@@ -1,10 +1,12 @@
 """Scoring forecasts that stand in files, beside the truth and what is usual."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -210,7 +212,17 @@ def windows_of(
         size,
         possible,
         usual=usual,
+        spans=_spans(aligned.starts, aligned.valid[:, -1]),
     )
+
+
+def _spans(starts: np.ndarray, ends: np.ndarray) -> tuple[list[Place], int]:
+    """Where forecasts lie in one series, and how long the longest is, by the least time between."""
+    if len(starts) < 2:
+        return [Place(0, 0)], 1
+    unit = np.diff(starts).min()
+    places = [Place(0, round(float((start - starts[0]) / unit))) for start in starts]
+    return places, math.ceil(float((ends - starts).max() / unit) - 1e-6)
 
 
 def _forecasts(label: str, scored: Scored) -> Forecasts:

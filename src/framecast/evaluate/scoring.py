@@ -75,6 +75,8 @@ class ScoredWindows:
         possible: where a value may be forecast at all, [C,H,W]; None for everywhere.
         usual: the climatology; None where there is none.
         returns: how long ago the place of a frame was shown; None where nobody knows.
+        spans: where each window lies in one series, and how long one is, where windows that may
+            overlap are sequences of their own; None where `groups` say it.
     """
 
     frames: Frames
@@ -86,12 +88,13 @@ class ScoredWindows:
     possible: Bool[Tensor, "C H W"] | None = None
     usual: Usual | None = None
     returns: Returns | None = None
+    spans: tuple[Sequence[Place], int] | None = None
 
     def batches(self) -> list[WindowBatch]:
         """Cut the windows into batches that do not mix groups."""
         batches = []
         for group, places in self.groups.items():
-            blocks = assign(places, self.context + self.leads)
+            blocks = assign(*(self.spans or (places, self.context + self.leads)))
             for start in range(0, len(places), self.size):
                 part = slice(start, start + self.size)
                 batches.append(WindowBatch(group, places[part], blocks[part]))
