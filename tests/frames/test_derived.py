@@ -1,5 +1,7 @@
 """Fields that follow from times and places."""
 
+from dataclasses import replace
+
 import cftime
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from framecast.base.errors import UserError
 from framecast.frames.derived import derive_forcings, derive_static
 from framecast.frames.formulas import SOLAR_CONSTANT, insolation, time_of_day, time_of_year
 from framecast.frames.frames import Channel, Coordinate, Frames
-from framecast.frames.places import area_weights, degrees, grid_spacing
+from framecast.frames.places import area_weights, degrees, grid_spacing, has_areas
 
 
 def frames_on(lat, lon, dims=("time", "lat", "lon"), times=None):
@@ -101,11 +103,66 @@ def test_cells_have_their_sizes():
     rows, columns = grid_spacing(frames)
     np.testing.assert_allclose(rows, 111.2, rtol=1e-3)
     np.testing.assert_allclose(columns[1], 2 * 111.2 * 0.5, rtol=1e-3)
-    weights = area_weights(frames_on([0.0, 60.0, 90.0], [0, 1]))
+    weights = area_weights(frames_on([30.0, 60.0, 90.0], [0, 1]))
     torch.testing.assert_close(
-        weights[:, 0] / weights[0, 0], torch.tensor([1.0, 0.5, 0.0]), atol=1e-6, rtol=0
+        weights[:, 0] / weights[0, 0], torch.tensor([1.0, 3**-0.5, 0.0]), atol=1e-6, rtol=0
     )
     assert weights.mean() == pytest.approx(1)
+
+
+def test_even_latitudes_weigh_as_their_cosine_exactly():
+    weights = area_weights(frames_on(np.arange(-60, 61, 1.5, dtype=np.float32), [0, 1, 2]))
+    cosines = np.cos(np.deg2rad(np.arange(-60, 61, 1.5)))
+    np.testing.assert_allclose(weights[:, 0], cosines / cosines.mean(), rtol=1e-7)
+
+
+def test_uneven_rows_and_columns_weigh_by_the_land_that_they_stand_for():
+    """The area between two latitudes goes with the difference of their sines."""
+    lat = np.concatenate([np.arange(-60, 0, 2.0), np.arange(0, 61, 0.5)])
+    lon = np.concatenate([np.arange(350, 361, 1.0), np.arange(363, 390, 3.0)])
+    weights = area_weights(frames_on(lat, lon % 360))[1:-1, 1:-1]
+    edges = np.sin(np.deg2rad((lat[1:] + lat[:-1]) / 2))
+    widths = np.diff((lon[1:] + lon[:-1]) / 2)
+    areas = np.diff(edges)[:, None] * widths
+    np.testing.assert_allclose(weights / weights.mean(), areas / areas.mean(), rtol=2e-3)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_cells_of_a_curved_grid_weigh_by_their_area(turned):
+    """A polar stereographic grid: its scale is 2 / (1 + sin φ), and all of its cells are alike."""
+    x, y = np.meshgrid(np.arange(-20, 21) / 40, np.arange(-16, 17) / 40)
+    lat = 90 - 2 * np.rad2deg(np.arctan(np.hypot(x, y)))
+    lon = np.rad2deg(np.arctan2(y, x))
+    if turned:
+        lat, lon = lat.T, lon.T
+    weights = area_weights(frames_on(lat, lon))
+    areas = (1 + np.sin(np.deg2rad(lat))) ** 2
+    inner = np.s_[1:-1, 1:-1]
+    np.testing.assert_allclose(
+        weights[inner] / weights[inner].mean(), areas[inner] / areas[inner].mean(), rtol=4e-3
+    )
+
+
+def test_a_curved_grid_of_even_latitudes_weighs_as_a_plain_one():
+    lat, lon = np.meshgrid(np.arange(20.0, 70), np.arange(150.0, 210) % 360 - 180, indexing="ij")
+    curved, flat = area_weights(frames_on(lat, lon)), area_weights(frames_on(lat[:, 0], lon[0]))
+    torch.testing.assert_close(curved, flat, rtol=3e-4, atol=0)
+
+
+def test_points_without_a_place_count_for_nothing_and_no_area_is_an_error():
+    lat, lon = np.meshgrid(np.arange(20.0, 30), np.arange(10.0), indexing="ij")
+    lat[:3, :3] = np.nan
+    weights = area_weights(frames_on(lat, lon))
+    assert weights[:3, :3].eq(0).all()
+    assert weights[4:, 4:].gt(0).all()
+    with pytest.raises(UserError, match="cells without an area"):
+        area_weights(frames_on(lat * 0 + 45, lon * 0))
+    frames = frames_on(lat, lon)
+    bare = replace(frames, coordinates={n: c for n, c in frames.coordinates.items() if n != "lon"})
+    assert has_areas(frames)
+    assert not has_areas(bare)
+    with pytest.raises(UserError, match="no longitude"):
+        area_weights(bare)
 
 
 def test_what_cannot_be_derived_is_named():

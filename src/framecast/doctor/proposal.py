@@ -14,7 +14,7 @@ from framecast.doctor.windows import Division, as_set, divide
 from framecast.frames.channels import is_picture
 from framecast.frames.frames import Frames
 from framecast.frames.lazy import HELD
-from framecast.frames.places import AXES, area_weights, find_axis
+from framecast.frames.places import AXES, area_weights, find_axis, has_areas
 from framecast.readers.decoding import find_videos
 from framecast.readers.open import files_of
 from framecast.runs.experiment import Experiment
@@ -263,7 +263,7 @@ def warm_up(steps: int) -> Choice:
 
 
 def _areas_differ(frames: Frames) -> bool:
-    if find_axis(frames, "latitude") is None:
+    if not has_areas(frames):
         return False
     weights = area_weights(frames)
     return float(weights.max()) > UNEQUAL * float(weights.min())

@@ -18,6 +18,9 @@ AXES: tuple[Axis, Axis] = ("latitude", "longitude")
 _EVEN = 1e-2
 """Share of a step by which longitudes around the earth may be off."""
 
+_SAME = 1e-3
+"""Share of the longest step by which others are shorter at most where all are even, as rounded."""
+
 _UNITS = {
     "latitude": {"degrees_north", "degree_north", "degree_n", "degrees_n", "degreen", "degreesn"},
     "longitude": {"degrees_east", "degree_east", "degree_e", "degrees_e", "degreee", "degreese"},
@@ -119,14 +122,59 @@ def grid_spacing(frames: Frames) -> Float64[np.ndarray, "2 H W"]:
     return np.stack(spacing)
 
 
+def has_areas(frames: Frames) -> bool:
+    """Whether the frames tell how large their cells are on the earth."""
+    latitude = find_axis(frames, "latitude")
+    if latitude is None:
+        return False
+    return latitude.values.ndim == 1 or find_axis(frames, "longitude") is not None
+
+
 def area_weights(frames: Frames) -> Float[Tensor, "H W"]:
-    """Return weights in proportion to the area of each cell: the cosine of latitude, with mean 1.
+    """Return weights in proportion to the area of each cell, with mean 1.
+
+    Where latitudes lie along rows or columns, this is their cosine, times the distance to the
+    neighbours where that is not the same everywhere. Where each point has a latitude and a
+    longitude of its own, it is the area between the ways to the neighbours in both directions;
+    points whose place is not known, and their neighbours, count for nothing.
 
     Raises:
-        UserError: if the frames have no latitudes.
+        UserError: if the frames have no latitudes, lack the longitudes of a curved grid, or say of
+            no cell how large it is.
     """
-    weights = np.cos(np.deg2rad(degrees(frames, "latitude"))).clip(min=0)
+    latitudes = degrees(frames, "latitude")
+    weights = np.cos(np.deg2rad(latitudes)).clip(min=0)
+    along = [c for axis in AXES if (c := find_axis(frames, axis)) is not None]
+    if along[0].values.ndim == 1:
+        for coordinate in along:
+            if coordinate.values.ndim == 1:
+                steps = Coordinate(coordinate.dims, _steps(coordinate.values))
+                weights = weights * over_grid(frames, steps)
+    elif min(frames.grid) > 1:
+        weights = _areas(latitudes, degrees(frames, "longitude"))
+    if not weights.mean() > 0:
+        raise UserError(
+            f"{frames.source}: its latitudes and longitudes make cells without an area, by which "
+            "none can count"
+        )
     return torch.from_numpy((weights / weights.mean()).astype(np.float32))
+
+
+def _steps(values: np.ndarray) -> Float64[np.ndarray, " N"]:
+    """How far neighbours of each point are apart; 1 for all where it is the same everywhere."""
+    ascending = np.unwrap(values.astype(np.float64), period=360)
+    steps = np.abs(np.diff(ascending))
+    if len(steps) == 0 or np.ptp(steps) <= _SAME * steps.max():
+        return np.ones(len(values))
+    return np.abs(np.gradient(ascending))
+
+
+def _areas(latitudes: np.ndarray, longitudes: np.ndarray) -> Float64[np.ndarray, "H W"]:
+    """Area of the cell around each point of a curved grid, on a sphere of radius 1."""
+    phi, lam = np.deg2rad(latitudes), np.deg2rad(longitudes)
+    points = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], -1)
+    down, along = np.gradient(points, axis=(0, 1))
+    return np.asarray(np.nan_to_num(np.abs(np.sum(np.cross(down, along) * points, -1))))
 
 
 def over_grid(frames: Frames, coordinate: Coordinate) -> Float64[np.ndarray, "H W"]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from framecast.base.errors import UserError, nearest
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
-from framecast.frames.places import area_weights, find_axis
+from framecast.frames.places import area_weights, has_areas
 from framecast.metrics.anomaly import Anomalies
 from framecast.metrics.catalogue import ERRORS, IMAGES, METRICS, in_order, of_families
 from framecast.metrics.choice import Given, MetricChoice
@@ -173,11 +173,9 @@ def _families(
 
 
 def _weights(choice: MetricChoice, frames: Frames) -> Weights:
-    located = find_axis(frames, "latitude") is not None
     wanted = choice.weights or (choice.preset.weights if choice.preset else None)
-    if wanted == "area" and not located:
-        area_weights(frames)  # says what is missing
-    area = area_weights(frames) if wanted == "area" or (wanted is None and located) else None
+    by_area = wanted == "area" or (wanted is None and has_areas(frames))
+    area = area_weights(frames) if by_area else None
     return Weights.of(frames.grid, area, find_regions(choice.regions, frames))
 
 

@@ -50,7 +50,7 @@ class TrainingConfig:
             [0, 1) (model.classifier).
         class_weights: by how much a class counts in the cross-entropy, by its name; 1 for those
             that are not named (model.classifier).
-        area_weights: whether cells count by their area (the cosine of latitude) in the loss.
+        area_weights: whether cells count by their area in the loss.
         epochs: passes over the training sequences, at least 1.
         batch_size: windows in a batch, at least 1.
         accumulate: batches whose gradients make one step of the optimiser, at least 1.

@@ -15,7 +15,7 @@ from framecast.base.errors import UserError
 from framecast.base.limits import check_memory
 from framecast.forecast.baselines.baseline import BASELINES, Baseline, Training
 from framecast.forecast.baselines.climate import Climate, anomalies
-from framecast.frames.places import area_weights, find_axis
+from framecast.frames.places import area_weights, has_areas
 
 MODES = 20
 """Patterns at most."""
@@ -79,7 +79,7 @@ def _weights(training: Training) -> Float[Tensor, "C H W"]:
         squares, count = squares + part.square().sum(0), count + len(part)
     deviation = (squares.mean((1, 2)) / count).sqrt().clamp(min=1e-30)
     area = torch.ones(frames.grid)
-    if find_axis(frames, "latitude") is not None:
+    if has_areas(frames):
         area = area_weights(frames).clamp(min=1e-6)
     return (area.sqrt() / deviation[:, None, None]).float()
 
