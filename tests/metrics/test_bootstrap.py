@@ -6,6 +6,7 @@ import scipy.stats
 import torch
 
 from framecast.metrics.bootstrap import by_steps, draw, interval
+from framecast.metrics.scores import Scores
 
 
 def test_draws_keep_the_number_of_blocks_and_are_always_the_same():
@@ -40,15 +41,40 @@ def test_intervals_hold_the_mean_as_often_as_they_say():
     assert 0.91 < hits / 400 < 0.97
 
 
-def test_what_is_not_finite_is_left_out():
+def test_what_is_no_number_is_left_out():
     values = torch.linspace(0, 1, 1000).double()[:, None].repeat(1, 3)
     values[::2, 1] = torch.nan
-    values[:, 2] = torch.inf
+    values[:, 2] = torch.nan
     low, high = interval(values)
     assert low[0].item() == pytest.approx(0.025)
     assert high[1].item() == pytest.approx(0.975, abs=2e-3)
     assert low[2].isnan()
     assert high[2].isnan()
+
+
+def test_infinite_values_are_greatest_and_least_of_all():
+    values = torch.linspace(0, 1, 1000).double()[:, None].repeat(1, 3)
+    values[960:, 0] = torch.inf  # more than the upper tail
+    values[:40, 1] = -torch.inf
+    values[:500, 1] = values[:500, 1].where(values[:500, 1].isinf(), torch.nan)
+    values[:, 2] = torch.inf
+    low, high = interval(values)
+    assert low[0].item() == pytest.approx(0.025, abs=2e-3)
+    assert high[0] == torch.inf
+    assert low[1] == -torch.inf
+    assert high[1].item() == pytest.approx(0.987, abs=2e-3)
+    assert low[2] == high[2] == torch.inf
+
+
+def test_an_infinite_window_is_in_the_resamples_that_draw_it_alone():
+    truth = torch.zeros(12, 1, 1, 2, 2)
+    predictions = torch.ones_like(truth)
+    predictions[3] = torch.inf
+    draws = draw(12)
+    found = Scores.of(predictions, truth).resampled("rmse", draws)[:, 0, 0]
+    assert torch.equal(found == torch.inf, draws[:, 3] > 0)
+    assert torch.equal(found == 1, draws[:, 3] == 0)
+    assert interval(found).high == torch.inf
 
 
 def test_steps_are_taken_a_few_at_a_time(monkeypatch):

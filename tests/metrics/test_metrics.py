@@ -120,6 +120,17 @@ def test_frames_that_equal_the_truth_are_left_out_of_a_mean():
     assert scores.pool().metric("psnr").item() == 35.0
 
 
+def test_an_infinite_forecast_is_infinitely_wrong_in_every_mean_over_frames():
+    truth = torch.zeros(2, 1, 1, 2, 2)
+    predictions = torch.zeros_like(truth)
+    predictions[1, 0, 0, 0, 0] = torch.inf
+    family = FrameNumbers(("image_mse", "mse_openstl"), torch.tensor([[0.0, 1.0]]))
+    scores = Scores.of(predictions, truth, (family,))
+    assert scores.metric("mse_openstl").item() == torch.inf
+    assert scores.metric("image_mse").item() == 0.125  # an image ends where its range does
+    assert scores.left_out("mse_openstl").tolist() == [0]
+
+
 def test_sets_of_windows_are_gathered_in_place():
     predictions, truth = _pair()
     sets, whole = torch.tensor([2, 0, 2, 1, 1, 0]), _scores(predictions, truth)

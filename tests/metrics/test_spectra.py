@@ -137,6 +137,16 @@ def test_nothing_is_resolved_by_a_flat_forecast():
     torch.testing.assert_close(scores.metric("power_error"), scores.metric("power_truth"))
 
 
+@pytest.mark.parametrize("kind", ["periodic", "windowed"])
+def test_a_forecast_that_is_not_finite_resolves_nothing_that_can_be_told(kind):
+    truth = noise(2, 1, 1, *GRID)
+    forecast = truth.clone()
+    forecast[0, 0, 0, 3, 3] = torch.inf
+    scores = Scores.of(forecast, truth, (Spectra(isotropic_bins(GRID, kind, None)),))
+    assert scores.metric("effective_resolution").isnan().all()
+    assert scores.metric("sharpness").isnan().all()
+
+
 def test_members_are_judged_by_their_own_power_and_not_by_that_of_their_mean():
     truth = noise(2, 1, 1, 16, 16)
     members = noise(20, 2, 1, 1, 16, 16, seed=1)

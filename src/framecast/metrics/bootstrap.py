@@ -39,18 +39,19 @@ def draw(blocks: int) -> Float64[Tensor, "Y Z"]:
 
 
 def interval(values: Float64[Tensor, "Y *any"]) -> Interval:
-    """Return the quantiles of each value over its resamples; those that are not finite are left.
+    """Return the quantiles of each value over its resamples; those that are no number are left.
 
-    NaN where nothing is left.
+    NaN where nothing is left. Infinite ones are the greatest or the least of all: where there are
+    some, the quantiles are values of resamples, and nothing between them.
     """
     array = values.numpy()
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     if np.isfinite(array).all():
         low, high = np.quantile(array, tails, axis=0)
     else:
-        array = np.where(np.isfinite(array), array, np.nan)
         none = np.isnan(array).all(0)
-        low, high = np.nanquantile(np.where(none, 0.0, array), tails, axis=0)
+        method = "inverted_cdf" if np.isinf(array).any() else "linear"
+        low, high = np.nanquantile(np.where(none, 0.0, array), tails, axis=0, method=method)
         low, high = (np.where(none, np.nan, end) for end in (low, high))
     return Interval(torch.from_numpy(np.asarray(low)), torch.from_numpy(np.asarray(high)))
 

@@ -63,8 +63,8 @@ _SCALED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 class FrameNumbers(Family):
     """Means over frames of a number of each frame, of the mean over members.
 
-    A number that is infinite, as the signal-to-noise ratio is of a frame without noise, is left out
-    of its sum and its count; so is any number of a frame with gaps.
+    The signal-to-noise ratio of a frame without noise is infinite, and left out of its sum and its
+    count; so is any number of a frame with gaps. An infinite error counts as one.
 
     Some numbers may be told apart by the age of a frame too: how long ago the place that it shows
     was shown before (`metrics.ages`).
@@ -92,7 +92,7 @@ class FrameNumbers(Family):
     def statistics(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of the sums."""
         each = (f"{name}_{what}" for name in self.metrics for what in ("total", "count"))
-        return ("frames", *each)
+        return ("frames", "whole", *each)
 
     def reference(self, truth: Truth) -> Images:
         """Return the truth as images.
@@ -104,7 +104,7 @@ class FrameNumbers(Family):
         return self._images(truth.values)
 
     def sums(self, prediction: Prediction, truth: Truth, reference: Images) -> Sums:
-        """Return how many frames are whole, and of each number its sum and count, [B,S,1,1]."""
+        """Return the count of frames and of whole ones, and sum and count of each number."""
         images = self._images(prediction.mean)
         numbers = {name: self._number(name, images, reference) for name in self.names}
         return {**sum_numbers(numbers, truth), **self._by_age(numbers, truth)}
@@ -146,18 +146,21 @@ class FrameNumbers(Family):
         total, count = sums[f"{name}_total"], sums[f"{name}_count"]
         if name.endswith(BY_AGE):
             return total / count
-        return torch.where((count == 0) & (sums["frames"] > 0), torch.inf, total / count)
+        return torch.where((count == 0) & (sums["whole"] > 0), torch.inf, total / count)
 
 
 def sum_numbers(numbers: dict[str, Tensor], truth: Truth) -> Sums:
-    """Return the sum and the count of numbers [B,S] of frames that are whole, each [B,S,1,1]."""
+    """Return the sum and the count of numbers [B,S] of frames that are whole, each [B,S,1,1].
+
+    With them come the count of all frames, and that of those that are whole.
+    """
     shape = truth.values.shape[:2]
     whole = torch.ones(shape, dtype=torch.bool)
     if truth.known is not None:
         whole = truth.known.flatten(2).all(2)
-    sums = {"frames": whole}
+    sums = {"frames": torch.ones(shape), "whole": whole}
     for name, number in numbers.items():
-        counted = ~number.isinf() & whole
+        counted = whole & ~number.isinf() if name == "psnr" else whole
         sums |= {f"{name}_total": number.where(counted, 0.0), f"{name}_count": counted}
     return {name: each.double()[:, :, None, None] for name, each in sums.items()}
 

@@ -181,10 +181,7 @@ class Scores:
             region: the place of one of the regions that are told apart.
         """
         family = self._family(name)
-        sums = {
-            n: torch.tensordot(draws, self.sums[n][:, :, region, None], 1)
-            for n in family.statistics
-        }
+        sums = {n: _drawn(draws, self.sums[n][:, :, region, None]) for n in family.statistics}
         return family.metric(name, sums)[:, :, 0]
 
     def width(self, name: str) -> int:
@@ -193,7 +190,10 @@ class Scores:
         return max(each[0, 0, 0].numel() for each in sums)
 
     def left_out(self, name: str) -> Float64[Tensor, " S"]:
-        """Return how many frames are not in a mean over frames, as equal to the truth."""
+        """Return how many frames are not in a mean over frames: equal to the truth, or with gaps.
+
+        NaN where a forecast is missing.
+        """
         frames, counted = (self.sums[n].sum(0).flatten() for n in ("frames", f"{name}_count"))
         return frames - counted
 
@@ -202,6 +202,18 @@ class Scores:
             if name in family.metrics and set(family.statistics) <= set(self.sums):
                 return family
         raise ValueError(f"the scores have no metric {name}: they have {', '.join(self.names)}")
+
+
+def _drawn(draws: Float64[Tensor, "Y Z"], sums: Float64[Tensor, "Z *any"]) -> Tensor:
+    """Add up sets as often as they are drawn; those that are not add nothing, infinite or not."""
+    infinite = sums.isinf()
+    if not infinite.any():
+        return torch.tensordot(draws, sums, 1)
+    total = torch.tensordot(draws, sums.masked_fill(infinite, 0.0), 1)
+    for end in (torch.inf, -torch.inf):
+        reached = torch.tensordot(draws, (sums == end).double(), 1) > 0
+        total = total + torch.where(reached, end, 0.0)
+    return total
 
 
 def _spoil(sums: Tensor, missing: Bool[Tensor, "B S C"]) -> Tensor:

@@ -165,12 +165,13 @@ class Spectra(Family):
         """The least wavelength down to which the forecast has half of the power of the truth.
 
         It is the last of the wavenumbers 1, 2, ... before the first with less than half; infinite
-        where the first has less; NaN where there are no frames.
+        where the first has less; NaN where there are no frames, or the forecast is not finite.
         """
         ratio = sums["ours_power"] / sums["theirs_power"]
         resolved = (~(ratio < RESOLVED)).int().cumprod(-1).sum(-1)
         lengths = torch.from_numpy(np.concatenate([[np.inf], self.bins.wavelengths]))
-        return lengths[resolved].where(sums["spectra"] > 0, torch.nan)
+        told = (sums["spectra"] > 0) & sums["ours_power"].isfinite().all(-1)
+        return lengths[resolved].where(told, torch.nan)
 
 
 def _squared(coefficients: Tensor) -> Tensor:

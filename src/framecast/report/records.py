@@ -183,11 +183,13 @@ def _numbers(forecasts: Forecasts, evaluation: Evaluation) -> dict[str, Any]:
     return numbers | ({"regions": regions} if regions else {})
 
 
-def _left_out(forecasts: Forecasts, metric: str, steps: slice) -> dict[str, list[int]]:
-    """How many frames a mean over frames leaves out, where nothing tells them apart."""
+def _left_out(forecasts: Forecasts, metric: str, steps: slice) -> dict[str, list[int | None]]:
+    """How many frames a mean over frames leaves out, over all runs and samples together."""
     if METRICS[metric].axes:
         return {}
-    return {"left_out": forecasts.scores[0].left_out(metric)[steps].int().tolist()}
+    each = (scores.left_out(metric)[steps].tolist() for scores in forecasts.scores)
+    counts = (sum(of_step) for of_step in zip(*each, strict=True))
+    return {"left_out": [None if math.isnan(count) else int(count) for count in counts]}
 
 
 def _of_channels(
