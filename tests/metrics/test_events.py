@@ -13,7 +13,7 @@ from scores.spatial import fss_2d
 from framecast.base.errors import UserError
 from framecast.frames.frames import Channel, Frames
 from framecast.metrics import Scores, Weights
-from framecast.metrics.climate import percentiles, wet_climate
+from framecast.metrics.climate import _fields, percentiles, wet_climate
 from framecast.metrics.event import Events
 from framecast.metrics.neighbourhood import Neighbourhoods
 from framecast.metrics.seeps import Seeps, WetClimate, cost_matrix
@@ -203,11 +203,14 @@ def test_percentiles_are_of_all_that_is_known():
         percentiles(nothing, 0, [10.0])
 
 
-def test_many_frames_are_sampled_evenly(monkeypatch):
-    monkeypatch.setattr("framecast.metrics.climate.MOST", 100)
-    values = torch.arange(2 * 9.0).view(2, 9, 1, 1, 1).expand(2, 9, 1, 4, 5)
+def test_of_many_frames_one_of_each_stretch_is_looked_at(monkeypatch):
+    monkeypatch.setattr("framecast.metrics.climate.MOST", 2000)
+    values = torch.arange(2 * 400.0).view(2, 400, 1, 1, 1).expand(2, 400, 1, 4, 5)
     frames = Frames(values.clone(), (Channel("rain"),), dims=("sequence", "time", "y", "x"))
-    assert percentiles(frames, 0, [50.0]) == [np.median([0, 4, 8, 12, 16])]
+    found = [field[0, 0].item() for field in _fields(frames, 0)]
+    assert [place // 8 for place in found] == list(range(100))
+    assert {place % 8 for place in found} == set(range(8))  # of a day of eight frames, all hours
+    assert percentiles(frames, 0, [50.0]) == [np.median(found)]
 
 
 def test_how_thresholds_are_written():

@@ -1,7 +1,7 @@
 """Bootstrap: how far a score might have come out otherwise, on other windows of the same kind."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ def interval(values: Float64[Tensor, "Y *any"]) -> Interval:
         low, high = np.quantile(array, tails, axis=0)
     else:
         none = np.isnan(array).all(0)
+        method: Literal["inverted_cdf", "linear"]
         method = "inverted_cdf" if np.isinf(array).any() else "linear"
         low, high = np.nanquantile(np.where(none, 0.0, array), tails, axis=0, method=method)
         low, high = (np.where(none, np.nan, end) for end in (low, high))

@@ -13,13 +13,14 @@ from framecast.frames.frames import Frames
 from framecast.metrics.seeps import WetClimate
 
 MOST = 1 << 24
-"""Values of a channel that are looked at, at most: frames that are spread evenly over all."""
+"""Values of a channel that are looked at, at most: frames that are spread over all."""
+_SEED = 1963
 
 
 def percentiles(frames: Frames, channel: int, percents: Sequence[float]) -> list[float]:
     """Return percentiles of the known values of a channel, over all cells and times together.
 
-    Of data with more than 17 million values, frames that are spread evenly over all are taken.
+    Of data with more than 17 million values, frames at all hours that are spread over all are taken.
 
     Args:
         frames: of the training.
@@ -68,10 +69,16 @@ def _upper_third(ascending: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 def _fields(frames: Frames, channel: int) -> Iterator[Float[Tensor, "H W"]]:
-    """Frames of a channel, spread evenly over all where there are too many."""
-    every = math.ceil(sum(frames.lengths) * math.prod(frames.grid) / MOST)
-    place = 0
-    for sequence, length in enumerate(frames.lengths):
-        for time in range(-place % every, length, every):
-            yield frames.values[sequence, time : time + 1][0, channel]
-        place += length
+    """Frames of a channel; where there are too many, one of each stretch of as many as it takes.
+
+    Which one is drawn: every eighth frame would be of the same hour where a day has eight.
+    """
+    total = sum(frames.lengths)
+    every = math.ceil(total * math.prod(frames.grid) / MOST)
+    stretches = np.arange(0, total, every)
+    places = stretches + np.random.default_rng(_SEED).integers(every, size=len(stretches))
+    firsts = np.cumsum([0, *frames.lengths])
+    for place in places[places < total].tolist():
+        sequence = int(np.searchsorted(firsts, place, "right")) - 1
+        time = place - int(firsts[sequence])
+        yield frames.values[sequence, time : time + 1][0, channel]

@@ -207,9 +207,9 @@ class Scores:
 def _drawn(draws: Float64[Tensor, "Y Z"], sums: Float64[Tensor, "Z *any"]) -> Tensor:
     """Add up sets as often as they are drawn; those that are not add nothing, infinite or not."""
     infinite = sums.isinf()
+    total: Tensor = torch.tensordot(draws, sums.masked_fill(infinite, 0.0), 1)
     if not infinite.any():
-        return torch.tensordot(draws, sums, 1)
-    total = torch.tensordot(draws, sums.masked_fill(infinite, 0.0), 1)
+        return total
     for end in (torch.inf, -torch.inf):
         reached = torch.tensordot(draws, (sums == end).double(), 1) > 0
         total = total + torch.where(reached, end, 0.0)
