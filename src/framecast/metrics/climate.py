@@ -20,7 +20,8 @@ _SEED = 1963
 def percentiles(frames: Frames, channel: int, percents: Sequence[float]) -> list[float]:
     """Return percentiles of the known values of a channel, over all cells and times together.
 
-    Of data with more than 17 million values, frames at all hours that are spread over all are taken.
+    Of data with more than 17 million values, frames that are spread over all, and over all hours,
+    are taken.
 
     Args:
         frames: of the training.
