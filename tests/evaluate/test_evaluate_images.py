@@ -249,6 +249,26 @@ def test_fvd_of_whole_videos_is_of_given_and_forecast_frames(tmp_path, run):
     torch.testing.assert_close(ours, apart, rtol=1e-4, atol=1e-8)
 
 
+def test_clips_with_gaps_are_in_no_distance(tmp_path, run):
+    """Of six windows of two clips, the first lacks a pixel in its second clip."""
+    video = write_video(tmp_path / "long.nc", length=40)
+    frames = xr.open_dataset(video, engine="h5netcdf").load()
+    frames["grey"] = frames["grey"].astype("float32")
+    frames["grey"].values[0, 25, 2, 3] = np.nan
+    gaps = tmp_path / "gaps.nc"
+    frames.to_netcdf(gaps, engine="h5netcdf")
+    features, digest = scripted(tmp_path / "features.pt")
+    choice = MetricChoice(("fvd",), fvd_features=features, fvd_sha256=digest)
+    evaluation = evaluate([run], data=gaps, context=3, steps=36, metrics=choice, batch_size=1)
+    truth = torch.from_numpy(windows_of(video, 39))[:, 3:, None].float()
+    last = torch.from_numpy(windows_of(video, 39))[:, 2:3, None].float().expand_as(truth)
+    of = ClipFeatures.load(features, digest)
+    for place, (a, b) in enumerate(pairwise((0, 16, 32))):
+        sides = (Gaussians.of(of(clips[place:, a:b])) for clips in (last, truth))
+        ours = evaluation.baselines[0].mean("fvd")[place : place + 1, 0]
+        torch.testing.assert_close(ours, frechet_distances(*sides), rtol=1e-4, atol=1e-8)
+
+
 def test_whole_videos_are_those_of_the_protocol_and_of_fvd_alone(tmp_path):
     features, digest = scripted(tmp_path / "features.pt")
     given = {"fvd_features": features, "fvd_sha256": digest}

@@ -101,6 +101,14 @@ def test_sets_stay_apart_until_they_are_pooled():
     assert distances[0] < 1e-9 < distances[1]
 
 
+def test_no_samples_change_nothing_and_have_no_distance():
+    some, none = Gaussians.of(torch.rand(5, 3)), Gaussians.of(torch.rand(0, 3))
+    for both in (some + none, none + some):
+        for ours, theirs in zip(vars(both).values(), vars(some).values(), strict=True):
+            torch.testing.assert_close(ours, theirs)
+    assert frechet_distances(none + none, some).isnan().all()
+
+
 def test_one_sample_has_no_distance():
     one = Gaussians.of(torch.ones(1, 3))
     assert frechet_distances(one, one).isnan().all()

@@ -31,9 +31,9 @@ class Gaussians:
 
     @classmethod
     def of(cls, samples: Float[Tensor, "N F"]) -> "Gaussians":
-        """Describe one set of N ≥ 1 samples, in float64."""
+        """Describe one set of N samples, in float64; of none, all is 0."""
         values = samples.double()
-        mean = values.mean(0)
+        mean = values.sum(0) / max(1, len(values))
         rest = values - mean
         count = torch.tensor([len(values)], dtype=torch.float64)
         return cls(count, mean[None], (rest.T @ rest)[None])
@@ -45,7 +45,7 @@ class Gaussians:
 
     def __add__(self, other: "Gaussians") -> "Gaussians":
         count = self.count + other.count
-        share = (other.count / count)[:, None]
+        share = (other.count / count.clamp(min=1))[:, None]
         change = other.mean - self.mean
         between = change[:, :, None] * change[:, None, :]
         return Gaussians(
@@ -61,7 +61,7 @@ class Gaussians:
     @property
     def covariance(self) -> Float64[Tensor, "Q F F"]:
         """Unbiased covariance (divided by count − 1); NaN where there are fewer than 2 samples."""
-        return self.scatter / (self.count - 1)[:, None, None]
+        return self.scatter / (self.count - 1).clamp(min=0)[:, None, None]
 
     def _set(self, place: int) -> "Gaussians":
         return Gaussians(*(getattr(self, f.name)[place : place + 1] for f in fields(self)))

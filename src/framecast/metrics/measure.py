@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from framecast.metrics.clips import ClipFeatures
@@ -26,11 +26,13 @@ class Reference(NamedTuple):
         truth: as it is.
         parts: what each family made of it.
         clips: the features of the stretch; None where it makes no clip.
+        whole: which of the windows make clips: those without gaps.
     """
 
     truth: Truth
     parts: tuple[Any, ...]
-    clips: Gaussians | None
+    clips: Gaussians | None = None
+    whole: Bool[Tensor, " B"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +86,11 @@ class Measure:
         """
         parts = tuple(family.reference(truth) for family in self.families)
         full = truth.forecast and truth.values.shape[1] == self.clip
-        clips = full and self.features is not None
-        return Reference(truth, parts, self._clips(truth.values, truth.given) if clips else None)
+        if not full or self.features is None:
+            return Reference(truth, parts)
+        clip = self._clip(truth.values, truth.given)
+        whole = ~clip.isnan().flatten(1).any(1)
+        return Reference(truth, parts, self._describe(clip, whole), whole)
 
     def scores(self, predictions: Float[Tensor, "*M B S C H W"], reference: Reference) -> Scores:
         """Measure the predictions of a stretch: sums of each of the B windows.
@@ -97,14 +102,17 @@ class Measure:
         clips = None
         if reference.clips is not None:
             mean = predictions if predictions.ndim == 5 else predictions.mean(0)
-            clips = ClipSums(self._clips(mean, reference.truth.given), reference.clips)
-        truth, parts, _ = reference
-        return Scores.of(predictions, truth, self.families, parts, clips)
+            clip = self._clip(mean, reference.truth.given)
+            clips = ClipSums(self._describe(clip, reference.whole), reference.clips)
+        return Scores.of(predictions, reference.truth, self.families, reference.parts, clips)
 
-    def _clips(self, frames: Tensor, given: Tensor | None) -> Gaussians:
+    def _clip(self, frames: Tensor, given: Tensor | None) -> Tensor:
+        if not self.whole:
+            return frames
+        assert given is not None
+        return torch.cat([given, frames], dim=1)
+
+    def _describe(self, clip: Tensor, whole: Tensor | None) -> Gaussians:
         assert self.features is not None
         assert self.ranges is not None
-        if self.whole:
-            assert given is not None
-            frames = torch.cat([given, frames], dim=1)
-        return Gaussians.of(self.features(to_images(frames, self.ranges)))
+        return Gaussians.of(self.features(to_images(clip, self.ranges))[whole])
