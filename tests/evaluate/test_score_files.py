@@ -182,6 +182,14 @@ def test_a_climatology_is_a_baseline_and_gives_anomalies(truth):
     assert "acc" in evaluation.metrics
 
 
+def test_a_forecast_called_as_a_baseline_keeps_a_name_of_its_own(truth):
+    write(made(truth), "climatology.nc")
+    write(made(truth, 2.0), "persistence.nc")
+    evaluation = score_files(["climatology.nc", "persistence.nc"], "truth.nc")
+    assert [model.label for model in evaluation.models] == ["climatology.nc", "persistence.nc"]
+    assert [b.label for b in evaluation.baselines] == ["persistence"]
+
+
 def test_there_are_no_anomalies_where_nothing_is_usual(truth):
     write(made(truth, 1), "f.nc")
     here = truth.where(truth.lon < LON[2])

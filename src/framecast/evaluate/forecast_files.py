@@ -196,6 +196,6 @@ class Filed:
 
 
 def label_of(path: Path, others: set[str]) -> str:
-    """Return a short name of a file that none of the others has."""
+    """Return a short name of a file that none of the others has: its name, or its path."""
     name = path.name.removesuffix(".zip").rsplit(".", 1)[0]
     return name if name not in others else str(path)

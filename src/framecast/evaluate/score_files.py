@@ -103,7 +103,7 @@ def _examples(
 def _read(forecasts: Sequence[PathLike]) -> list[ForecastFile]:
     files: list[ForecastFile] = []
     for path in forecasts:
-        label = label_of(Path(path), {file.label for file in files})
+        label = label_of(Path(path), {*BASELINES.names(), *(file.label for file in files)})
         files.append(ForecastFile(label, open_frames(path, EVERYTHING)))
     return files
 
