@@ -76,12 +76,12 @@ class _Source:
         self.names = names
         scaling = run.checkpoint.scaling
         self.mean = scaling.predicted.climatology
-        self.typical = scaling.denormalise(scaling.typical(frames.grid))
+        self.typical = scaling.denormalise(scaling.typical(frames))
 
     @property
     def same_grid(self) -> bool:
-        """Whether the windows lie on the grid of the training."""
-        return tuple(self.mean.shape[1:]) == self.frames.grid
+        """Whether the windows lie on the grid of the training, and where it lay."""
+        return self.run.checkpoint.frames.lies_as(self.frames)
 
     def fit(self, name: str) -> Following:
         """Fit a baseline."""
@@ -91,7 +91,8 @@ class _Source:
         elif not self.same_grid:
             raise UserError(
                 f"the baseline {name} knows the grid of the training, {list(self.mean.shape[1:])}, "
-                f"and {self.frames.source} has {list(self.frames.grid)}: leave it out"
+                f"and {self.frames.source} has {list(self.frames.grid)}, or lies elsewhere: leave "
+                "it out"
             )
         elif name == "climatology":
             training = Training(self.frames, self.climate)

@@ -51,7 +51,7 @@ class Program(nn.Module, ABC):
         self.read_channels = len(self.spec.of_role("prognostic"))
         self.predicted, self.forcing = self.scaling.predicted, self.scaling.forcing
         self.read_scaling = self.predicted.part(slice(0, self.read_channels))
-        self.typical = self.scaling.typical(self.spec.grid)[: self.read_channels].clone()
+        self.typical = self.scaling.typical()[: self.read_channels].clone()
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs and the state, in the order of the signature."""

@@ -261,6 +261,11 @@ def _check_alike(first: ForecastModel, other: ForecastModel) -> None:
                 f"{first.name} and {other.name} are no members of one ensemble: the {what} of "
                 f"the one is {ours}, of the other {theirs}"
             )
+    if not same_places(*(model.outlook.windows.frames for model in (first, other))):
+        raise UserError(
+            f"{first.name} and {other.name} are no members of one ensemble: they read other parts "
+            "of the input, or its rows in another order"
+        )
 
 
 def _model(run: PathLike, order: Order, device: str) -> ForecastModel:

@@ -58,7 +58,7 @@ class Streamer:
             )
         self.static = self.scaling.static(self.like)
         self.limits = self.scaling.limits(self.like)
-        self.typical = self.scaling.typical(self.like.grid)
+        self.typical = self.scaling.typical(self.like)
 
     def push(
         self,

@@ -1,5 +1,6 @@
 """Where the points of a grid lie: latitudes, longitudes, distances, areas."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,9 @@ _EVEN = 1e-2
 
 _SAME = 1e-3
 """Share of the longest step by which others are shorter at most where all are even, as rounded."""
+
+_CLOSE = 1e-4
+"""Difference of the corners of a grid, relative to the largest, that rounding explains."""
 
 _UNITS = {
     "latitude": {"degrees_north", "degree_north", "degree_n", "degrees_n", "degreen", "degreesn"},
@@ -175,6 +179,44 @@ def _areas(latitudes: np.ndarray, longitudes: np.ndarray) -> Float64[np.ndarray,
     points = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], -1)
     down, along = np.gradient(points, axis=(0, 1))
     return np.asarray(np.nan_to_num(np.abs(np.sum(np.cross(down, along) * points, -1))))
+
+
+Corners = Mapping[str, tuple[float, float]]
+"""By name of a coordinate, its values at the first and at the last point of a grid."""
+
+
+def corners(frames: Frames) -> Corners:
+    """Return where a grid lies: its latitudes and longitudes, or else its rows and columns.
+
+    Empty where there are no such coordinates, or no numbers at the corners.
+    """
+    found: dict[str, Coordinate | None] = {axis: find_axis(frames, axis) for axis in AXES}
+    if None in found.values():
+        found = {dim: frames.coordinates.get(dim) for dim in frames.dims[-2:]}
+    ends = {}
+    for name, coordinate in found.items():
+        if coordinate is None or coordinate.values.dtype.kind not in "iuf":
+            return {}
+        values = over_grid(frames, coordinate)
+        ends[name] = float(values[0, 0]), float(values[-1, -1])
+    return ends if np.isfinite([*ends.values()]).all() else {}
+
+
+def agree(ours: Corners, theirs: Corners) -> bool:
+    """Whether grids of one size lie at the same place, as far as both say where they lie.
+
+    Longitudes may be counted from -180 or from 0 degrees.
+    """
+    if set(ours) != set(theirs):
+        return True
+    for name in ours:
+        first, second = np.array(ours[name]), np.array(theirs[name])
+        apart = np.abs(first - second)
+        if name == "longitude":
+            apart = np.minimum(apart % 360, -apart % 360)
+        if apart.max() > _CLOSE * max(np.abs(first).max(), np.abs(second).max()):
+            return False
+    return True
 
 
 def over_grid(frames: Frames, coordinate: Coordinate) -> Float64[np.ndarray, "H W"]:

@@ -8,7 +8,7 @@ from framecast.frames.channels import Channel, Role
 from framecast.frames.coarsen import CellSizes
 from framecast.frames.derived import derived_forcing_channels, derived_static_channels
 from framecast.frames.frames import Frames
-from framecast.frames.places import runs_northward
+from framecast.frames.places import Corners, agree, corners, runs_northward
 from framecast.frames.times import TOLERANCE
 
 Bounds = tuple[float | None, float | None]
@@ -42,6 +42,8 @@ class FrameSpec:
         region: the part of the grid that was read, by data.region.
         coarsen: cells along a side of the blocks whose means were read, by data.coarsen.
         cells: sizes of the cells after that; None without it, or without coordinates.
+        corners: coordinates of the first and the last point of the grid, by name; empty where there
+            are none.
         northward: whether rows ran from south to north; None where no latitudes said so.
         every: how many frames, or how long, it was from one frame that was read to the next.
         units: by name of a channel, the unit that its values were converted to, by data.units.
@@ -74,6 +76,7 @@ class FrameSpec:
     region: Mapping[str, Any] = field(default_factory=dict)
     coarsen: int = 1
     cells: CellSizes | None = None
+    corners: Corners = field(default_factory=dict)
     northward: bool | None = None
     every: int | str = 1
     units: Mapping[str, str] = field(default_factory=dict)
@@ -93,11 +96,16 @@ class FrameSpec:
             actions=0 if frames.actions is None else frames.actions.shape[-1],
             continuous_actions=frames.actions is not None and not frames.numbered_actions,
             irregular=frames.irregular,
+            corners=corners(frames),
             northward=runs_northward(frames),
             classes=() if frames.labels is None else frames.labels.names,
             action_names=frames.action_names,
             **settings,
         )
+
+    def lies_as(self, frames: Frames) -> bool:
+        """Whether frames lie on the grid of the training, where both say where they lie."""
+        return frames.grid == self.grid and agree(self.corners, corners(frames))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -63,14 +63,19 @@ class Scaling:
         """The inverse of `normalise`."""
         return self.predicted.denormalise(values)
 
-    def typical(self, grid: tuple[int, int]) -> Float[Tensor, "C H W"]:
+    def typical(self, frames: Frames | None = None) -> Float[Tensor, "C H W"]:
         """Return what fills values that nothing is known of: the climatology, normalised.
 
-        On another grid than that of the training, and where nothing was ever known, it is 0: the
-        mean of the channel.
+        On another grid than that of the training, or elsewhere, and where nothing was ever known,
+        it is 0: the mean of the channel.
+
+        Args:
+            frames: whose grid it is; None for that of the training.
         """
         field = self.normalise(self.predicted.climatology).nan_to_num(0.0)
-        return field if tuple(field.shape[1:]) == grid else field.new_zeros(len(field), *grid)
+        if frames is None or self.spec.lies_as(frames):
+            return field
+        return field.new_zeros(len(field), *frames.grid)
 
     def physical(
         self, held: Float[Tensor, "*any C H W"], possible: Bool[Tensor, "C H W"] | None
@@ -155,11 +160,11 @@ class Scaling:
         return ends[0], ends[1]
 
     def _possible(self, frames: Frames) -> Bool[Tensor, "C H W"] | None:
-        """Where there is a value in any training frame; on another grid, in any of the input's."""
+        """Where any training frame has a value; on another grid or elsewhere, any of these."""
         known = self.predicted.known
         if known is None:
             return None
-        if tuple(known.shape[1:]) != frames.grid:
+        if not self.spec.lies_as(frames):
             known = self._ever_known(frames)
         possible = known > 0
         return None if possible.all() else possible

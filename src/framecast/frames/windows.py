@@ -53,7 +53,7 @@ class Windows:
             self.labels = frames.labels.among(scaling.spec.classes, frames.source)
         self.complete = frames.complete and frames.names == scaling.spec.names
         self.static, self.limits = scaling.static(frames), scaling.limits(frames)
-        self.typical = scaling.typical(frames.grid)
+        self.typical = scaling.typical(frames)
         self.intervals = None
         if scaling.spec.irregular:
             self.intervals = torch.from_numpy(intervals(frames.times)).float()

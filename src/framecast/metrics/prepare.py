@@ -9,7 +9,7 @@ from torch import Tensor
 from framecast.base.errors import UserError, nearest
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
-from framecast.frames.places import area_weights, has_areas
+from framecast.frames.places import agree, area_weights, corners, has_areas
 from framecast.metrics.anomaly import Anomalies
 from framecast.metrics.catalogue import ERRORS, IMAGES, METRICS, in_order, of_families
 from framecast.metrics.choice import Given, MetricChoice
@@ -206,10 +206,11 @@ def _parsed(given: Given, channel: str) -> float | Percentile:
 def _climates(choice: MetricChoice, subject: Subject) -> Iterator[WetClimate]:
     for name, dry in choice.dry.items():
         training = _training(subject, "seeps")
-        if training.grid != subject.frames.grid:
+        frames = subject.frames
+        if training.grid != frames.grid or not agree(corners(training), corners(frames)):
             raise UserError(
                 "seeps needs to know how often each place is dry, but the grid is not that of the "
-                "training: leave out --dry"
+                "training, or lies elsewhere: leave out --dry"
             )
         climate = wet_climate(training, training.names.index(name), dry)
         yield climate._replace(channel=subject.names.index(name))

@@ -4,6 +4,7 @@ It holds the weights, the statistics of the training frames, and, as JSON in its
 network is built from and what the frames looked like. Reading it runs no code.
 """
 
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from torch import Tensor
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike, whole
 from framecast.frames.frames import Frames
+from framecast.frames.places import agree, corners
 from framecast.frames.roles import FrameSpec
 from framecast.frames.scaling import Scaling
 from framecast.frames.statistics import Statistics
@@ -155,6 +157,22 @@ class Checkpoint(Saved):
         except ValueError as error:
             raise UserError(f"{frames.source} does not suit the model: {error}") from error
         self.check_step(frames)
+        self._warn_of_place(frames)
+
+    def _warn_of_place(self, frames: Frames) -> None:
+        """Say that what was learned of gaps at each place does not hold where frames lie."""
+        spec, theirs = self.frames, corners(frames)
+        if self.scaling.predicted.known is None or agree(spec.corners, theirs):
+            return
+        ends = " and ".join(
+            f"{name} {theirs[name][0]:g} to {theirs[name][1]:g}, not {first:g} to {last:g}"
+            for name, (first, last) in spec.corners.items()
+        )
+        warnings.warn(
+            f"{frames.source} does not lie where the training frames did ({ends}): where no frame "
+            "of it has a value there is none in a forecast either, whatever the training said",
+            stacklevel=2,
+        )
 
 
 def load_checkpoint(path: PathLike) -> Checkpoint:
