@@ -150,6 +150,18 @@ def test_neither_what_holds_the_input_nor_what_it_holds(tmp_path):
         forecast_file(tmp_path, tmp_path / "in.zarr", 2, tmp_path / "in.zarr" / "air.nc")
 
 
+def test_nothing_is_written_into_a_folder_of_frames_that_is_read(tmp_path):
+    run_on(AIR, tmp_path / "run")
+    (tmp_path / "frames" / "more").mkdir(parents=True)
+    shutil.copy(AIR, tmp_path / "frames")
+    (tmp_path / "link").symlink_to(tmp_path / "frames")
+    for out in ("frames/f.nc", "frames/more/f.zarr", "link/f.nc"):
+        with pytest.raises(UserError, match=r"lies in .*frames, all files of which are read"):
+            forecast_file(tmp_path / "run", tmp_path / "frames", 2, tmp_path / out)
+    forecast_file(tmp_path / "run", tmp_path / "frames", 2, tmp_path / "f.nc")
+    forecast_file(tmp_path / "run", tmp_path / "frames" / AIR.name, 2, tmp_path / "frames/f.nc")
+
+
 def test_a_link_to_another_kind_of_name_is_refused(tmp_path):
     run_on(AIR, tmp_path)
     (tmp_path / "latest.nc").symlink_to(tmp_path / "forecast.npz")

@@ -26,10 +26,15 @@ from framecast.forecast.predictor import Predictor
 from framecast.forecast.rollout import outlook
 from framecast.forecast.starts import find_start
 from framecast.forecast.worlds import Dreamer, dream
-from framecast.forecast.writers import ForecastLabels, claim_destination, open_writer
+from framecast.forecast.writers import (
+    ForecastLabels,
+    check_outside,
+    claim_destination,
+    open_writer,
+)
 from framecast.frames.channels import Channel
 from framecast.frames.frames import Frames
-from framecast.readers.differences import same_places
+from framecast.readers.differences import kind_of_times, same_places
 from framecast.readers.open import open_frames
 from framecast.readers.paths import Paths
 from framecast.readers.selection import EVERYTHING, Selection
@@ -141,7 +146,8 @@ def _claim(
     baseline = is_baseline(run)
     if selection is not None and not baseline:
         raise UserError(f"{run} knows how its data are read: leave the keys of data out")
-    inputs = order.inputs if baseline else [run, *order.inputs]
+    check_outside(out, order.sources)
+    inputs = [*order.sources, *order.ensemble.runs, *([] if baseline else [run])]
     return claim_destination(out, inputs, overwrite)
 
 
@@ -323,6 +329,20 @@ def _read_further(predictor: Predictor, source: Source, place: Paths, frames: Fr
     Forcings must be in the units of the training, and on the grid of the frames.
     """
     selection = replace(_selection(predictor).past, every=1)
+    further = _forcings_of(predictor, source, place, frames, selection)
+    ours, theirs = (kind_of_times(part.times) for part in (frames, further))
+    if ours != theirs:
+        raise UserError(
+            f"the times of {further.source} are {theirs}, and those of {frames.source} {ours}: "
+            "--forcings needs times of the same kind"
+        )
+    return further
+
+
+def _forcings_of(
+    predictor: Predictor, source: Source, place: Paths, frames: Frames, selection: Selection
+) -> Frames:
+    """What holds forcings and actions, or actions alone."""
     if not selection.forcings:
         if selection.actions is None:
             raise UserError(

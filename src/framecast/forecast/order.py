@@ -86,10 +86,10 @@ class Order:
     actions: str | None = None
 
     @property
-    def inputs(self) -> list[PathLike]:
-        """All that is read."""
+    def sources(self) -> list[PathLike]:
+        """All files and folders of frames that are read."""
         further = [] if self.forcings is None else find_paths(self.forcings)
-        return [*find_paths(self.source), *further, *self.ensemble.runs]
+        return [*find_paths(self.source), *further]
 
     def command(self, run: PathLike, out: PathLike) -> str:
         """Return the command line that asks for it."""

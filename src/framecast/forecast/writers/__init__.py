@@ -10,12 +10,19 @@ from framecast.base.claim import claim
 from framecast.base.errors import UserError
 from framecast.base.whole import PathLike, whole
 from framecast.forecast.writers.animation import animation_writer
-from framecast.forecast.writers.destination import check_apart, check_destination
+from framecast.forecast.writers.destination import check_apart, check_destination, check_outside
 from framecast.forecast.writers.labels import ForecastLabels
 from framecast.forecast.writers.numerical import netcdf_writer, npz_writer, zarr_writer
 from framecast.forecast.writers.outputs import Summary
 
-__all__ = ["WRITERS", "ForecastLabels", "Summary", "claim_destination", "open_writer"]
+__all__ = [
+    "WRITERS",
+    "ForecastLabels",
+    "Summary",
+    "check_outside",
+    "claim_destination",
+    "open_writer",
+]
 
 WRITERS = {
     ".nc": netcdf_writer,

@@ -77,6 +77,24 @@ def check_apart(out: Path, inputs: Sequence[PathLike]) -> None:
             )
 
 
+def check_outside(out: PathLike, sources: Sequence[PathLike]) -> None:
+    """Raise a UserError if `out` lies in a folder of frames that is read.
+
+    Whoever reads the folder once more would take the forecast for what was observed.
+    """
+    place = Path(os.path.realpath(out))
+    for folder in map(Path, sources):
+        if (
+            folder.is_dir()
+            and not _is_store(folder)
+            and Path(os.path.realpath(folder)) in place.parents
+        ):
+            raise UserError(
+                f"--out {out} lies in {folder}, all files of which are read as frames: a later "
+                "reading would take the forecast for one of them. Choose an --out elsewhere"
+            )
+
+
 def _is_store(path: Path) -> bool:
     return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
 
