@@ -144,7 +144,36 @@ def test_another_file_gives_more_forcings(run, tmp_path):
         forecast_file(run, past, 30, tmp_path / "c.nc", **heat, **more)
 
 
+def test_forcings_that_are_missing_are_taken_of_another_file_or_named(run, tmp_path):
+    """Variables that share an axis of times are filled up with NaN to the longest."""
+    with dataset(80) as longer:
+        longer[["heat"]].isel(time=slice(55, 80)).to_netcdf(tmp_path / "heat.nc", engine="h5netcdf")
+        longer.to_netcdf(tmp_path / "all.nc", engine="h5netcdf")
+        unknown = longer.assign(heat=longer.heat.where(longer.time < longer.time[63]))
+        unknown.to_netcdf(tmp_path / "past.nc", engine="h5netcdf")
+    more = {"starts": ["59"], "progress": False}
+    forecast_file(run, tmp_path / "all.nc", 12, tmp_path / "a.nc", **more)
+    given = {"forcings": tmp_path / "heat.nc"} | more
+    forecast_file(run, tmp_path / "past.nc", 12, tmp_path / "b.nc", **given)
+    a, b = (xr.load_dataset(tmp_path / f"{n}.nc", engine="h5netcdf") for n in "ab")
+    np.testing.assert_array_equal(a.warmth.values, b.warmth.values)
+    with pytest.raises(UserError, match=r"heat are known up to .*enough for --steps 3"):
+        forecast_file(run, tmp_path / "past.nc", 12, tmp_path / "c.nc", **more)
+
+
+def test_a_past_that_holds_nothing_is_said(run, tmp_path):
+    with dataset(60) as data:
+        names = ["warmth", "melt"]
+        known = data[names].where(data.time < data.time[50])
+        data.assign(known).to_netcdf(tmp_path / "gone.nc", engine="h5netcdf")
+    more = {"progress": False}
+    with pytest.warns(UserWarning, match="the 3 frames up to .* nothing is known"):
+        forecast_file(run, tmp_path / "gone.nc", 2, tmp_path / "f.nc", starts=["55"], **more)
+    forecast_file(run, tmp_path / "gone.nc", 2, tmp_path / "f.nc", starts=["51"], **more)
+
+
 @pytest.mark.parametrize(("change", "words"), [
+    (lambda heat: heat.assign_coords(time=np.arange(80)), "are numbers, and those of .* dates"),
     (lambda heat: heat.assign(heat=heat.heat.assign_attrs(units="kW m-2")),
      "heat in kW m-2, but the model was trained on W m-2"),
     (lambda heat: heat.isel(lon=slice(0, 4)), "lies on another grid than"),
@@ -303,6 +332,15 @@ def test_uneven_times_are_read_by_a_layer_that_knows_of_them(tmp_path):
     run = train(plan(tmp_path, data=uneven, model={"layer": "conv_s5"}), tmp_path / "run")
     forecast_file(run, tmp_path / "data.nc", 3, tmp_path / "f.nc", progress=False)
     assert evaluate([run]).windows > 0
+    past = {"starts": ["20"], "progress": False}
+    forecast_file(run, tmp_path / "data.nc", 3, tmp_path / "f.nc", **past)
+    with xr.open_dataset(tmp_path / "data.nc", engine="h5netcdf") as data:
+        later = data.time.where(data.time <= data.time[20], data.time + 40 * HOURS)
+        data.assign_coords(time=later).to_netcdf(tmp_path / "later.nc", engine="h5netcdf")
+    forecast_file(run, tmp_path / "later.nc", 3, tmp_path / "g.nc", **past)
+    f, g = (xr.load_dataset(tmp_path / f"{n}.nc", engine="h5netcdf") for n in "fg")
+    assert (g.time - f.time == 40 * HOURS).all()
+    assert not np.allclose(f.warmth, g.warmth)  # they are of the times that they say
     model = load_checkpoint(run).model
     frames, times = torch.randn(1, 4, 1, 5, 6), torch.tensor([[1.0, 2.0, 1.0, 3.0]])
     apart = model(frames, None, Conditions(intervals=times))[0]

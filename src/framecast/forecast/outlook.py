@@ -1,5 +1,6 @@
 """What a forecast reads: past frames, and what is known ahead of time of those that follow."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,10 +61,26 @@ class Outlook:
 
     def past(self) -> Batch:
         """Return the given frames of all forecasts, and what was known beside them."""
-        return Batch.stack([
+        past = Batch.stack([
             self.windows.make(self.windows.values(place, place.start + self.context), place)
             for place in self.places
         ])  # fmt: skip
+        if past.mask is not None:
+            read = past.mask[:, :, : len(self.windows.scaling.spec.of_role("prognostic"))]
+            self._warn_of_nothing(~read.flatten(1).any(1))
+        return past
+
+    def _warn_of_nothing(self, empty: Bool[Tensor, " B"]) -> None:
+        """Say that forecasts begin with what is typical, since none of their context is known."""
+        if empty.any():
+            number = int(empty.nonzero()[0])
+            warnings.warn(
+                f"{self.windows.frames.source}: of the {self.context} frames up to "
+                f"{readable(self.times[number][self.context - 1])} nothing is known, so that the "
+                "forecast begins with what is typical of each place: choose another --start, or "
+                "more --context",
+                stacklevel=2,
+            )
 
     def conditions(self) -> Iterator[Conditions]:
         """Yield the conditions of the context's steps, then of each later step by itself.
@@ -107,7 +124,11 @@ class Outlook:
         return [fill(self._values(number)) for number in range(len(self.places))]
 
     def _values(self, number: int) -> Float[Tensor, "T F H W"]:
-        """Forcings of a forecast in physical units: the frames' own, then the further ones."""
+        """Forcings of a forecast in physical units: the frames' own, then the further ones.
+
+        A frame after the context that holds nothing of a channel is not known yet: files in which
+        several variables share an axis of times are filled up so.
+        """
         frames, (sequence, start) = self.windows.frames, self.places[number]
         count = self.context + self.steps
         channels = [c.name for c in self.windows.scaling.spec.of_role("forcing")]
@@ -115,25 +136,29 @@ class Outlook:
             return torch.zeros(count, 0, *frames.grid)
         stop = min(frames.piece_of(sequence, start).stop, start + count)
         own = frames.values[sequence, start:stop][:, [frames.names.index(n) for n in channels]]
-        if len(own) == count:
-            return own
-        later = self._further(channels, self.times[number][len(own) :], sequence)
-        if len(own) + len(later) < count:
-            self._refuse("forcings " + ", ".join(channels), number, len(own) + len(later))
-        return torch.cat([own, *later])
+        values = own.new_full((count, *own.shape[1:]), torch.nan)
+        values[: len(own)] = own
+        self._fill_in(values, channels, number)
+        unknown = int(_absent(values).flip(0).int().cumprod(0).sum(0).max())
+        known = max(count - unknown, self.context)
+        if known < count:
+            self._refuse("forcings " + ", ".join(channels), number, known)
+        return values
 
-    def _further(
-        self, channels: Sequence[str], times: np.ndarray, sequence: int
-    ) -> list[Float[Tensor, "1 F H W"]]:
-        """Forcings at later times, from the further file, as far as it has them."""
+    def _fill_in(
+        self, values: Float[Tensor, "T F H W"], channels: Sequence[str], number: int
+    ) -> None:
+        """Put what the further file knows of the frames after the context where nothing is."""
         if self.further is None:
-            return []
+            return
         order = [self.further.names.index(name) for name in channels]
-        sequence = min(sequence, len(self.further.values) - 1)
-        return [
-            self.further.values[sequence, place : place + 1][:, order]
-            for place in self._places(self.further, times)
-        ]
+        sequence = min(self.places[number].sequence, len(self.further.values) - 1)
+        absent = _absent(values)
+        absent[: self.context] = False
+        for row in absent.any(1).nonzero().flatten().tolist():
+            for place in self._places(self.further, self.times[number][row : row + 1]):
+                found = self.further.values[sequence, place : place + 1][0, order]
+                values[row, absent[row]] = found[absent[row]]
 
     def _places(self, further: Frames, times: np.ndarray) -> list[int]:
         """Where times stand in the further file, up to the first that does not."""
@@ -163,12 +188,15 @@ class Outlook:
         return known
 
     def _intervals(self, count: int) -> Float[Tensor, "B T"] | None:
-        """Time since the frame before: as given in the context, and one step ahead of it."""
+        """Time since the frame before: the frames' own to their end, and one step after it."""
         given = self.windows.intervals
         if given is None:
             return None
-        parts = [given[place.start : place.start + self.context] for place in self.places]
-        return torch.cat([torch.stack(parts), torch.ones(len(parts), count - self.context)], dim=1)
+        intervals = torch.ones(len(self.places), count)
+        for row, (sequence, start) in zip(intervals, self.places, strict=True):
+            stop = min(self.windows.frames.piece_of(sequence, start).stop, start + count)
+            row[: stop - start] = given[start:stop]
+        return intervals
 
     def _refuse(self, what: str, number: int, known: int) -> None:
         """Raise a UserError that names the last possible step."""
@@ -180,3 +208,8 @@ class Outlook:
             "asked for: name a file that holds more with --forcings FILE, or start earlier "
             "with --start"
         )
+
+
+def _absent(values: Float[Tensor, "T F H W"]) -> Bool[Tensor, "T F"]:
+    """Where nothing is known of a channel in a whole frame."""
+    return values.isnan().flatten(2).all(2)

@@ -94,7 +94,7 @@ def _other_times(first: Frames, part: Frames) -> Iterator[str]:
         yield "one of them has times, and the other has none"
     if ours is None or theirs is None:
         return
-    kinds = [_kind(axis.values) for axis in (ours, theirs)]
+    kinds = [kind_of_times(axis.values) for axis in (ours, theirs)]
     if kinds[0] != kinds[1]:
         yield f"its times are {kinds[1]}, not {kinds[0]}"
     units = [str(axis.attributes.get("units", "")) for axis in (ours, theirs)]
@@ -102,10 +102,10 @@ def _other_times(first: Frames, part: Frames) -> Iterator[str]:
         yield f"its times are in {_units(units[1])}, not in {_units(units[0])}"
 
 
-def _kind(times: np.ndarray) -> str:
-    """What times are, in words: numbers, dates, or dates of another calendar."""
-    if times.dtype.kind == "M":
-        return "dates"
+def kind_of_times(times: np.ndarray) -> str:
+    """Return what times are, in words: numbers, durations, dates, or dates of another calendar."""
+    if times.dtype.kind in "Mm":
+        return "dates" if times.dtype.kind == "M" else "durations"
     if times.dtype == object:
         return f"dates of the calendar {getattr(times.flat[0], 'calendar', 'unknown')}"
     return "numbers"
