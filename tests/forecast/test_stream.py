@@ -209,6 +209,11 @@ def test_a_stream_goes_on_whatever_its_times_are(tmp_path, kind):
 
 @pytest.mark.parametrize(("kind", "time", "words"), [
     ("datetime64", "NaT", "it is missing"),
+    ("datetime64", "20200106", "a date of UTC is needed"),
+    ("datetime64", "5", "a date of UTC is needed"),
+    ("datetime64", "now", "a date of UTC is needed"),
+    ("datetime64", "2020-01-06T00:00+02:00", "a date of UTC is needed"),
+    ("datetime64", "3020-01-06", "beyond the dates"),
     ("timedelta64", 6, "a duration is needed"),
     ("timedelta64", "NaT", "none like"),
     ("noleap", "2000-02-29", "none like"),
@@ -220,6 +225,11 @@ def test_a_stream_goes_on_whatever_its_times_are(tmp_path, kind):
 def test_a_time_that_the_axis_cannot_have_is_refused(kind, time, words):
     with pytest.raises(UserError, match=words):
         time_like(time, AXES[kind])
+
+
+@pytest.mark.parametrize("time", ["2020-01-06T06:00:00Z", "2020-01-06 06:00", "2020-01-06T06"])
+def test_a_date_may_be_written_in_several_ways(time):
+    assert time_like(time, AXES["datetime64"]) == np.datetime64("2020-01-06T06")
 
 
 def test_a_push_may_be_stopped_between_frames():

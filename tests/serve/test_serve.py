@@ -194,6 +194,7 @@ PICKLED = npy(np.array(["<i8"])).replace(b"'<U3'", b"'|O' ")
     (b"", "", "no .npy file"),
     (b"\x93NUMPY", "", "no .npy file"),
     (HUGE, "", "is not what its 0 bytes hold"),
+    (HUGE.replace(b"9)", b"9("), "", "no .npy file"),
     (PICKLED, "", "no kind of number"),
     (npy(np.zeros((2, 2), complex)), "", "no kind of number"),
     (npy(np.zeros((4, 2, 6, 9))), "", r"frames must be \[2, 6, 8\] \(u, v\), not \[2, 6, 9\]"),

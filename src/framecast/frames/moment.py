@@ -13,6 +13,8 @@ from framecast.frames.times import readable, seconds_of
 
 _DATE = re.compile(r"(\d+)-(\d+)-(\d+)(?:[T ](\d+)(?::(\d+)(?::(\d+)(?:\.(\d{1,6}))?)?)?)?")
 
+_INSTANT = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?)?)?|NaT")
+
 
 def time_like(time: Any, axis: np.ndarray) -> Any:
     """Return a time as those of an axis are.
@@ -44,7 +46,7 @@ def time_text(time: Any) -> str:
 def _found(time: Any, axis: np.ndarray) -> Any:
     kind = axis.dtype.kind
     if kind == "M":
-        return np.datetime64(time).astype(axis.dtype)
+        return _instant(time).astype(axis.dtype)
     if kind == "O":
         return _date(time, axis[0])
     if kind == "m":
@@ -57,6 +59,18 @@ def _found(time: Any, axis: np.ndarray) -> Any:
     if kind in "iu" and found != float(time):
         raise ValueError("a whole number is needed")
     return found
+
+
+def _instant(time: Any) -> np.datetime64:
+    """An instant of UTC; NumPy alone would take 20200106 for a year, and count on past its ends."""
+    if isinstance(time, str):
+        time = time.removesuffix("Z")
+        if not _INSTANT.fullmatch(time):
+            raise ValueError("a date of UTC is needed, such as 2000-01-31T12:00")
+    exact = np.datetime64(time)
+    if not np.isnat(exact) and exact.astype("M8[ns]").astype(exact.dtype) != exact:
+        raise ValueError("it lies beyond the dates that nanoseconds can count to")
+    return exact
 
 
 def _date(time: Any, like: cftime.datetime) -> cftime.datetime:

@@ -80,7 +80,7 @@ def _from_npy(body: bytes) -> Tensor:
         major, _ = npy.read_magic(file)
         header = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
         shape, by_columns, dtype = header(file)
-    except ValueError as error:
+    except Exception as error:  # a header is parsed, and fails in as many ways as a program
         raise UserError(f"the body is no .npy file: {error}") from error
     content = body[file.tell() :]
     if dtype.kind not in "fiu" or len(content) != math.prod(shape) * dtype.itemsize:
