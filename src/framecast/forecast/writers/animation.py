@@ -28,7 +28,11 @@ from framecast.forecast.writers.panels import Panels, Truth
 from framecast.frames.channels import COLOUR, GREY
 
 FRAMES_PER_SECOND = 5
-"""Of frames that have no times in seconds."""
+"""Of frames that have no times in seconds, or whose own rate nobody could watch."""
+SLOWEST, FASTEST = 1, 240
+"""Frames a second that are shown as they are."""
+LOOKED_AT = 64
+"""Frames up to each start whose values give the colours, where not all are held in memory."""
 MOST_TILES = 4
 GAP = 4
 
@@ -126,9 +130,21 @@ def _ranges(labels: ForecastLabels) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shown(labels: ForecastLabels) -> dict[str, tuple[float, float]]:
-    """Least and greatest value of each channel of the input that has any."""
+    """Least and greatest value of each channel of the input that has any.
+
+    Of frames that are not held in memory, the last few before each start are looked at.
+    """
     values = labels.frames.values
-    sequences = [values[n, :].transpose(0, 1).flatten(1).numpy() for n in range(len(values))]
+    parts = [slice(None)]
+    if not isinstance(values, Tensor):
+        parts = [
+            slice(max(0, start + 1 - LOOKED_AT), start + 1) for start in labels.starts.tolist()
+        ]
+    sequences = [
+        values[n, part].transpose(0, 1).flatten(1).numpy()
+        for n in range(len(values))
+        for part in parts
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of channels that are missing throughout
         low = np.nanmin([np.nanmin(s, 1) for s in sequences], 0).tolist()
@@ -138,12 +154,15 @@ def _shown(labels: ForecastLabels) -> dict[str, tuple[float, float]]:
 
 
 def _frame_rate(labels: ForecastLabels) -> Fraction:
-    """Frames a second: the input's own, where its times are seconds."""
+    """Frames a second: the input's own, where its times are seconds and one could watch them."""
     frames = labels.frames
     axis = frames.coordinates.get(frames.time_dim)
     if axis is None or axis.attributes.get("units") not in ("s", "seconds") or frames.step is None:
         return Fraction(FRAMES_PER_SECOND)
-    return Fraction(1 / float(frames.step.difference)).limit_denominator(1001)
+    rate = 1 / float(frames.step.difference)
+    if not SLOWEST <= rate <= FASTEST:
+        return Fraction(FRAMES_PER_SECOND)
+    return Fraction(rate).limit_denominator(1001)
 
 
 def _even(picture: np.ndarray) -> np.ndarray:
