@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 import xarray as xr
+from PIL import Image
 
 from conftest import DATA
 from framecast.cli import main
 from framecast.forecast.baselines import BASELINES
+from framecast.forecast.writers.animation import _shown
+from framecast.forecast.writers.labels import ForecastLabels
+from framecast.readers.open import read_frames
 
 AIR = DATA / "air_temperature_small.nc"
 
@@ -61,9 +65,42 @@ def test_a_moving_picture_of_a_baseline():
     assert main(f"forecast advection {AIR} --steps 3 --start 12 --out f.gif".split()) == 0
 
 
+def test_moving_pictures_of_hours_have_a_rate_that_can_be_watched(tmp_path):
+    """Sequences whose dates differ have times in seconds since the first frame of each."""
+    data = made(AIR)
+    data["air"].encoding = {}
+    for name, part in (("a", slice(0, 6)), ("b", slice(8, 14))):
+        data.isel(time=part).to_netcdf(f"{name}.nc", engine="h5netcdf")
+    command = "forecast persistence a.nc b.nc --data.join sequences --steps 2 --out f.gif"
+    assert main(command.split()) == 0
+    with Image.open("f.gif") as pictures:
+        assert pictures.info["duration"] == 200
+
+
+def test_colours_of_large_data_are_those_before_the_start(monkeypatch):
+    monkeypatch.setattr("framecast.forecast.writers.animation.LOOKED_AT", 2)
+    time = np.arange(30.0)
+    field = time[:, None, None] * np.ones((1, 4, 4))
+    xr.Dataset({"t": (("time", "y", "x"), field)}, {"time": time}).to_netcdf("ramp.nc")
+    frames = read_frames("ramp.nc", lazy=True)
+    labels = ForecastLabels(frames, np.array([9]), time[None, 10:12], frames.channels, {})
+    assert _shown(labels) == {"t": (8.0, 9.0)}
+
+
+def test_a_start_that_a_shorter_sequence_has_not_is_named(capsys):
+    for name, length in (("a", 10), ("b", 20)):
+        field = np.random.default_rng(0).random((length, 4, 4))
+        data = xr.Dataset({"t": (("time", "y", "x"), field)}, {"time": np.arange(length)})
+        data.to_netcdf(f"{name}.nc", engine="h5netcdf")
+    command = "forecast persistence a.nc b.nc --data.join sequences --steps 2 --out f.nc"
+    assert main(command.split()) == 2
+    assert "sequence 0 has 10 frames, and none at 19" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ("--actions left*", "--actions is given, but the baseline advection reads none"),
         ("--start 2 --context 5", "has 3 past frames, but 5 are to be read"),
         ("--context 0", "--context 0 must be at least 1"),
         (f"--forcings {AIR}", "the baseline advection reads none"),

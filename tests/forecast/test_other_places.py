@@ -95,3 +95,15 @@ def test_frames_without_coordinates_have_no_corners(tmp_path):
         "latitude": (70.0, -70.0),
         "longitude": (0.0, 315.0),
     }
+
+
+def test_a_forecast_has_the_attributes_of_its_input(tmp_path, run):
+    with xr.open_dataset(tmp_path / "east.nc", engine="h5netcdf") as data:
+        data["t"].attrs |= {"standard_name": "air_temperature", "grid_mapping": "crs2"}
+        del data["t"].attrs["units"]
+        data.assign(crs2=0).to_netcdf(tmp_path / "in.nc", engine="h5netcdf")
+    forecast_file(run, tmp_path / "in.nc", 2, tmp_path / "f.nc")
+    made = xr.open_dataset(tmp_path / "f.nc", engine="h5netcdf", decode_coords=False)["t"]
+    assert made.attrs["standard_name"] == "air_temperature"
+    assert made.attrs["grid_mapping"] == "crs2"
+    assert made.attrs["units"] == "K"  # of the training

@@ -99,6 +99,18 @@ def test_forcings_are_of_one_sequence_or_of_each():
         list(forecast_frames(Predictor(checkpoint, "cpu"), frames, 3, further=two))
 
 
+@pytest.mark.parametrize("step", [0.1, 1.0])
+def test_lead_times_of_numbers_are_the_same_from_every_start(tmp_path, step):
+    """0.1 is no number of binary digits: lead times differ in the last of them."""
+    field = np.random.default_rng(0).normal(size=(12, 4, 4))
+    data = xr.Dataset({"t": (("time", "y", "x"), field)}, {"time": np.arange(12) * step})
+    data.to_netcdf(tmp_path / "n.nc", engine="h5netcdf")
+    forecast_file("persistence", tmp_path / "n.nc", 2, tmp_path / "f.nc", starts=[4, 7, 11])
+    with xr.open_dataset(tmp_path / "f.nc", engine="h5netcdf", decode_timedelta=False) as made:
+        assert made["lead_time"].attrs["standard_name"] == "forecast_period"
+        assert "months" not in made["lead_time"].attrs["long_name"]
+
+
 def test_lead_times_of_months_say_from_where_they_count(tmp_path):
     months = xr.date_range("2001-01-01", periods=24, freq="MS")
     field = xr.DataArray(np.random.default_rng(0).normal(size=(24, 4, 4)), dims=("time", "y", "x"))

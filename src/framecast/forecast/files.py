@@ -251,7 +251,15 @@ def _by_runs(runs: Sequence[PathLike], order: Order, device: str) -> Ahead:
     every = forecast_members(models, order.ensemble.members, how)
     leads = (frame.view(len(frame), *shape, *frame.shape[2:]) for frame in every)
     drawn = members is None and predictor.model.config.noise_channels > 0
-    return Ahead(frames, places, predictor.channels, _typical(predictor), leads, members, drawn)
+    channels = tuple(_described(channel, frames) for channel in predictor.channels)
+    return Ahead(frames, places, channels, _typical(predictor), leads, members, drawn)
+
+
+def _described(channel: Channel, frames: Frames) -> Channel:
+    """A channel with the attributes that the input gives it, if it is there, and units at least."""
+    own = next((c for c in frames.channels if c.name == channel.name), channel)
+    units = {"units": channel.units} if channel.units and not own.units else {}
+    return replace(channel, attributes={**own.attributes, **units})
 
 
 def _check_alike(first: ForecastModel, other: ForecastModel) -> None:
@@ -294,8 +302,9 @@ def _by_baseline(name: str, order: Order, selection: Selection) -> Ahead:
             f"--members, --seed, --perturb, --with and --summary are of trained models: the "
             f"baseline {name} makes one forecast, so leave them out"
         )
-    if order.forcings is not None:
-        raise UserError(f"--forcings is given, but the baseline {name} reads none: leave it out")
+    for option, given in (("--forcings", order.forcings), ("--actions", order.actions)):
+        if given is not None:
+            raise UserError(f"{option} is given, but the baseline {name} reads none: leave it out")
     frames = open_frames(order.source, replace(selection, cache=order.cache, lazy=True))
     places = [find_start(frames, start) for start in order.starts]
     leads = (frame[None] for frame in follow(name, frames, places, order.steps, order.context))

@@ -72,4 +72,5 @@ def _follow(
 
 
 def _past(frames: Frames, sequence: int, start: int) -> int:
+    context_start(frames, sequence, start, 1)  # says so where the sequence ends before it
     return start + 1 - frames.piece_of(sequence, start).start

@@ -168,8 +168,9 @@ class ForecastLabels:
     def _lead_times(self, starts: np.ndarray) -> tuple[np.ndarray, dict[str, str]]:
         attributes = {"standard_name": "forecast_period", "long_name": "time since start"}
         ahead = self.valid_times[0] - starts[0]
-        if np.any(self.valid_times - starts[:, None] != ahead):  # of months, which differ in length
-            dates = f"those from other starts, as many months ahead, are in {self.frames.time_dim}"
+        if self._leads_differ(starts, ahead):
+            far = ", as many months ahead," if self.frames.step and self.frames.step.months else ""
+            dates = f"those from other starts{far} are in {self.frames.time_dim}"
             attributes = {"long_name": f"time since the first start; {dates}"}
         if np.issubdtype(ahead.dtype, np.timedelta64):
             return ahead / np.timedelta64(1, "h"), {**attributes, "units": "hours"}
@@ -177,6 +178,17 @@ class ForecastLabels:
             hours = np.array([delta.total_seconds() / 3600 for delta in ahead])
             return hours, {**attributes, "units": "hours"}
         return ahead, attributes
+
+    def _leads_differ(self, starts: np.ndarray, ahead: np.ndarray) -> bool:
+        """Whether it is longer to a lead time from some starts than from the first.
+
+        It is for months, which differ in length, and where times are not even.
+        """
+        apart = np.abs(self.valid_times - starts[:, None] - ahead)
+        step = self.frames.step
+        if step is None or step.difference is None:
+            return bool(np.any(apart != apart.flat[0]))
+        return bool(np.any(apart > 2 * max(self.frames.tolerance, 1e-6) * step.difference))
 
 
 def _is_of_the_input(coordinate: Coordinate) -> bool:
