@@ -1,5 +1,7 @@
 """Baselines forecast a file as a run does, from its past alone."""
 
+import shlex
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -59,6 +61,20 @@ def test_the_input_is_read_as_it_is_said():
     command = "forecast advection x.npy --data.layout nthw --steps 2 --out f.npz"
     assert main(command.split()) == 0
     assert np.load("f.npz")["frames"].shape == (2, 2, 1, 1, 5, 6)
+
+
+def test_the_command_in_the_history_makes_the_same_forecast():
+    data = made(AIR)
+    data["air"].encoding = {}
+    data.assign(wind=data["air"] / 30).to_netcdf("in.nc", engine="h5netcdf")
+    keys = "--data.variables [wind] --data.region.lat [30,60] --data.every 2"
+    assert main(f"forecast advection in.nc --steps 2 --out f.nc {keys}".split()) == 0
+    first = made("f.nc")
+    line = next(text for text in first.attrs["history"].splitlines() if "framecast" in text)
+    command = line.split("framecast ", 1)[1].rsplit(" (", 1)[0]
+    assert main(shlex.split(command)) == 0
+    xr.testing.assert_equal(made("f.nc"), first)
+    assert [*first.data_vars] == ["wind"]
 
 
 def test_a_moving_picture_of_a_baseline():

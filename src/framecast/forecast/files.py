@@ -121,12 +121,11 @@ def forecast_file(
     if steps < 1:
         raise UserError(f"--steps {steps} must be at least 1")
     ensemble = ensemble or EnsembleOrder()
-    order = Order(source, steps, [*map(str, starts)], context, forcings, ensemble, cache, actions)
+    asked = context, forcings, ensemble, cache, actions, selection
+    order = Order(source, steps, [*map(str, starts)], *asked)
     with joined(choose_device(device)) as ranks, ExitStack() as held:
-        place = ranks.first_does(
-            lambda: held.enter_context(_claim(run, order, selection, out, overwrite))
-        )
-        ahead = ranks.all_do(lambda: _ahead(run, order, selection, device, ranks))
+        place = ranks.first_does(lambda: held.enter_context(_claim(run, order, out, overwrite)))
+        ahead = ranks.all_do(lambda: _ahead(run, order, device, ranks))
         labels = replace(
             _labels(ahead, steps), command=order.command(run, out), summary=order.ensemble.summary
         )
@@ -140,24 +139,22 @@ def forecast_file(
 
 
 def _claim(
-    run: PathLike, order: Order, selection: Selection | None, out: PathLike, overwrite: bool
+    run: PathLike, order: Order, out: PathLike, overwrite: bool
 ) -> AbstractContextManager[Path]:
     """Claim the place of the forecast, unless what is asked for contradicts itself."""
     baseline = is_baseline(run)
-    if selection is not None and not baseline:
+    if order.selection is not None and not baseline:
         raise UserError(f"{run} knows how its data are read: leave the keys of data out")
     check_outside(out, order.sources)
     inputs = [*order.sources, *order.ensemble.runs, *([] if baseline else [run])]
     return claim_destination(out, inputs, overwrite)
 
 
-def _ahead(
-    run: PathLike, order: Order, selection: Selection | None, device: str, ranks: Ranks
-) -> Ahead:
+def _ahead(run: PathLike, order: Order, device: str, ranks: Ranks) -> Ahead:
     """Read what is read, and begin the forecast."""
     if is_baseline(run):
         _check_alone(ranks, f"the baseline {run}")
-        return _by_baseline(str(run), order, selection or EVERYTHING)
+        return _by_baseline(str(run), order)
     if stored_kind(run) == "world":
         _check_alone(ranks, "a world model")
         return _by_world(run, order, device)
@@ -296,7 +293,7 @@ def _model(run: PathLike, order: Order, device: str) -> ForecastModel:
     return ForecastModel(predictor, look, str(run))
 
 
-def _by_baseline(name: str, order: Order, selection: Selection) -> Ahead:
+def _by_baseline(name: str, order: Order) -> Ahead:
     if order.ensemble.asked:
         raise UserError(
             f"--members, --seed, --perturb, --with and --summary are of trained models: the "
@@ -305,7 +302,8 @@ def _by_baseline(name: str, order: Order, selection: Selection) -> Ahead:
     for option, given in (("--forcings", order.forcings), ("--actions", order.actions)):
         if given is not None:
             raise UserError(f"{option} is given, but the baseline {name} reads none: leave it out")
-    frames = open_frames(order.source, replace(selection, cache=order.cache, lazy=True))
+    selection = replace(order.selection or EVERYTHING, cache=order.cache, lazy=True)
+    frames = open_frames(order.source, selection)
     places = [find_start(frames, start) for start in order.starts]
     leads = (frame[None] for frame in follow(name, frames, places, order.steps, order.context))
     return Ahead(frames, places, frames.with_role("prognostic", "diagnostic"), {}, leads)

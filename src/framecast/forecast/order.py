@@ -1,8 +1,9 @@
 """What is to be forecast, and the command line that asks for it."""
 
+import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from framecast.base.errors import UserError
@@ -10,6 +11,7 @@ from framecast.base.whole import PathLike
 from framecast.forecast.members import Variation
 from framecast.forecast.writers import Summary
 from framecast.readers.paths import Paths, find_paths
+from framecast.readers.selection import EVERYTHING, Selection
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Order:
         ensemble: its members.
         cache: whether what is read is written into the cache once, and read from there.
         actions: what is done in each step, for world models; None for what the source says.
+        selection: how a baseline reads the source; None as it is.
     """
 
     source: Paths
@@ -84,6 +87,7 @@ class Order:
     ensemble: EnsembleOrder = field(default_factory=EnsembleOrder)
     cache: bool = False
     actions: str | None = None
+    selection: Selection | None = None
 
     @property
     def sources(self) -> list[PathLike]:
@@ -99,8 +103,19 @@ class Order:
             options += ["--forcings", *map(str, _several(self.forcings))]
         options += [] if self.actions is None else ["--actions", self.actions]
         options += [*self.ensemble.options, *(["--cache"] if self.cache else [])]
+        options += [] if self.selection is None else _reading(self.selection)
         source = [str(path) for path in _several(self.source)]
         return shlex.join(["framecast", "forecast", str(run), *source, *options])
+
+
+def _reading(selection: Selection) -> list[str]:
+    """The keys of data that ask for a selection; JSON is YAML too."""
+    options = []
+    for field_ in fields(selection):
+        value = getattr(selection, field_.name)
+        if value != getattr(EVERYTHING, field_.name):
+            options += [f"--data.{field_.name}", json.dumps(value, default=str)]
+    return options
 
 
 def _several(paths: Paths) -> Sequence[PathLike]:
