@@ -81,6 +81,12 @@ def test_an_unknown_kind_is_said(tmp_path):
         read_frames(tmp_path / "x.csv")
 
 
+def test_a_group_of_a_file_without_groups_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((3, 4, 5), np.float32))
+    with pytest.raises(UserError, match=r"has no groups, of which data\.group x names one"):
+        read_frames(tmp_path / "a.npy", group="x")
+
+
 def test_the_only_group_with_variables_is_read(tmp_path):
     assert is_whole(read_frames(netcdf(tmp_path / "x.nc", group="Grid/inner")))
     assert is_whole(read_frames(store(tmp_path / "x.zarr", group="surface")))

@@ -12,7 +12,7 @@ from framecast.frames.lazy import held
 from framecast.frames.region import cut_region, turn_rows
 from framecast.readers import arrays
 from framecast.readers.guard import check_file
-from framecast.readers.kinds import LABELLED, SUFFIXES, Kind, kind_of
+from framecast.readers.kinds import GROUPED, LABELLED, SUFFIXES, Kind, kind_of
 from framecast.readers.packed import named, unpack
 from framecast.readers.pictures import read_pictures
 from framecast.readers.remote import address_of
@@ -93,6 +93,10 @@ def _open(path: Path, selection: Selection) -> Frames:
         raise UserError(
             f"{path}: cannot tell its kind from its content or its name; readable are "
             + ", ".join(SUFFIXES)
+        )
+    if selection.group is not None and kind not in GROUPED:
+        raise UserError(
+            f"{path} has no groups, of which data.group {selection.group} names one: leave it out"
         )
     return read(path, selection)
 

@@ -16,6 +16,9 @@ arrays without labels (NumPy, MATLAB, PyTorch, safetensors); videos and pictures
 LABELLED: tuple[Kind, ...] = ("netcdf", "zarr", "grib", "geotiff")
 """Kinds whose variables have names, and mostly coordinates."""
 
+GROUPED: tuple[Kind, ...] = ("netcdf", "zarr", "grib")
+"""Kinds whose variables lie in groups, or in kinds of levels."""
+
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 """A folder with one of these is a Zarr store, whatever its name."""
 
