@@ -57,6 +57,13 @@ def test_standard_names_say_what_is_a_vector_and_data_vectors_decides():
     assert signs("given") == [1, -1, 1]
 
 
+def test_vectors_that_change_nothing_are_said():
+    config = DataConfig(path="wind.nc", vectors=["v"])
+    model, window = ForecasterConfig(hidden=4, depth=1), TrainingConfig(context=2, horizon=1)
+    with pytest.warns(UserWarning, match=r"data\.vectors v changes nothing"):
+        prepare(Experiment(config, model, window), config.open().splits())
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

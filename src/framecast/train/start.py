@@ -214,9 +214,16 @@ def _check_padding(padding: str, frames: Frames) -> None:
 
 
 def _tell_of_vectors(experiment: Experiment, spec: FrameSpec) -> None:
-    """Warn of speeds that may be components of vectors, where it matters and nothing says so."""
+    """Warn of speeds that may be components of vectors, and of vectors that change nothing."""
     reads_frames = experiment.model.encoder in ("pyramid", "strided")
     if experiment.model.padding not in SPHERES or not reads_frames:
+        if experiment.data.vectors:
+            warnings.warn(
+                f"data.vectors {', '.join(experiment.data.vectors)} changes nothing: vectors "
+                "change sign where a convolution crosses a pole, which takes model.padding sphere "
+                "and model.encoder pyramid or strided",
+                stacklevel=2,
+            )
         return
     names = [c.name for c in spec.channels if c.units in SPEEDS and c.name not in spec.vectors]
     if names and experiment.data.vectors is None:
