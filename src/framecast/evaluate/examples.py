@@ -2,10 +2,10 @@
 
 Which window is best or worst is known only when all are scored. The chosen ones are then forecast
 once more, rather than that frames of every window were kept until it is known: it costs a few
-windows of many, and gives the very numbers that were scored.
+windows of many, and gives the numbers that were scored, up to rounding.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -107,7 +107,7 @@ def forecast_again(
     places: Sequence[Place],
     length: int,
 ) -> list[tuple[Tensor, ...]]:
-    """Forecast windows, one after the other; return what is kept of each competitor, for each.
+    """Forecast windows, a batch at a time; return what is kept of each competitor, for each.
 
     Args:
         competitors: that forecast.
@@ -115,18 +115,21 @@ def forecast_again(
         places: where they begin.
         length: frames that are forecast at once.
     """
+    batches = [places[n : n + windows.size] for n in range(0, len(places), windows.size)]
     return [
-        tuple(torch.cat([*_parts(one, windows, place, length)], dim=1) for one in competitors)
-        for place in places
+        kept
+        for batch in batches
+        for kept in zip(*(_kept(one, windows, batch, length) for one in competitors), strict=True)
     ]
 
 
-def _parts(
-    competitor: Competitor, windows: ScoredWindows, place: Place, length: int
-) -> Iterator[Tensor]:
-    """What is kept of a window, a stretch of the forecast at a time: [P,S,C,H,W]."""
-    state = None
+def _kept(
+    competitor: Competitor, windows: ScoredWindows, batch: Sequence[Place], length: int
+) -> list[Tensor]:
+    """What is kept of each window of a batch, [P,K,C,H,W] each."""
+    state, parts = None, []
     for steps in windows.stretches(length):
-        predictions, state = competitor.predict(windows.read([place], steps), state)
+        predictions, state = competitor.predict(windows.read(batch, steps), state)
         if steps.start >= windows.context - 1:
-            yield parts_of(predictions[:, 0])
+            parts.append([parts_of(predictions[:, n]) for n in range(len(batch))])
+    return [torch.cat(each, dim=1) for each in zip(*parts, strict=True)]
