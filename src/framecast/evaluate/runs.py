@@ -1,7 +1,7 @@
 """The runs to compare, and the frames to compare them on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +244,7 @@ def test_frames(runs: Sequence[Run], data: Paths | None) -> list[Frames]:
 def _test_frames(run: Run, data: Paths | None) -> Frames:
     source = run.data.open()
     if data is not None:
-        return source.read(data, Selection.of(run.checkpoint.frames))
+        return source.read(data, replace(Selection.of(run.checkpoint.frames), anchor="first"))
     return own_test(source, run.path)
 
 
