@@ -1,5 +1,6 @@
 """A stretch of time, and every so many frames of it: data.period and data.every."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -18,6 +19,9 @@ from framecast.frames.times import readable, seconds_of
 
 Anchor = Literal["first", "last"]
 """The frame that is kept, from which the others are counted."""
+
+_WRITTEN = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d(\.\d+)?)?)?)?)?)?")
+"""A date that is compared as a text, or the beginning of one."""
 
 
 def check_period(period: Sequence[Any]) -> None:
@@ -121,6 +125,12 @@ class ThinReader:
 def _among_dates(times: np.ndarray, period: Sequence[Any]) -> Bool[np.ndarray, " T"]:
     """Which times lie in a period; dates are compared as ISO texts, whatever their calendar."""
     low, high = (None if end is None else written(end) for end in period)
+    for end in (low, high):
+        if end is not None and not _WRITTEN.fullmatch(end):
+            raise UserError(
+                f"data.period: {end!r} is no date as 2000-01-31T12:00, or a part of one such as "
+                "2000-01, in the times of the data and without a zone"
+            )
     texts = [_iso(time) for time in times]
     return np.array([
         (low is None or text >= low) and (high is None or text[: len(high)] <= high)

@@ -74,7 +74,13 @@ def _differences(first: Frames, part: Frames, channels: bool, sequences: bool) -
         yield f"it has {len(part.values)} sequences, not {len(first.values)}"
     yield from _other_coordinates(first, part, sequences)
     yield from _other_times(first, part)
-    if first.static and part.static and not first.static.values.equal(part.static.values):
+    if (
+        first.static
+        and part.static
+        and not same_values(
+            *(frames.static.values.numpy() for frames in (first, part) if frames.static)
+        )
+    ):
         yield "its static fields have other values"
 
 

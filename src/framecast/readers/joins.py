@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from framecast.base.errors import UserError
 from framecast.frames.channels import Coordinate
@@ -243,9 +244,18 @@ def _common_encoding(coordinates: Sequence[Coordinate]) -> Mapping[str, Any]:
 
 
 def _cat_actions(parts: Sequence[Frames]) -> Tensor | None:
-    if any(part.actions is None for part in parts):
+    """Actions one after the other; unit vectors of fewer actions are filled up with 0."""
+    actions = [part.actions for part in parts if part.actions is not None]
+    if len(actions) < len(parts):
         return None
-    return torch.cat([part.actions for part in parts if part.actions is not None], dim=1)
+    most = max(each.shape[-1] for each in actions)
+    for part, each in zip(parts, actions, strict=True):
+        if each.shape[-1] < most and not part.numbered_actions:
+            raise UserError(
+                f"{part.source} has {each.shape[-1]} numbers in an action, and others {most}: "
+                "files of one series have the same"
+            )
+    return torch.cat([pad(each, (0, most - each.shape[-1])) for each in actions], dim=1)
 
 
 def _common(parts: Sequence[Frames]) -> tuple[np.ndarray, ...]:

@@ -56,8 +56,23 @@ def read_series(paths: Sequence[Path], selection: Selection, source: str) -> Fra
         joined = join_channels([part for group in groups for part in _apart(group)], source)
     if len(groups) > 1 or any(part != selection for part in narrowed.values()):
         joined = _in_roles(joined, selection)
+    _check_complete(joined, selection, source)
     values = joined.values if selection.lazy else held(joined.values)
     return replace(joined, values=values, source=source)
+
+
+def _check_complete(joined: Frames, selection: Selection, source: str) -> None:
+    """Refuse a series that lacks static fields or actions that were asked for."""
+    static = () if joined.static is None else joined.static.channels
+    missing = [name for name in selection.static if name not in {c.name for c in static}]
+    if selection.actions is not None and joined.actions is None:
+        missing.append(selection.actions)
+    if missing:
+        raise UserError(
+            f"{source}: not every file of variables has {', '.join(missing)}: static fields and "
+            "actions are read beside the variables, of each of the files. See whether the name is "
+            "right, and write them into all of them"
+        )
 
 
 def _join(parts: Sequence[Frames], selection: Selection, source: str) -> Frames:
