@@ -1,6 +1,7 @@
 """Forecasts in files, ours or anybody's, are scored beside the truth."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,8 @@ def test_leads_that_are_not_even_are_named_as_they_are(truth, tmp_path):
     assert main(["score", "f.nc", "truth.nc", "--out", "scores"]) == 0
     told = json.loads((tmp_path / "scores" / "metrics.json").read_text())
     assert (told["lead_times"], told["lead_time_units"]) == ([6, 12, 24], "h")
+    page = (tmp_path / "scores" / "report.html").read_text(encoding="utf-8")
+    assert re.search(r'"times": ?\[0\.0, ?6\.0, ?12\.0, ?24\.0\]', page)
     assert (
         main(["score", "f.nc", "truth.nc", "--out", "scores"]) == 0
     )  # an earlier report is replaced

@@ -148,7 +148,9 @@ def _scene(show: Show) -> dict[str, Any]:
     times, units = lead_times(show.first, show.steps)
     step = times[0]
     return found | {
-        "times": [float(offset * step) for offset in found["offsets"]],
+        "times": [
+            float(times[offset - 1] if offset > 0 else offset * step) for offset in found["offsets"]
+        ],
         "xlabel": with_units("lead time", units),
     }
 
