@@ -74,13 +74,8 @@ def _differences(first: Frames, part: Frames, channels: bool, sequences: bool) -
         yield f"it has {len(part.values)} sequences, not {len(first.values)}"
     yield from _other_coordinates(first, part, sequences)
     yield from _other_times(first, part)
-    if (
-        first.static
-        and part.static
-        and not same_values(
-            *(frames.static.values.numpy() for frames in (first, part) if frames.static)
-        )
-    ):
+    fixed, others = first.static, part.static
+    if fixed and others and not same_values(fixed.values.numpy(), others.values.numpy()):
         yield "its static fields have other values"
 
 
